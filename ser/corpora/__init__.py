@@ -5,6 +5,7 @@ One module and one function a corpus: ``ser.corpora.<name>.<name>(root) -> Corpu
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -29,11 +30,19 @@ REQUIRED = ("file", "start", "end", "speaker")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a corpus that could not be read, and where."""
+    """Something in a corpus that could not be read, and where.
+
+    Attributes:
+        file: the file of labels, or of audio, at fault.
+        line: counted from 1; None where the file as a whole is meant.
+        reason: what is wrong, and what would be right where that is known.
+        kind: "no audio": a label without audio; "no label": audio without a label.
+    """
 
     file: Path
     line: int | None
     reason: str
+    kind: Literal["unreadable", "no audio", "no label"] = "unreadable"
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line is not None else str(self.file)

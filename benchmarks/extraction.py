@@ -1,0 +1,97 @@
+"""Extraction into the store beside openSMILE alone, in turn, on real speech.
+
+    python benchmarks/extraction.py FOLDER [--files 60] [--rounds 7]
+
+Prints, as medians over rounds:
+
+- functionals and descriptors together, read, extracted and stored by one worker, as a multiple of
+  one functionals pass of `opensmile.Smile` over signals in memory: by the clock and by processor
+  time, which other programs on the machine disturb less (bar: 1.15);
+- how many times faster two workers are than one, with threads and with processes (bar: 1.8);
+- how long it takes to load what is stored.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import joblib
+import numpy as np
+import opensmile
+import pandas as pd
+from rich.console import Console
+
+from ser import audio
+from ser.features.opensmile import OpenSmile
+from ser.features.store import Store
+
+FUNCTIONALS = OpenSmile("ComParE_2016", "func", "utterance", 6373, 16000)
+DESCRIPTORS = OpenSmile("ComParE_2016", "lld", "frame", 65, 16000)
+BOTH: list = [FUNCTIONALS, DESCRIPTORS]
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of processor time."""
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def fill(table: pd.DataFrame, workers: int, backend: str = "threading") -> tuple[float, float]:
+    """Fill an empty store."""
+    with tempfile.TemporaryDirectory() as root, joblib.parallel_config(backend=backend):
+        store = Store(root, workers, Console(quiet=True))
+        return timed(lambda: store.fill(table, BOTH))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="searched for .wav files")
+    parser.add_argument("--files", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+
+    files = sorted(options.folder.rglob("*.wav"))
+    files = files[:: max(1, len(files) // options.files)][: options.files]
+    names = pd.Index([file.stem for file in files], name="utterance")
+    table = pd.DataFrame({"file": files, "start": np.nan, "end": np.nan}, index=names)
+    signals = [audio.read(file) for file in files]
+    seconds = sum(len(signal) / rate for signal, rate in signals)
+    smile = opensmile.Smile(opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.Functionals)
+
+    alone, one, two, processes = [], [], [], []
+    fill(table.iloc[:4], 2, "loky")  # starts the processes
+    for _ in range(options.rounds):
+        alone.append(timed(lambda: [smile(*signal) for signal in signals]))
+        one.append(fill(table, 1))
+        two.append(fill(table, 2))
+        processes.append(fill(table, 2, "loky"))
+
+    def ratio(above: list[tuple[float, float]], below: list[tuple[float, float]], kind: int) -> str:
+        ratios = [a[kind] / b[kind] for a, b in zip(above, below, strict=True)]
+        return f"{median(ratios):.3f}  (from {min(ratios):.3f} to {max(ratios):.3f})"
+
+    pace = median(processor for _, processor in alone) / seconds
+    print(f"{len(files)} files, {seconds:.0f} s of speech, {options.rounds} rounds")
+    print(f"openSMILE functionals alone             {pace:.4f} s a second of speech")
+    print(f"both, stored / alone, processor time    {ratio(one, alone, 1)}")
+    print(f"both, stored / alone, by the clock      {ratio(one, alone, 0)}")
+    print(f"two workers, threads, times faster      {ratio(one, two, 0)}")
+    print(f"two workers, processes, times faster    {ratio(one, processes, 0)}")
+
+    with tempfile.TemporaryDirectory() as root:
+        store = Store(root, console=Console(quiet=True))
+        store.fill(table, BOTH)
+        for extractor in BOTH:
+            took = [timed(partial(store.load, table, extractor, True))[0] for _ in range(9)]
+            print(
+                f"loading {extractor.output:4} of {len(files)} files           {median(took):.4f} s"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""`python -m ser COMMAND [overrides]`: everything but training.
+
+Overrides are those of `train.py`: corpus=emodb corpus.root=... features=functionals,lld
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from ser.config import CONF, build, explain, register_resolvers
+from ser.errors import UserError, disk_errors_told
+
+
+def check(overrides: Sequence[str]) -> int:
+    """look a corpus over: counts, labels, audio; status 1 on a fault"""
+    from ser.check import check as check_corpus
+
+    (cfg,) = _compose(overrides)
+    corpus = build(cfg.corpus)
+    return 0 if check_corpus(corpus, cfg.published) else 1
+
+
+def extract(overrides: Sequence[str]) -> int:
+    """fill the store with features, e.g. features=functionals,lld"""
+    configs = _compose(overrides)
+    cfg = configs[0]
+    corpus = build(cfg.corpus)
+    extractors = [build(each.features) for each in configs]
+    build(cfg.store).fill(corpus.table, extractors, skip=cfg.skip_faulty)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": check, "extract": extract}
+
+
+def _compose(overrides: Sequence[str]) -> list[DictConfig]:
+    """One config for each combination of comma-separated values."""
+    register_resolvers()
+    choices = []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            choices.append([str(override.input_line)])
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            return [compose("train", list(combination)) for combination in product(*choices)]
+    except HydraException as error:
+        raise UserError("\n".join(explain(overrides)) or str(error)) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ser",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        command = commands.add_parser(name, help=function.__doc__)
+        command.add_argument("overrides", nargs="*", help="as for train.py, e.g. corpus=emodb")
+    parsed = parser.parse_args(arguments)
+    try:
+        with disk_errors_told():
+            return COMMANDS[parsed.command](parsed.overrides)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Batches: what a training step gets, and the loaders that make them.
+
+A batch is one gather, not a Python loop over utterances. The order depends on a seed and the epoch
+alone and, for Lightning, a loader is stateful: so a run that is killed in the middle of an epoch
+continues with the next batch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ser.standardise import Standardiser
+
+UNLABELLED = -1
+EVALUATED = 256  # utterances a batch when nothing is trained
+
+
+class Batch(NamedTuple):
+    """Some utterances, or windows of them.
+
+    Attributes:
+        x: (B, D) standardised features; (B, T, F) at frame level, zero beyond each one's end.
+        y: (B,) class indices, `UNLABELLED` where there is none; (U,) where there are windows.
+        lengths: (B,) frames that are not padding; None at utterance level.
+        windows: (B,) which of the U utterances a window belongs to; None: windows are utterances.
+    """
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor | None = None
+    windows: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is made for.
+
+    Attributes:
+        inputs: D, or F at frame level.
+        classes: C.
+        class_weights: (C,) for the cross-entropy, or None.
+        groups: columns of the features by kind, e.g. {"mfcc": [7, 8]}.
+    """
+
+    inputs: int
+    classes: int
+    class_weights: Tensor | None
+    groups: dict[str, list[int]]
+
+
+class Rows:
+    """Standardised rows of features, (N, D): made at once in memory, or when they are taken.
+
+    Args:
+        values: (N, D), in memory or memory-mapped.
+        standardiser: fitted on the training part.
+    """
+
+    def __init__(self, values: np.ndarray, standardiser: Standardiser) -> None:
+        self._mapped = values if isinstance(values, np.memmap) else None
+        self._standardiser = standardiser
+        if self._mapped is None:
+            self._held = torch.from_numpy(standardiser(values))
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Rows by number, (...) -> (..., D)."""
+        if self._mapped is None:
+            return self._held[rows]
+        flat = self._standardiser(self._mapped[rows.reshape(-1).numpy()])
+        return torch.from_numpy(flat).reshape(*rows.shape, -1)
+
+
+class Batches:
+    """Utterance-level batches of one part.
+
+    Args:
+        rows: features.
+        utterances: (N,) the part's rows of features.
+        y: (N,) class indices.
+        batch_size: B; a last batch of a single utterance joins the one before it, because batch
+            normalisation has no variance for it.
+        seed: of the order; None: in the order given.
+    """
+
+    # Lightning asks for both wherever there is a sampler, and tells the sampler the epoch.
+    batch_sampler = None
+
+    def __init__(
+        self, rows: Rows, utterances: Tensor, y: Tensor, *, batch_size: int, seed: int | None
+    ) -> None:
+        self.rows, self.utterances, self.y = rows, utterances, y
+        self.seed = seed
+        self.epoch = 0
+        self.first = 0
+        ends = list(range(batch_size, len(y), batch_size))
+        if ends and len(y) - ends[-1] == 1:
+            ends.pop()
+        self.bounds = [0, *ends, len(y)]
+
+    @property
+    def sampler(self) -> "Batches":
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"next_batch": self.first}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.first = state["next_batch"]
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        random = self._random()
+        batches = self.split(random)
+        for number in range(self.first, len(self)):
+            self.first = (number + 1) % len(self)
+            yield self.batch(batches[number], number)
+
+    def split(self, random: torch.Generator | None) -> list[Tensor]:
+        """Which utterances of the part each batch of this epoch has."""
+        count = len(self.y)
+        order = torch.arange(count) if random is None else torch.randperm(count, generator=random)
+        return [order[a:b] for a, b in pairwise(self.bounds)]
+
+    def batch(self, chosen: Tensor, number: int) -> Batch:
+        """The batch of some utterances of the part."""
+        return Batch(self.rows.take(self.utterances[chosen]), self.y[chosen])
+
+    def _random(self, number: int = 0) -> torch.Generator | None:
+        """Random numbers of this epoch; those of one batch do not depend on the ones before it."""
+        if self.seed is None:
+            return None
+        # Words of entropy, so that seed 1 epoch 0 is not seed 0 epoch 1.
+        mixed = np.random.SeedSequence([self.seed, self.epoch, number]).generate_state(1)[0]
+        return torch.Generator().manual_seed(int(mixed))
+
+
+class FrameBatches(Batches):
+    """Frame-level batches: utterances of like length together, padded to the longest.
+
+    In training an utterance longer than `max_frames` is cropped at random; otherwise it becomes as
+    many windows as cover it, evenly spread, whose probabilities are averaged.
+
+    Args:
+        rows: frames of all utterances, one after another.
+        utterances: (N,) the part's utterances.
+        y: (N,) class indices.
+        offsets: (all + 1,) where each utterance's frames begin.
+        max_frames: longest stretch that a network sees.
+        batch_size: B.
+        seed: of order and crops; None: nothing random, all windows.
+    """
+
+    # Utterances are sorted by length within so many batches: little padding, and yet the batches
+    # of two epochs differ.
+    POOL = 16
+
+    def __init__(
+        self,
+        rows: Rows,
+        utterances: Tensor,
+        y: Tensor,
+        *,
+        offsets: Tensor,
+        max_frames: int,
+        batch_size: int,
+        seed: int | None,
+    ) -> None:
+        super().__init__(rows, utterances, y, batch_size=batch_size, seed=seed)
+        self.starts = offsets[utterances]
+        self.lengths = offsets[utterances + 1] - self.starts
+        self.max_frames = max_frames
+        self.batch_size = batch_size
+
+    def split(self, random: torch.Generator | None) -> list[Tensor]:
+        if random is None:
+            return super().split(None)
+        order = torch.randperm(len(self.y), generator=random)
+        pools = order.split(self.POOL * self.batch_size)
+        order = torch.cat([pool[self.lengths[pool].argsort(stable=True)] for pool in pools])
+        batches = [order[a:b] for a, b in pairwise(self.bounds)]
+        return [batches[i] for i in torch.randperm(len(batches), generator=random)]
+
+    def batch(self, chosen: Tensor, number: int) -> Batch:
+        starts, lengths, y = self.starts[chosen], self.lengths[chosen], self.y[chosen]
+        random = self._random(1 + number)
+        if random is None:
+            counts = (lengths + self.max_frames - 1) // self.max_frames
+            windows = torch.repeat_interleave(torch.arange(len(chosen)), counts)
+            place = torch.arange(len(windows)) - (counts.cumsum(0) - counts)[windows]
+            spare = (lengths[windows] - self.max_frames).clamp(min=0)
+            shift = spare * place // (counts[windows] - 1).clamp(min=1)
+            starts, lengths = starts[windows] + shift, lengths[windows]
+        else:
+            windows = None
+            spare = (lengths - self.max_frames).clamp(min=0)
+            starts = starts + (torch.rand(len(chosen), generator=random) * (spare + 1)).long()
+        lengths = lengths.clamp(max=self.max_frames)
+        return Batch(self._gather(starts, lengths), y, lengths, windows)
+
+    def _gather(self, starts: Tensor, lengths: Tensor) -> Tensor:
+        """(B,) starts and lengths -> (B, longest, F), zero beyond each length."""
+        frame = torch.arange(int(lengths.max()))
+        inside = frame < lengths[:, None]
+        x = self.rows.take(torch.where(inside, starts[:, None] + frame, 0))
+        return x.masked_fill_(~inside[..., None], 0.0)

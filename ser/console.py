@@ -1,0 +1,139 @@
+"""What a run tells its user on the terminal."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from ser.corpora import Corpus
+from ser.datamodule import DataModule
+
+log = logging.getLogger(__name__)
+console = Console(highlight=False, soft_wrap=True)
+
+
+def remarks(synthetic: bool, data: DataModule) -> list[str]:
+    """What must stand beside the scores wherever they are printed."""
+    found = []
+    if synthetic:
+        found.append("synthetic speech: says nothing about people")
+    if not data.fold.speaker_independent:
+        found.append("speaker dependent: speakers are in train and test")
+    if data.standardise == "speaker":
+        found.append("transductive: standardised by unlabelled test-speaker data")
+    return found
+
+
+def announce(names: Mapping[str, str], seed: int, corpus: Corpus, data: DataModule) -> None:
+    """Says what will be trained on what, with what guessing would get."""
+    fold = data.fold
+    log.info(
+        "%s on %s: %s from %s (%d values), fold %s %d of 0-%d, seed %d",
+        names["model"],
+        names["corpus"],
+        data.target.name,
+        names["features"],
+        data.task.inputs,
+        names["fold"],
+        fold.index,
+        fold.count - 1,
+        seed,
+    )
+    counts = data.class_counts()
+    table = Table(box=None, header_style="bold")
+    table.add_column("utterances")
+    for part in counts:
+        table.add_column(str(part), justify="right")
+    for name, row in counts.iterrows():
+        table.add_row(str(name), *map(str, row))
+    table.add_row("all", *map(str, counts.sum()), style="bold")
+    speakers = {part: corpus.table["speaker"].loc[ids].unique() for part, ids in fold.parts.items()}
+    if fold.speaker_independent:
+        table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
+    console.print(table)
+    for remark in remarks(corpus.synthetic, data):
+        console.print(f"[yellow]{remark}[/yellow]")
+
+
+def parameters(model: nn.Module) -> None:
+    """Says how large a network is."""
+    log.info(
+        "%s: %s parameters", type(model).__name__, f"{sum(p.numel() for p in model.parameters()):,}"
+    )
+
+
+def report(folder: Path, result: Mapping[str, Any]) -> None:
+    """Prints a run's scores: the part tested, or validation where nobody is tested."""
+    part = "test" if result["test"] else "val"
+    found = result[part]
+    table = Table(box=None, header_style="bold")
+    table.add_column(f"{part} %")
+    for name in ("UA", "WA", "F1"):
+        table.add_column(name, justify="right")
+    table.add_row(_system(result), *(f"{100 * found[key]:.1f}" for key in ("ua", "wa", "f1")))
+    table.add_row(
+        "chance (UA), largest class (WA)",
+        f"{100 * found['chance_ua']:.1f}",
+        f"{100 * found['majority_wa']:.1f}",
+        "",
+    )
+    if part == "test":
+        table.add_row(
+            "on validation",
+            *(f"{100 * result['val'][key]:.1f}" for key in ("ua", "wa", "f1")),
+            style="dim",
+        )
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(_confusion(result["classes"], found))
+    absent = [name for name, recall in found["recall"].items() if recall is None]
+    if absent:
+        log.warning(
+            "%s: absent from the %s part, and left out of UA and F1", ", ".join(absent), part
+        )
+    for remark in result["remarks"]:
+        console.print(f"[yellow]{remark}[/yellow]")
+    console.print(f"\nEverything lies in {folder}")
+
+
+def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
+    """Says that a run was found finished, and its score."""
+    part = "test" if result["test"] else "val"
+    log.info(
+        "%s is finished: %s UA %.1f%% (force=true trains it again)",
+        folder,
+        part,
+        100 * result[part]["ua"],
+    )
+    for remark in result["remarks"]:
+        log.info("%s", remark)
+
+
+def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("true \\ predicted")
+    for name in classes:
+        # Shortened, so that eight classes fit on eighty columns.
+        table.add_column(name[:6], justify="right", no_wrap=True)
+    table.add_column("recall %", justify="right")
+    for name, row in zip(classes, found["confusion"], strict=True):
+        recall = found["recall"][name]
+        shown = "absent" if recall is None else f"{100 * recall:.1f}"
+        cells = [f"[bold]{n}[/bold]" if classes[i] == name else str(n) for i, n in enumerate(row)]
+        table.add_row(name, *cells, shown)
+    return table
+
+
+def _system(result: Mapping[str, Any]) -> str:
+    system = result["system"]
+    what = f"{system['model']} on {system['features']}"
+    return f"{what}, {system['fold']} {result['fold_index']}, seed {result['seed']}"
+
+
+def _short(names: list[str]) -> str:
+    return " ".join(names) if len(names) <= 3 else str(len(names))

@@ -1,0 +1,174 @@
+"""The data of one run: features standardised on the training part, handed out in batches."""
+
+import re
+from collections import defaultdict
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ser.batches import EVALUATED, UNLABELLED, Batches, FrameBatches, Rows, Task
+from ser.errors import UserError
+from ser.features import Features
+from ser.folds import Fold
+from ser.standardise import Standardiser, per_speaker
+from ser.targets import Target
+
+
+class DataModule(pl.LightningDataModule):
+    """Features and classes of one fold.
+
+    Args:
+        features: of every utterance that the run may touch.
+        target: classes of the labelled ones.
+        fold: the parts.
+        speakers: speaker by utterance id.
+        seed: of the order of the batches.
+        batch_size: utterances a batch.
+        max_frames: at frame level, the longest stretch that a network sees.
+        standardise: "train": by the training part's statistics; "speaker": each speaker by their
+            own, then by the training part's (uses unlabelled test-speaker data).
+        clip: largest magnitude of a standardised value; None: no limit.
+        class_weights: "balanced": a class counts inversely to its frequency in the training part;
+            None: every utterance counts the same.
+
+    Attributes:
+        task: what a model is to be made for.
+        unlabelled: whether training batches have utterances without label, too.
+
+    Raises:
+        UserError: a class that no labelled training utterance has.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        target: Target,
+        fold: Fold,
+        speakers: pd.Series,
+        seed: int,
+        *,
+        batch_size: int,
+        max_frames: int,
+        standardise: Literal["train", "speaker"],
+        clip: float | None,
+        class_weights: Literal["balanced"] | None,
+    ) -> None:
+        super().__init__()
+        self.target, self.fold, self.standardise = target, fold, standardise
+        self.unlabelled = False
+        self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
+        self._speakers = speakers
+        self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
+        self._offsets = None if features.offsets is None else torch.as_tensor(features.offsets)
+        self._codes = self._labelled(target, fold)
+        self._values = features.values
+        if standardise == "speaker":
+            repeats = 1 if features.offsets is None else np.diff(features.offsets)
+            names = np.repeat(speakers.loc[features.utterances].to_numpy(), repeats)
+            self._values = per_speaker(features.values, pd.Series(names))
+        self.standardiser = Standardiser.fit(self._values, self._rows_of(fold.train), clip)
+        self.task = Task(
+            inputs=features.values.shape[1],
+            classes=len(target.classes),
+            class_weights=self._balanced() if class_weights else None,
+            groups=column_groups(features.columns),
+        )
+
+    def setup(self, stage: str) -> None:
+        """Standardises, once."""
+        if not hasattr(self, "_rows"):
+            self._rows = Rows(self._values, self.standardiser)
+
+    def train_dataloader(self) -> Batches:
+        """The training part in an order of its own each epoch."""
+        ids = self.fold.train if self.unlabelled else self.labelled
+        return self._loader(ids, self.batch_size, self.seed)
+
+    def val_dataloader(self) -> Batches:
+        return self.part_dataloader("val")
+
+    def part_dataloader(self, part: str) -> Batches:
+        """A part in its own order, for scoring."""
+        return self._loader(self.fold.parts[part], EVALUATED, None)
+
+    @property
+    def labelled(self) -> pd.Index:
+        """The training utterances whose label may be used."""
+        codes = self._codes.loc[self.fold.train]
+        return codes.index[codes != UNLABELLED]
+
+    def table(self, *parts: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What scikit-learn wants of the labelled utterances of some parts together.
+
+        Returns:
+            Features before the training part's standardisation (N, D), class indices (N,),
+            speakers (N,).
+        """
+        parts_ids = [self.labelled if part == "train" else self.fold.parts[part] for part in parts]
+        ids = pd.Index(np.concatenate([ids.to_numpy() for ids in parts_ids]))
+        values = self._values[self._numbers.loc[ids].to_numpy()]
+        return values, self._codes.loc[ids].to_numpy(), self._speakers.loc[ids].to_numpy()
+
+    def class_counts(self) -> pd.DataFrame:
+        """Utterances by class (rows) and part (columns)."""
+        labels = self.target.labels
+        counts = {part: labels.loc[ids].value_counts() for part, ids in self.fold.parts.items()}
+        return pd.DataFrame(counts, index=list(self.target.classes)).fillna(0).astype(int)
+
+    def _labelled(self, target: Target, fold: Fold) -> pd.Series:
+        """Class indices; a training utterance whose label is withheld has `UNLABELLED`."""
+        codes = target.codes
+        train = codes.loc[fold.train]
+        for number, name in enumerate(target.classes):
+            if not (train == number).any():
+                raise UserError(
+                    f"fold {fold.index}: no training utterance has class {name} of "
+                    f"{target.name}; target.classes without it, or another fold"
+                )
+        codes.loc[target.withheld(fold.train)] = UNLABELLED
+        return codes
+
+    def _loader(self, ids: pd.Index, batch_size: int, seed: int | None) -> Batches:
+        utterances = torch.tensor(self._numbers.loc[ids].to_numpy())
+        y = torch.tensor(self._codes.loc[ids].to_numpy())
+        if self._offsets is None:
+            return Batches(self._rows, utterances, y, batch_size=batch_size, seed=seed)
+        return FrameBatches(
+            self._rows,
+            utterances,
+            y,
+            offsets=self._offsets,
+            max_frames=self.max_frames,
+            batch_size=min(batch_size, self.batch_size),
+            seed=seed,
+        )
+
+    def _rows_of(self, ids: pd.Index) -> np.ndarray:
+        """Which rows of the features are these utterances', frame by frame at frame level."""
+        numbers = self._numbers.loc[ids].to_numpy()
+        if self._offsets is None:
+            return numbers
+        offsets = self._offsets.numpy()
+        return np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in numbers])
+
+    def _balanced(self) -> Tensor:
+        counts = np.bincount(self._codes.loc[self.labelled], minlength=len(self.target.classes))
+        return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+
+
+def column_groups(columns: tuple[str, ...]) -> dict[str, list[int]]:
+    """Columns by the letters that their names begin with.
+
+    Examples:
+        >>> column_groups(("F0final_sma", "mfcc_sma[1]", "mfcc_sma[2]"))
+        {'f': [0], 'mfcc': [1, 2]}
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(columns):
+        match = re.match(r"[A-Za-z]+", name)
+        groups[match.group().lower() if match else "other"].append(number)
+    return dict(groups)

@@ -1,0 +1,6 @@
+"""Plain networks: no losses, no Lightning."""
+
+from ser.networks.conv import ConvEncoder
+from ser.networks.mlp import MLPEncoder
+
+Encoder = MLPEncoder | ConvEncoder

@@ -1,0 +1,275 @@
+"""Training of a phased model on one fold: continued after a kill, best weights kept."""
+
+import csv
+import io
+import logging
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ser.datamodule import DataModule
+from ser.errors import UserError
+from ser.models.phased import PhasedModel
+from ser.results import METRICS
+
+log = logging.getLogger(__name__)
+# Lightning tells at each start which accelerators there are, and of its other products.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+# Its own use of a torch name that is on its way out.
+warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
+
+Weights = dict[str, torch.Tensor]
+
+
+class Training:
+    """How long, where, and how often saved.
+
+    Args:
+        max_epochs: epochs trained; the best on validation is the one tested.
+        accelerator: "cpu", "gpu" or "auto".
+        devices: how many of them.
+        precision: as in Lightning.
+        threads: torch threads; part of the run's identity, because sums depend on it.
+        checkpoint_seconds: time between checkpoints; 0 saves after every batch.
+        deterministic: refuse operations whose result differs from call to call.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int,
+        accelerator: Literal["cpu", "gpu", "auto"],
+        devices: int,
+        precision: Literal["32-true", "16-mixed", "bf16-mixed"],
+        threads: int,
+        checkpoint_seconds: float,
+        deterministic: bool,
+    ) -> None:
+        self.max_epochs = max_epochs
+        self.accelerator, self.devices, self.precision = accelerator, devices, precision
+        self.threads = threads
+        self.checkpoint_seconds = checkpoint_seconds
+        self.deterministic = deterministic
+
+    def fit(
+        self, model: PhasedModel, data: DataModule, folder: Path, loggers: Sequence[Logger]
+    ) -> "Best":
+        """Trains `model`, or continues from `folder/last.ckpt`, and loads its best weights.
+
+        Args:
+            model: freshly made from the run's seed.
+            data: of the fold.
+            folder: of the checkpoints.
+            loggers: beside `metrics.csv`.
+
+        Raises:
+            UserError: a loss is not finite.
+            OSError: the disk is full.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        best, timed = Best(), TimedCheckpoint(folder, self.checkpoint_seconds)
+        trainer = pl.Trainer(
+            max_epochs=self.max_epochs,
+            accelerator=self.accelerator,
+            devices=self.devices,
+            precision=self.precision,
+            deterministic=self.deterministic,
+            logger=list(loggers),
+            callbacks=[best, Record(folder.parent / METRICS), EpochProgress(best), timed],
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+        )
+        resumed = timed.path if timed.path.exists() else None
+        if resumed:
+            log.info("continuing from %s", resumed)
+        trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
+        model.load_state_dict(best.weights)
+        write_whole(folder / "best.ckpt", best.state_dict())
+        return best
+
+
+class Best(pl.Callback):
+    """Keeps the weights of the epoch with the highest validation UA, the first of equals."""
+
+    def __init__(self) -> None:
+        self.epoch = -1
+        self.score = -math.inf
+        self.weights: Weights = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        row = module.record[-1]
+        _require_finite(row)
+        if row["val/ua"] > self.score:
+            self.epoch, self.score = int(row["epoch"]), row["val/ua"]
+            self.weights = {name: t.detach().clone() for name, t in module.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "score": self.score, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.score, self.weights = state["epoch"], state["score"], state["weights"]
+
+
+class Record(pl.Callback):
+    """Writes the model's record to `metrics.csv` and to the loggers, a row an epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        # What was written after the last checkpoint is written again, to the same numbers.
+        self.path.unlink(missing_ok=True)
+        for row in module.record:
+            self._append(row)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        row = module.record[-1]
+        if trainer.is_global_zero:
+            self._append(row)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=int(row["epoch"]))
+
+    def _append(self, row: dict[str, float]) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class TimedCheckpoint(pl.Callback):
+    """Saves everything that training needs to go on, by time, also in the middle of an epoch.
+
+    Lightning saves weights, optimisers, loops and the loader's place; random states are added
+    here, as tensors, so that `weights_only=True` loads them.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.path = folder / "last.ckpt"
+        self.seconds = seconds
+        self._random: dict[str, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._saved = time.monotonic()
+        if self._random:
+            torch.set_rng_state(self._random["cpu"])
+            if self._random["cuda"]:
+                torch.cuda.set_rng_state_all(self._random["cuda"])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        # After the last batch validation is about to run, and the epoch's end saves.
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._save_if_due(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._random = state
+
+    def _save_if_due(self, trainer: pl.Trainer) -> None:
+        if time.monotonic() - self._saved < self.seconds:
+            return
+        unfinished = self.path.with_suffix(".part")
+        trainer.save_checkpoint(unfinished)
+        if trainer.is_global_zero:
+            unfinished.replace(self.path)
+        self._saved = time.monotonic()
+
+
+class EpochProgress(pl.Callback):
+    """A progress bar of epochs; where there is no terminal, a line every ten seconds."""
+
+    def __init__(self, best: Best) -> None:
+        self.best = best
+        self._bar: Progress | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._told = time.monotonic()
+        bar = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[scores]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            transient=True,
+            refresh_per_second=4,
+        )
+        if trainer.is_global_zero and bar.console.is_terminal:
+            self._bar = bar
+            done = trainer.current_epoch
+            self._task = bar.add_task("", total=trainer.max_epochs, completed=done, scores="")
+            bar.start()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        told = f"val UA {module.record[-1]['val/ua']:.1%}, best {self.best.score:.1%}"
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, scores=told)
+        elif trainer.is_global_zero and time.monotonic() - self._told > 10:
+            self._told = time.monotonic()
+            log.info("epoch %d of %d: %s", len(module.record), trainer.max_epochs, told)
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def write_whole(path: Path, content: dict[str, Any]) -> None:
+    """Saves tensors and plain content whole or not at all."""
+    # By way of memory: torch tells of a full disk by errors of its own.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(buffer.getbuffer())
+    unfinished.replace(path)
+
+
+def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
+    """Class probabilities of a part's utterances, (N, C), in the order of the fold."""
+    model.eval()
+    with torch.inference_mode():
+        rows = [
+            model.probabilities(data.transfer_batch_to_device(batch, model.device, 0))
+            for batch in data.part_dataloader(part)
+        ]
+    return torch.cat(rows).cpu()
+
+
+def _require_finite(row: dict[str, float]) -> None:
+    broken = [name for name, value in row.items() if not math.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"epoch {row['epoch']:.0f}: {', '.join(broken)} is not finite; a lower learning rate "
+            "(model.optimiser.lr) or clipped features (data.clip) may help. The last checkpoint "
+            "before it is kept"
+        )

@@ -1,0 +1,503 @@
+"""The store: filled by real openSMILE, read back, killed, damaged, shared and refused."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from ser import audio
+from ser.errors import UserError
+from ser.features.opensmile import OpenSmile
+from ser.features.spectrogram import LogMel
+from ser.features.store import Store
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONALS = OpenSmile("ComParE_2016", "func", "utterance", 6373, 16000)
+DESCRIPTORS = OpenSmile("ComParE_2016", "lld", "frame", 65, 16000)
+BANDS = LogMel("frame", 40, 16000, "hamming", 0.02, 0.01, 1024, 0.0, 8000.0, 1e-10)
+
+
+def table_of(files: list[Path]) -> pd.DataFrame:
+    index = pd.Index([file.stem for file in files], name="utterance")
+    columns = {"file": [str(f) for f in files], "start": np.nan, "end": np.nan, "speaker": "a"}
+    return pd.DataFrame(columns, index=index)
+
+
+def quiet(root: Path, workers: int | None = None) -> Store:
+    return Store(root, workers, Console(quiet=True))
+
+
+def entries_of(root: Path) -> list[Path]:
+    return [
+        file
+        for file in root.rglob("*")
+        if file.is_file()
+        and file.parent.name not in ("packed", "unfinished")
+        and file.name != "digests.json"
+    ]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> pd.DataFrame:
+    """Eight short utterances of unequal length, none in the order of their digests."""
+    folder = tmp_path_factory.mktemp("speech")
+    rng = np.random.default_rng(0)
+    files = []
+    for i in range(8):
+        files.append(folder / f"u{i}.wav")
+        wave = np.sin(np.arange(6000 + 800 * i) * (0.05 + 0.01 * i)) * 0.3
+        soundfile.write(files[-1], wave + rng.normal(0, 0.01, len(wave)), 16000)
+    return table_of(files)
+
+
+@pytest.fixture(scope="module")
+def filled(table, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("filled") / "store"
+    quiet(root).fill(table, [FUNCTIONALS, DESCRIPTORS, BANDS])
+    return root
+
+
+@pytest.fixture
+def copy(filled, tmp_path) -> Path:
+    """A filled store without packed files, to be damaged."""
+    return Path(
+        shutil.copytree(filled, tmp_path / "store", ignore=shutil.ignore_patterns("packed"))
+    )
+
+
+@dataclass
+class Refusing:
+    """Stands for an extractor whose features are all stored: extracting is a defect."""
+
+    like: OpenSmile | LogMel
+
+    def __getattr__(self, name: str):
+        if name == "together":
+            raise AssertionError("extracted although it is stored")
+        return getattr(self.like, name)
+
+    def __call__(self, signal, rate):
+        raise AssertionError("extracted although it is stored")
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("extractor", [FUNCTIONALS, DESCRIPTORS, BANDS], ids=["func", "lld", "mel"])
+def test_load_gives_what_the_extractor_gives_in_the_tables_order(
+    filled, table, extractor, in_memory
+):
+    shuffled = table.iloc[[5, 0, 7, 3, 3, 1]]  # one utterance twice
+    features = quiet(filled).load(shuffled, Refusing(extractor), in_memory)
+    expected = [extractor(*audio.read(Path(file))) for file in shuffled["file"]]
+    assert list(features.utterances) == list(shuffled.index)
+    assert features.columns == extractor.columns
+    assert features.level == extractor.level
+    assert features.values.dtype == np.float32
+    if extractor.level == "utterance":
+        assert features.offsets is None
+        np.testing.assert_array_equal(features.values, np.stack(expected))
+    else:
+        lengths = [len(values) for values in expected]
+        np.testing.assert_array_equal(features.offsets, np.cumsum([0, *lengths]))
+        np.testing.assert_array_equal(features.values, np.concatenate(expected))
+    assert features.values.flags.writeable == in_memory
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "conf" / "features").glob("*.yaml")), ids=lambda f: f.stem
+)
+def test_every_configured_extractor_gives_what_its_config_says(file, table, tmp_path):
+    extractor = instantiate(OmegaConf.load(file))
+    features = quiet(tmp_path).load(table.iloc[:2], extractor, in_memory=True)
+    config = OmegaConf.load(file)
+    assert features.level == config.level
+    assert features.values.shape[1] == config.dim == len(features.columns)
+
+
+def test_descriptors_come_with_functionals(table, tmp_path):
+    store = quiet(tmp_path)
+    (account,) = store.fill(table, [FUNCTIONALS])
+    assert (account.made, account.found, account.failures) == (8, 0, ())
+    store.load(table, Refusing(DESCRIPTORS), in_memory=True)
+    accounts = store.fill(table, [DESCRIPTORS, BANDS])
+    assert [(a.made, a.found) for a in accounts] == [(0, 8), (8, 0)]
+
+
+def test_fill_says_what_it_did(table, tmp_path):
+    console = Console(record=True, file=io.StringIO(), width=200)
+    Store(tmp_path, console=console).fill(table, [FUNCTIONALS])
+    assert f"8 made, 0 there already, 0 failed: {FUNCTIONALS.signature}" in console.export_text()
+
+
+def test_equal_audio_has_one_entry_and_parts_of_a_file_their_own(table, tmp_path):
+    twice = pd.concat([table.iloc[:2], table.iloc[:1].rename(index={"u0": "again"})])
+    parts = table.iloc[[7, 7]].assign(start=[0.1, np.nan], end=[0.5, 0.4])
+    store = quiet(tmp_path / "store")
+    store.fill(pd.concat([twice, parts]), [BANDS])
+    assert len(entries_of(store.root)) == 4
+    features = store.load(parts, Refusing(BANDS), in_memory=True)
+    file = Path(parts["file"].iloc[0])
+    np.testing.assert_array_equal(
+        features.values,
+        np.concatenate([BANDS(*audio.read(file, 0.1, 0.5)), BANDS(*audio.read(file, None, 0.4))]),
+    )
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "emptied", "deleted", "swapped"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_damaged_entries_are_found_and_made_again(copy, table, damage, in_memory):
+    sound = quiet(copy).load(table, DESCRIPTORS, in_memory=True).values.copy()
+    names = sorted(entries_of(copy / DESCRIPTORS.signature), key=lambda f: f.stat().st_size)
+    victim, other = names[2], names[5]
+    content = victim.read_bytes()
+    match damage:
+        case "cut":
+            victim.write_bytes(content[:-260])  # one frame: still a whole number of frames
+        case "longer":
+            victim.write_bytes(content + b"\0" * 260)
+        case "flipped":
+            victim.write_bytes(content[:999] + bytes([content[999] ^ 1]) + content[1000:])
+        case "emptied":
+            victim.write_bytes(b"")
+        case "deleted":
+            victim.unlink()
+        case "swapped":
+            victim.write_bytes(other.read_bytes())
+    values = quiet(copy).load(table, DESCRIPTORS, in_memory).values
+    np.testing.assert_array_equal(values, sound)
+    assert victim.read_bytes() == content
+    (account,) = quiet(copy).fill(table, [DESCRIPTORS])
+    assert (account.made, account.found) == (0, 8)
+
+
+def test_fill_finds_damage(copy, table):
+    victim = entries_of(copy / FUNCTIONALS.signature)[0]
+    victim.write_bytes(victim.read_bytes()[:-4] + b"\0\0\0\0")
+    (account,) = quiet(copy).fill(table, [FUNCTIONALS])
+    assert (account.made, account.found) == (1, 7)
+
+
+@pytest.mark.parametrize("place", [1000, -1, -100])  # rows, footer, offsets
+def test_damaged_packed_file_is_made_again(copy, table, place):
+    sound = quiet(copy).load(table, DESCRIPTORS, in_memory=False).values.copy()
+    (file,) = (copy / DESCRIPTORS.signature / "packed").iterdir()
+    content = bytearray(file.read_bytes())
+    before = bytes(content)
+    content[place] ^= 1
+    file.write_bytes(content)
+    values = quiet(copy).load(table, DESCRIPTORS, in_memory=False).values
+    np.testing.assert_array_equal(values, sound)
+    shutil.copy(file, tmp := file.with_name("copy"))  # touched, but sound
+    os.replace(tmp, file)
+    inode = file.stat().st_ino
+    quiet(copy).load(table, DESCRIPTORS, in_memory=False)
+    assert file.stat().st_ino == inode
+    assert len(before) == file.stat().st_size
+
+
+def test_changed_audio_is_noticed(table, tmp_path):
+    file = tmp_path / "a.wav"
+    shutil.copy(table["file"].iloc[0], file)
+    one, store = table_of([file]), quiet(tmp_path / "store")
+    first = store.load(one, BANDS, in_memory=True).values
+    fingerprint = store.fingerprint(one)
+    signal, rate = soundfile.read(file)
+    times = os.stat(file)
+    soundfile.write(file, signal[::-1], rate)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # same size, same time
+    assert not np.array_equal(store.load(one, BANDS, in_memory=True).values, first)
+    assert store.fingerprint(one) != fingerprint
+
+
+def test_fingerprint_is_of_content_not_of_place(table, tmp_path):
+    store = quiet(tmp_path / "store")
+    moved = [Path(shutil.copy(file, tmp_path)) for file in table["file"]]
+    assert store.fingerprint(table_of(moved)) == store.fingerprint(table)
+    assert store.fingerprint(table.assign(speaker="b")) != store.fingerprint(table)
+    known = json.loads((tmp_path / "store" / "digests.json").read_text())
+    assert set(known) == {str(file) for file in (*moved, *table["file"])}
+    (tmp_path / "store" / "digests.json").write_text("{ cut sho")
+    assert store.fingerprint(table_of(moved)) == store.fingerprint(table)
+
+
+def test_failures_are_collected_by_file_with_their_reason(table, tmp_path):
+    files = {name: tmp_path / f"{name}.wav" for name in ("short", "nan", "text", "gone")}
+    soundfile.write(files["short"], np.zeros(400), 16000)
+    soundfile.write(files["nan"], np.full(9000, np.nan, np.float32), 16000, subtype="FLOAT")
+    files["text"].write_text("not audio")
+    bad = pd.concat([table.iloc[:2], table_of(list(files.values()))])
+    store = quiet(tmp_path / "store")
+    with pytest.raises(UserError, match="4 of 6 utterances have no features") as refused:
+        store.fill(bad, [FUNCTIONALS])
+    for file in files.values():
+        assert str(file) in str(refused.value)
+    console = Console(record=True, file=io.StringIO(), width=200)
+    (account,) = Store(store.root, console=console).fill(bad, [FUNCTIONALS], skip=True)
+    assert f"{files['short']}: too short" in console.export_text()
+    assert (account.made, account.found) == (0, 2)
+    reasons = {problem.file.stem: problem.reason for problem in account.failures}
+    assert list(reasons) == list(files)
+    assert "too short" in reasons["short"]
+    assert "not finite" in reasons["nan"]
+    assert "unreadable" in reasons["text"]
+    assert "no such file" in reasons["gone"]
+    for in_memory in (True, False):
+        with pytest.raises(UserError, match="have no features"):
+            store.load(bad, FUNCTIONALS, in_memory)
+        features = store.load(bad, FUNCTIONALS, in_memory, skip=True)
+        assert list(features.utterances) == ["u0", "u1"]
+        assert features.values.shape == (2, 6373)
+
+
+def test_features_that_are_not_finite_are_refused(table, tmp_path):
+    class Infinite(LogMel):
+        def __call__(self, signal, rate):
+            return np.full((3, self.dim), np.inf, np.float32)
+
+    extractor = Infinite(**asdict(BANDS))
+    with pytest.raises(UserError, match=r"not finite: mel0, mel1, mel2 and 37 more"):
+        quiet(tmp_path).fill(table.iloc[:1], [extractor])
+    assert entries_of(tmp_path / extractor.signature) == []
+
+
+def test_stereo_at_48_khz_and_full_scale(tmp_path):
+    time_ = np.arange(24000) / 48000
+    left = np.where(np.sin(2 * np.pi * 200 * time_) > 0, 1.0, -1.0)
+    stereo = np.stack([left, left], axis=1)
+    soundfile.write(tmp_path / "a.wav", stereo, 48000, subtype="FLOAT")
+    values = quiet(tmp_path / "store").load(
+        table_of([tmp_path / "a.wav"]), DESCRIPTORS, in_memory=True
+    )
+    frames = DESCRIPTORS(left.astype(np.float32), 48000)
+    np.testing.assert_array_equal(values.values, frames)
+    assert 40 <= len(frames) <= 50  # half a second
+
+
+def test_processes_can_take_the_work(table, tmp_path):
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        quiet(tmp_path / "processes").fill(table, [FUNCTIONALS, DESCRIPTORS])
+    quiet(tmp_path / "threads", 2).fill(table, [FUNCTIONALS, DESCRIPTORS])
+    threads, processes = ({f.relative_to(tmp_path / kind): f.read_bytes() for f in entries_of(
+        tmp_path / kind)} for kind in ("threads", "processes"))  # fmt: skip
+    assert threads == processes
+    assert len(threads) == 16
+
+
+FILL = """
+import sys
+from pathlib import Path
+from tests.features.test_store import DESCRIPTORS, FUNCTIONALS, quiet, table_of
+files = sorted(Path(sys.argv[2]).glob("*.wav"))[: int(sys.argv[3])]
+print("ready", flush=True)
+sys.stdin.readline()
+quiet(Path(sys.argv[1]), 1).fill(table_of(files), [FUNCTIONALS, DESCRIPTORS])
+"""
+
+
+def filling(root: Path, folder: Path, count: int) -> subprocess.Popen:
+    """A process that is about to fill a store, and starts when told."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FILL, str(root), str(folder), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def start(process: subprocess.Popen) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def test_two_processes_fill_one_store(emodb_root, tmp_path):
+    folder, root = emodb_root / "wav", tmp_path / "store"
+    processes = [filling(root, folder, 24) for _ in range(2)]
+    for process in processes:
+        start(process)
+    assert [process.wait(60) for process in processes] == [0, 0]
+    files = sorted(folder.glob("*.wav"))[:24]
+    features = quiet(root).load(table_of(files), Refusing(FUNCTIONALS), in_memory=True)
+    for row, file in list(zip(features.values, files, strict=True))[::6]:
+        np.testing.assert_array_equal(row, FUNCTIONALS(*audio.read(file)))
+    assert len(entries_of(root)) == 48
+    assert [file.name for file in (root / "unfinished").iterdir()] == ["probe"]
+
+
+def test_a_killed_filling_goes_on(emodb_root, tmp_path):
+    folder, root = emodb_root / "wav", tmp_path / "store"
+    process = filling(root, folder, 40)
+    start(process)
+    deadline = time.monotonic() + 60
+    while len(entries_of(root)) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    kept = len(entries_of(root / FUNCTIONALS.signature))
+    assert 4 <= kept < 40
+    files = sorted(folder.glob("*.wav"))[:40]
+    (account,) = quiet(root).fill(table_of(files), [FUNCTIONALS])
+    assert (account.made, account.found) == (40 - kept, kept)  # none of them was cut short
+    fresh = quiet(tmp_path / "fresh")
+    np.testing.assert_array_equal(
+        quiet(root).load(table_of(files[:10]), FUNCTIONALS, in_memory=True).values,
+        fresh.load(table_of(files[:10]), FUNCTIONALS, in_memory=True).values,
+    )
+
+
+def test_what_a_killed_process_left_is_cleared_away(copy, table):
+    old, new = copy / "unfinished" / "1-old", copy / "unfinished" / "2-new"
+    for file in (old, new):
+        file.write_bytes(b"part")
+    os.utime(old, (0, 0))
+    entries_of(copy / BANDS.signature)[0].unlink()
+    quiet(copy).fill(table, [BANDS])
+    assert not old.exists()
+    assert new.exists()  # perhaps another process's
+
+
+READ_ONLY = """
+import os, sys
+import pandas as pd
+from tests.features.test_store import BANDS, FUNCTIONALS, DESCRIPTORS, Refusing, quiet
+from ser.errors import UserError
+import pyarrow.lib, joblib.externals.loky
+table, root = pd.read_csv(sys.argv[1], index_col=0), sys.argv[2]
+FUNCTIONALS.columns, DESCRIPTORS.columns
+if os.geteuid() == 0:
+    os.setgid(65534), os.setuid(65534)  # permissions do not bind the superuser
+assert not os.access(root, os.W_OK)
+store = quiet(root)
+assert store.load(table, Refusing(FUNCTIONALS), True).values.shape == (8, 6373)
+assert store.load(table, Refusing(DESCRIPTORS), False).values.shape[1] == 65
+assert [a.found for a in store.fill(table, [FUNCTIONALS, DESCRIPTORS])] == [8, 8]
+for attempt in (lambda: store.load(table, FUNCTIONALS, False), lambda: store.fill(table, [BANDS])):
+    try:
+        attempt()
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_read_only_store(copy, table, tmp_path):
+    quiet(copy).load(table, DESCRIPTORS, in_memory=False)
+    shutil.rmtree(copy / BANDS.signature)
+    table.to_csv(tmp_path / "table.csv")
+    folders = [copy, *(folder for folder in copy.rglob("*") if folder.is_dir())]
+    above = [
+        folder
+        for place in (copy, Path(table["file"].iloc[0]))
+        for folder in place.parents
+        if folder.stat().st_uid == os.geteuid()
+    ]
+    modes = {folder: folder.stat().st_mode for folder in above}
+    try:
+        for folder in above:
+            folder.chmod(modes[folder] | 0o055)
+        for folder in folders:
+            folder.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, str(tmp_path / "table.csv"), str(copy)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+    assert done.returncode == 0, done.stderr
+    packed, lacking = done.stdout.strip().splitlines()
+    for message in (packed, lacking):
+        assert f"the store {copy} cannot be written to (Permission denied)" in message
+        assert "choose another folder" in message
+    assert "a packed file of these 8 utterances is not there" in packed
+    assert "8 utterances are not in it" in lacking
+
+
+def test_store_under_a_file(table, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"the store .*file/store cannot be written to"):
+        quiet(tmp_path / "file" / "store").load(table, BANDS, in_memory=True)
+
+
+FULL = """
+import resource, signal, sys
+import pandas as pd
+from tests.features.test_store import FUNCTIONALS, quiet
+from ser.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    quiet(sys.argv[2]).fill(pd.read_csv(sys.argv[1], index_col=0), [FUNCTIONALS])
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_write_that_fails_half_way(table, tmp_path):
+    """Files may grow to 20,000 bytes, less than an entry: as on a disk that fills up."""
+    table.to_csv(tmp_path / "table.csv")
+    root = tmp_path / "store"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "table.csv"), str(root)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert f"the store {root} cannot be written to (File too large)" in done.stdout, done.stderr
+    assert "make room on its disk" in done.stdout
+    assert entries_of(root / FUNCTIONALS.signature) == []
+    assert [file.name for file in (root / "unfinished").iterdir()] == ["probe"]
+
+
+def test_wrong_dim_is_told_before_any_work(table, tmp_path):
+    wrong = OpenSmile("ComParE_2016", "lld", "frame", 60, 16000)
+    for attempt in (
+        lambda: quiet(tmp_path / "store").fill(table, [wrong]),
+        lambda: quiet(tmp_path / "store").load(table, wrong, in_memory=True),
+    ):
+        with pytest.raises(UserError, match="has 65 columns; config says dim: 60"):
+            attempt()
+    assert not (tmp_path / "store").exists()
+
+
+def test_loading_real_speech_is_fast(emodb_root, tmp_path):
+    """535 stored utterances of the size of functionals, in well under half a second."""
+
+    @dataclass
+    class Constant:
+        level, dim, columns, signature = "utterance", 6373, tuple(map(str, range(6373))), "constant"
+
+        def __call__(self, signal, rate):
+            return np.full(self.dim, signal[100], np.float32)
+
+    every, store = table_of(sorted((emodb_root / "wav").glob("*.wav"))), quiet(tmp_path)
+    store.fill(every, [Constant()])
+    took = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        assert store.load(every, Refusing(Constant()), in_memory=True).values.shape == (535, 6373)
+        took.append(time.perf_counter() - begin)
+    assert min(took) < 0.4

@@ -1,0 +1,90 @@
+"""What is wrong with a config is told before anything is loaded, with what would be right."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from ser.config import CONF, check, digest, explain, identity, register_resolvers
+from ser.errors import UserError
+
+GROUPS = ("corpus", "target", "features", "fold", "model", "trainer", "logger")
+YAMLS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+def composed(*overrides: str) -> DictConfig:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.mark.parametrize(("group", "name"), YAMLS)
+def test_every_yaml_composes_and_fits_its_target(group: str, name: str) -> None:
+    cfg = composed(f"{group}={name}")
+    if group == "model" and name == "cnn":
+        cfg = composed("model=cnn", "features=lld")
+    if group == "features" and cfg.features.level != "utterance":
+        with pytest.raises(UserError, match="needs utterance-level features"):
+            check(cfg)
+    else:
+        check(cfg)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("trainer.max_epochs=ten", "trainer.max_epochs=ten: input should be a valid integer"),
+        ("trainer.max_epochs='10'", "trainer.max_epochs=10: input should be a valid integer"),
+        ("seed=1.5", "seed=1.5: input should be a valid integer"),
+        ("seed=-1", "seeds count from 0"),
+        ("force=maybe", "force=maybe: input should be a valid boolean"),
+        ("data.standardise=speakers", "did you mean speaker"),
+        ("model.encoder.hidden=256", "model.encoder.hidden=256: input should be"),
+        (
+            "+model.encoder.hiden=[1]",
+            "model.encoder.hiden: there is no such option; did you mean hidden",
+        ),
+        ("~data.clip", "data.clip is missing"),
+        ("target.bins=round", "target.bins"),
+        ("model.optimiser._target_=torch.optim.Adams", "torch.optim.Adams"),
+    ],
+)
+def test_wrong_options_are_named(override: str, told: str) -> None:
+    target = ["target=valence"] if override.startswith("target") else []
+    with pytest.raises(UserError) as error:
+        check(composed(*target, override))
+    assert told in str(error.value)
+
+
+def test_a_level_that_a_model_cannot_take_names_some_that_it_can() -> None:
+    with pytest.raises(UserError, match=r"needs utterance-level.*frame-level: features=.*is10"):
+        check(composed("features=lld"))
+
+
+def test_what_hydra_cannot_compose_is_explained() -> None:
+    assert explain(["model=mpl", "trainer.max_epoch=3"]) == [
+        "model=mpl: there is no such model; did you mean model=mlp? "
+        f"there are {', '.join(name for group, name in YAMLS if group == 'model')}"
+    ]
+    assert explain(["model=svm", "model.grid.D=[1]"]) == [
+        "model.grid.D: there is no such option; there are C"
+    ]
+    assert explain(["trainer.max_epoch=3", "seed=1"]) == [
+        "trainer.max_epoch: there is no such option; did you mean max_epochs?"
+    ]
+
+
+def test_identity_leaves_out_what_cannot_change_a_result() -> None:
+    def of(*overrides: str) -> str:
+        return digest(identity(composed(*overrides)))
+
+    same = of()
+    for override in (
+        "corpus.root=elsewhere", "store.root=elsewhere", "logger=wandb", "force=true",
+        "trainer.accelerator=gpu", "trainer.checkpoint_seconds=1", "in_memory=false",
+    ):  # fmt: skip
+        assert of(override) == same, override
+    for override in (
+        "seed=1", "fold.index=1", "features=is10", "model.encoder.hidden=[10]", "data.batch_size=8",
+        "corpus=emodb", "trainer.threads=2", "trainer.max_epochs=3", "target=valence",
+    ):  # fmt: skip
+        assert of(override) != same, override

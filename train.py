@@ -1,0 +1,43 @@
+"""Trains one system on one fold with one seed, and tests it once: `python train.py --help`."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from ser.config import explain, register_resolvers
+from ser.errors import UserError, disk_errors_told
+
+register_resolvers()
+started = False
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """Returns the validation score, which is what a sweeper may see."""
+    global started
+    started = True
+    # Imported here: --help and tab completion must not wait for torch.
+    from hydra.core.hydra_config import HydraConfig
+
+    from ser.run import run
+
+    hydra_config = HydraConfig.get()
+    try:
+        with disk_errors_told():
+            return run(cfg, hydra_config.runtime.output_dir, dict(hydra_config.runtime.choices))
+    except UserError as error:
+        if hydra_config.mode.name == "MULTIRUN":
+            raise
+        raise SystemExit(f"\nerror: {error}") from None
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code == 1 and not started:
+            # Hydra has said what it could not compose; say what would be right.
+            for reason in explain(sys.argv[1:]):
+                print(f"\nerror: {reason}", file=sys.stderr)
+        raise
