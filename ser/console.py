@@ -16,19 +16,9 @@ log = logging.getLogger(__name__)
 console = Console(highlight=False, soft_wrap=True)
 
 
-def remarks(synthetic: bool, data: DataModule) -> list[str]:
-    """What must stand beside the scores wherever they are printed."""
-    found = []
-    if synthetic:
-        found.append("synthetic speech: says nothing about people")
-    if not data.fold.speaker_independent:
-        found.append("speaker dependent: speakers are in train and test")
-    if data.standardise == "speaker":
-        found.append("transductive: standardised by unlabelled test-speaker data")
-    return found
-
-
-def announce(names: Mapping[str, str], seed: int, corpus: Corpus, data: DataModule) -> None:
+def announce(
+    names: Mapping[str, str], seed: int, corpus: Corpus, data: DataModule, remarks: list[str]
+) -> None:
     """Says what will be trained on what, with what guessing would get."""
     fold = data.fold
     log.info(
@@ -55,8 +45,7 @@ def announce(names: Mapping[str, str], seed: int, corpus: Corpus, data: DataModu
     if fold.speaker_independent:
         table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
     console.print(table)
-    for remark in remarks(corpus.synthetic, data):
-        console.print(f"[yellow]{remark}[/yellow]")
+    _remark(remarks)
 
 
 def parameters(model: nn.Module) -> None:
@@ -96,8 +85,7 @@ def report(folder: Path, result: Mapping[str, Any]) -> None:
         log.warning(
             "%s: absent from the %s part, and left out of UA and F1", ", ".join(absent), part
         )
-    for remark in result["remarks"]:
-        console.print(f"[yellow]{remark}[/yellow]")
+    _remark(result["remarks"])
     console.print(f"\nEverything lies in {folder}")
 
 
@@ -112,6 +100,11 @@ def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
     )
     for remark in result["remarks"]:
         log.info("%s", remark)
+
+
+def _remark(remarks: list[str]) -> None:
+    for remark in remarks:
+        console.print(f"[yellow]{remark}[/yellow]")
 
 
 def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:

@@ -47,12 +47,14 @@ class Prepared:
         data: features and classes of the fold.
         identity: what can change the result: config, corpus fingerprint, feature signature.
         hash: of the identity; equal runs have equal ones.
+        remarks: what must stand beside the scores wherever they are printed.
     """
 
     corpus: Corpus
     data: DataModule
     identity: dict[str, Any]
     hash: str
+    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def run(cfg: DictConfig, folder: str | Path, names: Mapping[str, str]) -> float:
             (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
             return done["val"]["ua"]
         _make_way(folder, prepared.hash, force=cfg.force)
-        console.announce(names, cfg.seed, prepared.corpus, prepared.data)
+        console.announce(names, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
         outcome, logs = _train(cfg, prepared, folder, names)
     result = _write(cfg, folder, names, prepared, outcome, logs, time.monotonic() - started)
     return result["val"]["ua"]
@@ -106,6 +108,7 @@ def prepare(cfg: DictConfig) -> Prepared:
     extractor: Extractor = build(cfg.features)
     selected = corpus.table.loc[target.labels.index]
     features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)
+    faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
     fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
     contents = store.contents(corpus.table)
@@ -116,7 +119,23 @@ def prepare(cfg: DictConfig) -> Prepared:
         "corpus": fingerprint(corpus, target, fold, contents),
         "features": extractor.signature,
     }
-    return Prepared(corpus, data, identity, config.digest(identity))
+    remarks = _remarks(corpus, data, faulty)
+    return Prepared(corpus, data, identity, config.digest(identity), remarks)
+
+
+def _remarks(corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
+    found = []
+    if corpus.synthetic:
+        found.append("synthetic speech: says nothing about people")
+    if not data.fold.speaker_independent:
+        found.append("speaker dependent: speakers are in train and test")
+    if data.standardise == "speaker":
+        found.append("transductive: standardised by unlabelled test-speaker data")
+    if withheld := len(data.fold.train) - len(data.labelled):
+        found.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
+    if faulty:
+        found.append(f"{faulty} faulty utterance(s) left out")
+    return found
 
 
 def restore(folder: Path) -> tuple[Prepared, PhasedModel]:
@@ -299,6 +318,6 @@ def _facts(cfg: DictConfig, names: Mapping[str, str], prepared: Prepared) -> dic
             part: sorted(speakers.loc[ids].unique()) for part, ids in data.fold.parts.items()
         },
         "speaker_independent": data.fold.speaker_independent,
-        "remarks": console.remarks(corpus.synthetic, data),
+        "remarks": prepared.remarks,
         "versions": {name: version(name) for name in LIBRARIES},
     }

@@ -19,10 +19,14 @@ class Extractor(Protocol):
         signature: changes whenever the numbers could: library version, set, parameters.
     """
 
-    level: Level
-    dim: int
-    columns: tuple[str, ...]
-    signature: str
+    @property
+    def level(self) -> Level: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def signature(self) -> str: ...
 
     def __call__(self, signal: np.ndarray, rate: int) -> np.ndarray: ...
 
