@@ -54,15 +54,16 @@ class Task:
 
 
 class Rows:
-    """Standardised rows of features, (N, D): made at once in memory, or when they are taken.
+    """Standardised rows of features, (N, D).
 
     Args:
         values: (N, D), in memory or memory-mapped.
         standardiser: fitted on the training part.
+        at_once: standardise all of it now; False: whatever is taken, as it is taken.
     """
 
-    def __init__(self, values: np.ndarray, standardiser: Standardiser) -> None:
-        self._mapped = values if isinstance(values, np.memmap) else None
+    def __init__(self, values: np.ndarray, standardiser: Standardiser, *, at_once: bool) -> None:
+        self._mapped = None if at_once else values
         self._standardiser = standardiser
         if self._mapped is None:
             self._held = torch.from_numpy(standardiser(values))

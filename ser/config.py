@@ -27,6 +27,7 @@ NO_PART_OF_IDENTITY = (
     "force",
     "in_memory",
     "published",
+    "emotions",  # as far as used they are in the target
     "paper",
     "trainer.accelerator",
     "trainer.devices",
@@ -38,8 +39,9 @@ TOP_LEVEL = {"seed": int, "force": bool, "skip_faulty": bool, "in_memory": bool}
 
 
 def register_resolvers() -> None:
-    """Makes `${run_name:}` known: the folder of a run, named by what is run."""
+    """Makes `${run_name:}` known, the folder of a run, and `${stem:path}`, a file's bare name."""
     OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+    OmegaConf.register_new_resolver("stem", lambda path: path and Path(path).stem, replace=True)
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:

@@ -45,14 +45,19 @@ def announce(
     if fold.speaker_independent:
         table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
     console.print(table)
+    tested = counts["test"] if counts["test"].any() else counts["val"]
+    log.info(
+        "guessing gets UA %.1f%%, always naming the largest class WA %.1f%%",
+        100 / (tested > 0).sum(),
+        100 * tested.max() / tested.sum(),
+    )
     _remark(remarks)
 
 
-def parameters(model: nn.Module) -> None:
-    """Says how large a network is."""
-    log.info(
-        "%s: %s parameters", type(model).__name__, f"{sum(p.numel() for p in model.parameters()):,}"
-    )
+def parameters(model: nn.Module, epochs: int) -> None:
+    """Says how large a network is, and how long it is trained."""
+    count = sum(parameter.numel() for parameter in model.parameters())
+    log.info("%s: %s parameters, %d epochs", type(model).__name__, f"{count:,}", epochs)
 
 
 def report(folder: Path, result: Mapping[str, Any]) -> None:
@@ -86,7 +91,7 @@ def report(folder: Path, result: Mapping[str, Any]) -> None:
             "%s: absent from the %s part, and left out of UA and F1", ", ".join(absent), part
         )
     _remark(result["remarks"])
-    console.print(f"\nEverything lies in {folder}")
+    console.print(f"\nEverything lies in {_shown(folder)}")
 
 
 def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
@@ -94,12 +99,18 @@ def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
     part = "test" if result["test"] else "val"
     log.info(
         "%s is finished: %s UA %.1f%% (force=true trains it again)",
-        folder,
+        _shown(folder),
         part,
         100 * result[part]["ua"],
     )
     for remark in result["remarks"]:
         log.info("%s", remark)
+
+
+def _shown(folder: Path) -> Path:
+    """As a user would type it: relative where it lies below the working folder."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _remark(remarks: list[str]) -> None:

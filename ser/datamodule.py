@@ -63,9 +63,9 @@ class DataModule(pl.LightningDataModule):
         self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
         self._speakers = speakers
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
-        self._offsets = None if features.offsets is None else torch.as_tensor(features.offsets)
+        self._offsets = None if features.offsets is None else torch.tensor(features.offsets)
         self._codes = self._labelled(target, fold)
-        self._values = features.values
+        self._values, self._mapped = features.values, features.mapped
         if standardise == "speaker":
             repeats = 1 if features.offsets is None else np.diff(features.offsets)
             names = np.repeat(speakers.loc[features.utterances].to_numpy(), repeats)
@@ -81,7 +81,7 @@ class DataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Standardises, once."""
         if not hasattr(self, "_rows"):
-            self._rows = Rows(self._values, self.standardiser)
+            self._rows = Rows(self._values, self.standardiser, at_once=not self._mapped)
 
     def train_dataloader(self) -> Batches:
         """The training part in an order of its own each epoch."""

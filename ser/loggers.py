@@ -1,7 +1,7 @@
 """Where the curves of a run are shown, beside its own `metrics.csv`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Identity:
         names: what was chosen of each config group, e.g. {"model": "mlp"}.
         config: the part of the config that can change a result.
         hash: of the run; equal runs have equal ones.
+        remarks: what must stand beside the scores wherever they are shown.
         seed: of the run.
         fold: its number.
     """
@@ -27,6 +28,7 @@ class Identity:
     names: Mapping[str, str]
     config: Mapping[str, Any]
     hash: str
+    remarks: Sequence[str]
     seed: int
     fold: int
 
@@ -62,6 +64,7 @@ def wandb(
         name=f"{names['model']} fold {run.fold} seed {run.seed}",
         group=group or " ".join(about),
         job_type=names["model"],
+        notes="; ".join(run.remarks) or None,
         tags=[*about, names["fold"], f"fold {run.fold}", f"seed {run.seed}", *tags],
         config=dict(run.config),
         mode=mode or os.environ.get("WANDB_MODE", "offline"),

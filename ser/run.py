@@ -204,7 +204,13 @@ def _train(
     # Everything random below follows from here; splits and the corpus have seeds of their own.
     pl.seed_everything(cfg.seed, verbose=False)
     about = loggers.Identity(
-        folder, names, prepared.identity, prepared.hash, cfg.seed, prepared.data.fold.index
+        folder,
+        names,
+        prepared.identity,
+        prepared.hash,
+        prepared.remarks,
+        cfg.seed,
+        prepared.data.fold.index,
     )
     logs = [build(node)(about) for node in cfg.logger.values()]
     factory = build(cfg.model)
@@ -222,7 +228,7 @@ def _train_phased(
 ) -> Outcome:
     model = factory(data.task)
     data.unlabelled = model.uses_unlabelled
-    console.parameters(model)
+    console.parameters(model, training.max_epochs)
     best = training.fit(model, data, folder / "checkpoints", logs)
     parts = [part for part in ("val", "test") if len(data.fold.parts[part])]
     return Outcome(

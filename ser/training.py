@@ -78,9 +78,11 @@ class Training:
             loggers: beside `metrics.csv`.
 
         Raises:
-            UserError: a loss is not finite.
+            UserError: a loss is not finite, or there is no GPU where one is asked for.
             OSError: the disk is full.
         """
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise UserError("trainer=gpu, and torch sees no GPU on this machine: trainer=cpu")
         folder.mkdir(parents=True, exist_ok=True)
         best, timed = Best(), TimedCheckpoint(folder, self.checkpoint_seconds)
         trainer = pl.Trainer(

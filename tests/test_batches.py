@@ -9,7 +9,7 @@ AS_IT_IS = Standardiser(np.zeros(1), np.ones(1), clip=None)
 
 
 def loader(size: int, batch_size: int = 4, seed: int | None = 0) -> Batches:
-    rows = Rows(np.arange(100, 100 + size, dtype=np.float32)[:, None], AS_IT_IS)
+    rows = Rows(np.arange(100, 100 + size, dtype=np.float32)[:, None], AS_IT_IS, at_once=True)
     numbers = torch.arange(size)
     return Batches(rows, numbers, numbers, batch_size=batch_size, seed=seed)
 
@@ -20,7 +20,7 @@ def frames(
     """Utterance u has frames 1000 u, 1000 u + 1, ..., so that a frame tells whose it is."""
     values = np.concatenate([1000 * u + np.arange(n) for u, n in enumerate(lengths)])
     return FrameBatches(
-        Rows(values.astype(np.float32)[:, None], AS_IT_IS),
+        Rows(values.astype(np.float32)[:, None], AS_IT_IS, at_once=True),
         torch.arange(len(lengths)),
         torch.arange(len(lengths)),
         offsets=torch.tensor([0, *np.cumsum(lengths)]),
@@ -121,6 +121,6 @@ def test_memory_mapped_rows_equal_those_in_memory(tmp_path) -> None:
     mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
     standardiser = Standardiser.fit(values, np.arange(20), clip=1.0)
     chosen = torch.tensor([[3, 1], [29, 0]])
-    taken = Rows(mapped, standardiser).take(chosen)
-    assert torch.equal(taken, Rows(values, standardiser).take(chosen))
+    taken = Rows(mapped, standardiser, at_once=False).take(chosen)
+    assert torch.equal(taken, Rows(values, standardiser, at_once=True).take(chosen))
     assert taken.shape == (2, 2, 4)

@@ -20,7 +20,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from ser import metrics, results
 from ser.config import build
 from ser.errors import UserError
-from ser.run import restore, run
+from ser.run import prepare, restore, run
 
 TRAIN = Path(__file__).parent.parent / "train.py"
 SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
@@ -144,6 +144,18 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     subprocess.run(full, capture_output=True, check=True)
     for name in RESULTS:
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize("model", [SHORT, ["model=cnn", "features=lld", "trainer.max_epochs=1"]])
+def test_memory_mapped_features_give_the_same_bytes(
+    model: list[str], emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    for kind in ("true", "false"):
+        cfg, names = composed(*emodb, *model, f"in_memory={kind}")
+        assert prepare(cfg).data._mapped is (kind == "false")
+        run(cfg, tmp_path / kind, names)
+    for name in RESULTS:
+        assert (tmp_path / "true" / name).read_bytes() == (tmp_path / "false" / name).read_bytes()
 
 
 def test_restored_it_gives_the_same_probabilities(finished: Path, emodb: list[str]) -> None:

@@ -50,3 +50,8 @@ class Features:
     offsets: np.ndarray | None
     columns: tuple[str, ...]
     level: Level
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the values lie in a file and come into memory as they are read."""
+        return isinstance(self.values, np.memmap) or isinstance(self.values.base, np.memmap)

@@ -1,8 +1,9 @@
 """Convolutional networks over frames (parthasarathy2019, table 2), padding-proof.
 
 Frames beyond an utterance's end are zero after every layer and are left out of batch
-normalisation's statistics, so how far a batch is padded changes nothing. Inside, channels come
-before frames: (B, C, T).
+normalisation's statistics, so how far a batch is padded changes nothing. Channels come last,
+(B, T, C), so that the frames that are no padding are rows, which torch normalises several times
+faster than channels before frames.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ POOL = 4
 
 
 def mask(lengths: Tensor, frames: int) -> Tensor:
-    """(B, 1, T) bool: which frames are no padding."""
-    return (torch.arange(frames, device=lengths.device) < lengths[:, None])[:, None]
+    """(B, T, 1) bool: which frames are no padding."""
+    return (torch.arange(frames, device=lengths.device) < lengths[:, None])[..., None]
 
 
 def pooled(lengths: Tensor) -> Tensor:
@@ -27,38 +28,39 @@ def pooled(lengths: Tensor) -> Tensor:
     return (lengths + POOL - 1) // POOL
 
 
-def _same(x: Tensor, convolution: nn.Conv1d) -> Tensor:
-    """Pads frames so that the convolution of them is as long (torch does so with a warning)."""
+def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
+    """(B, T, C) -> (B, `frames`, C'), as a "same" convolution; frames beyond T are zeros."""
     (kernel,) = convolution.kernel_size
-    return functional.pad(x, ((kernel - 1) // 2, kernel // 2))
+    before = (kernel - 1) // 2
+    x = functional.pad(x, (0, 0, before, frames + kernel - 1 - before - x.shape[1]))
+    # As an image of height 1: in one dimension torch would copy channels before frames.
+    image, weight = x.transpose(1, 2).unsqueeze(2), convolution.weight.unsqueeze(2)
+    return functional.conv2d(image, weight, convolution.bias).squeeze(2).transpose(1, 2)
+
+
+def pool(x: Tensor) -> Tensor:
+    """(B, P * `POOL`, C) -> (B, P, C): the largest of each `POOL` frames."""
+    return x.unflatten(1, (-1, POOL)).amax(dim=2)
+
+
+def unpool(x: Tensor, frames: int) -> Tensor:
+    """(B, P, C) -> (B, `frames`, C): each frame `POOL` times."""
+    return x.repeat_interleave(POOL, dim=1)[:, :frames]
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the frames that are no padding."""
+    """Batch normalisation over the frames that are no padding; the others become zero."""
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, C, T) and its mask (B, 1, T) -> (B, C, T)."""
-        if self.training:
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            assert self.momentum is not None
-            weight = inside.to(x.dtype)
-            count = weight.sum()
-            mean = (x * weight).sum(dim=(0, 2)) / count
-            var = ((x - mean[:, None]).square() * weight).sum(dim=(0, 2)) / count
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var * count / (count - 1), self.momentum)
-        else:
-            mean, var = self.running_mean, self.running_var  # type: ignore[assignment]
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        return x * scale[:, None] + (self.bias - mean * scale)[:, None]
+        """(B, T, C) and its mask (B, T, 1) -> (B, T, C)."""
+        rows = inside.flatten().nonzero()[:, 0]
+        flat = x.flatten(0, 1)
+        normalised = super().forward(flat.index_select(0, rows))
+        return torch.zeros_like(flat).index_copy(0, rows, normalised).view_as(x)
 
 
 class _Layer(nn.Module):
-    """Convolution of `kernel`, as long as its input, (batch normalisation,) ReLU, zero padding."""
+    """Convolution of `kernel` and, if asked for, batch normalisation; zero beyond each end."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, batch_norm: bool) -> None:
         super().__init__()
@@ -66,10 +68,12 @@ class _Layer(nn.Module):
         self.norm = MaskedBatchNorm(outputs) if batch_norm else None
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        x = self.convolution(_same(x, self.convolution))
-        if self.norm is not None:
-            x = self.norm(x, inside)
-        return functional.relu(x) * inside
+        """(B, T, C) and the mask of what is wanted, (B, T', 1) -> (B, T', C')."""
+        return _normalised(convolve(x, self.convolution, inside.shape[1]), self.norm, inside)
+
+
+def _normalised(x: Tensor, norm: MaskedBatchNorm | None, inside: Tensor) -> Tensor:
+    return x * inside if norm is None else norm(x, inside)
 
 
 class ConvEncoder(nn.Module):
@@ -110,13 +114,14 @@ class ConvEncoder(nn.Module):
         self.outputs = hidden[-1]
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        x = x.transpose(1, 2)
         for layer in self.layers:
-            x = layer(x, mask(lengths, x.shape[2]))
-            # Padding is zero and what follows a ReLU is not below: no maximum sees the padding.
-            x = functional.max_pool1d(x, POOL, ceil_mode=True)
+            inside = mask(lengths, -(-x.shape[1] // POOL) * POOL)  # whole pools
+            # Padding is zero, and so is the least that a ReLU gives: no output sees the padding.
+            # A ReLU after the pool gives the same as before it, for a quarter of the frames.
+            x = functional.relu(pool(layer(x, inside)))
             lengths = pooled(lengths)
-        return self.dense(self.coarse(functional.pad(x, (0, self.kernel - x.shape[2]))))
+        x = functional.pad(x, (0, 0, 0, self.kernel - x.shape[1]))
+        return self.dense(self.coarse(x.transpose(1, 2)))
 
 
 class ConvDecoder(nn.Module):
@@ -159,19 +164,11 @@ class ConvDecoder(nn.Module):
         scales = [lengths]
         for _ in self.layers:
             scales.append(pooled(scales[-1]))
-        frames = int(scales[-1].max())
-        inside = mask(scales.pop(), frames)
-        x = self.coarse(self.dense(codes)[..., None])[..., :frames]
-        if self.norm is not None:
-            x = self.norm(x, inside)
-        x = functional.relu(x) * inside
-        for layer in self.layers:
-            x = layer(x, inside)
-            lengths = scales.pop()
-            frames = int(lengths.max())
-            inside = mask(lengths, frames)
-            x = x.repeat_interleave(POOL, dim=2)[..., :frames] * inside
-        x = self.last(_same(x, self.last))
-        if self.last_norm is not None:
-            x = self.last_norm(x, inside)
-        return (x * inside).transpose(1, 2)
+        inside = [mask(scale, int(scale.max())) for scale in scales]
+        frames = inside.pop()
+        x = self.coarse(self.dense(codes)[..., None]).transpose(1, 2)[:, : frames.shape[1]]
+        x = functional.relu(_normalised(x, self.norm, frames))
+        for layer, finer in zip(self.layers, reversed(inside), strict=True):
+            x = unpool(functional.relu(layer(x, frames)), finer.shape[1]) * finer
+            frames = finer
+        return _normalised(convolve(x, self.last, x.shape[1]), self.last_norm, frames)
