@@ -1,4 +1,4 @@
-"""`python -m ser COMMAND [overrides]`: everything but training.
+"""`python -m ser COMMAND ...`: everything but training.
 
 Overrides are those of `train.py`: corpus=emodb corpus.root=... features=functionals,lld
 """
@@ -7,6 +7,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +17,9 @@ from omegaconf import DictConfig
 
 from ser.config import CONF, build, explain, register_resolvers
 from ser.errors import UserError, disk_errors_told
+
+if TYPE_CHECKING:  # imported where needed: --help must not wait for torch
+    from ser.latents.page import Audio
 
 
 def check(overrides: Sequence[str]) -> int:
@@ -36,6 +41,15 @@ def extract(overrides: Sequence[str]) -> int:
     return 0
 
 
+def latents(run: Path, audio: "Audio | None") -> int:
+    """measure and draw what the latents of a finished run hold"""
+    from ser.latents import latents as tell_latents
+
+    tell_latents(run, audio)
+    return 0
+
+
+# Those that take overrides.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": check, "extract": extract}
 
 
@@ -66,10 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__)
         command.add_argument("overrides", nargs="*", help="as for train.py, e.g. corpus=emodb")
-    parsed = parser.parse_args(arguments)
+        command.set_defaults(call=function)
+    command = commands.add_parser("latents", help=latents.__doc__)
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    command.add_argument(
+        "--audio",
+        choices=("embed", "link", "none"),
+        help="in the page, by path, or not at all (default: in the page up to 15 MB)",
+    )
+    command.set_defaults(call=latents)
+    options = vars(parser.parse_args(arguments))
+    del options["command"]
+    call = options.pop("call")
     try:
         with disk_errors_told():
-            return COMMANDS[parsed.command](parsed.overrides)
+            return call(**options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

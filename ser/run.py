@@ -1,6 +1,7 @@
 """One run, from corpus to tested recogniser: the only place that instantiates."""
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -268,8 +269,8 @@ def _make_way(folder: Path, hash_: str, *, force: bool) -> None:
     if finished or begun is None or begun["config_hash"] != hash_:
         for name in (results.RESULT, results.PREDICTIONS, results.COST, results.METRICS):
             (folder / name).unlink(missing_ok=True)
-        for checkpoint in (folder / "checkpoints").glob("*"):
-            checkpoint.unlink()
+        for made in ("checkpoints", "latents"):
+            shutil.rmtree(folder / made, ignore_errors=True)
     results.write_json(folder / results.UNFINISHED, {"config_hash": hash_})
 
 

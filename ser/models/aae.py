@@ -238,10 +238,14 @@ class AAE(PhasedModel):
         """R² of the reconstruction on validation, by kind of feature; 1 is perfect."""
         error, total, square, count = torch.stack(self._errors).sum(0).double()
         spread = square - total.square() / count
-        row = {"val/r2": float(1 - error.sum() / spread.sum())}
-        for name, columns in self.groups.items():
-            row[f"val/r2_{name}"] = float(1 - error[columns].sum() / spread[columns].sum())
-        return row
+        kinds = {"val/r2": list(range(len(error)))}
+        kinds |= {f"val/r2_{name}": columns for name, columns in self.groups.items()}
+        return {
+            name: float(1 - error[columns].sum() / spread[columns].sum())
+            for name, columns in kinds.items()
+            # Nothing is to be explained of what does not vary.
+            if spread[columns].sum() > 1e-6 * count[0]
+        }
 
     def _warn(self, row: dict[str, float]) -> None:
         """Says in plain words, once, when the game is lost."""
