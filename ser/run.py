@@ -1,5 +1,6 @@
 """One run, from corpus to tested recogniser: the only place that instantiates."""
 
+import gc
 import logging
 import shutil
 import time
@@ -94,6 +95,9 @@ def run(cfg: DictConfig, folder: str | Path, names: Mapping[str, str]) -> float:
         _make_way(folder, prepared.hash, force=cfg.force)
         console.announce(names, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
         outcome, logs = _train(cfg, prepared, folder, names)
+    # A trainer and its module refer to each other: a sweep of runs in one process would grow by a
+    # model and its optimisers a run, until Python happens to look for such circles.
+    gc.collect()
     result = _write(cfg, folder, names, prepared, outcome, logs, time.monotonic() - started)
     return result["val"]["ua"]
 
