@@ -84,6 +84,8 @@ class Training:
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise UserError("trainer=gpu, and torch sees no GPU on this machine: trainer=cpu")
         folder.mkdir(parents=True, exist_ok=True)
+        # Deterministic mode would fill all new memory with NaN, which costs and changes nothing.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         best, timed = Best(), TimedCheckpoint(folder, self.checkpoint_seconds)
         trainer = pl.Trainer(
             max_epochs=self.max_epochs,

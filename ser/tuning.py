@@ -52,7 +52,13 @@ def search(
         jobs: inner fits at a time; changes no result.
     """
     found = GridSearchCV(
-        pipeline, dict(grid), cv=LeaveOneGroupOut(), scoring=_ua_scorer, n_jobs=jobs, refit=False
+        pipeline,
+        dict(grid),
+        cv=LeaveOneGroupOut(),
+        scoring=_ua_scorer,
+        n_jobs=jobs,
+        refit=False,
+        error_score="raise",
     ).fit(x, y, groups=groups)
     tried = pd.DataFrame(found.cv_results_["params"])
     tried["ua"] = found.cv_results_["mean_test_score"]
@@ -62,5 +68,7 @@ def search(
 
 def _ua_scorer(estimator: BaseEstimator, x: np.ndarray, y: np.ndarray) -> float:
     """UA over the classes that this inner fold has: a speaker may lack some."""
-    matrix = metrics.confusion_matrix(y, estimator.predict(x), int(estimator.classes_.max()) + 1)
+    found = estimator.predict(x)
+    # The speaker left out may have a class that no other one has.
+    matrix = metrics.confusion_matrix(y, found, int(max(y.max(), found.max())) + 1)
     return metrics.unweighted_accuracy(matrix)

@@ -7,12 +7,13 @@ z, Gaussian, for whatever else makes speech what it is.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ser.batches import UNLABELLED, Batch, Task
+from ser.errors import UserError
 from ser.losses import discriminator_loss, generator_loss, reconstruction_loss
 from ser.models.phased import Optimiser, Phase, PhasedModel
 from ser.networks import Encoder
@@ -83,6 +84,10 @@ class AAE(PhasedModel):
         batch_norm: normalise the latents' heads.
         phases: which phases there are, in order.
         optimiser: partial of a torch optimiser.
+
+    Raises:
+        UserError: a classifier that is no latent, or a generator without the discriminator phase,
+            whose codes it shares, before it.
     """
 
     uses_unlabelled = True
@@ -98,10 +103,17 @@ class AAE(PhasedModel):
         discriminator: Callable[[int], nn.Module],
         discriminator_rate: float,
         batch_norm: bool,
-        phases: Sequence[str],
+        phases: Sequence[Literal["reconstruction", "discriminator", "generator", "classification"]],
         optimiser: Optimiser,
     ) -> None:
         super().__init__(task, optimiser)
+        if classifier not in latents:
+            raise UserError(f"model.classifier={classifier}: one of {', '.join(latents)}")
+        if (
+            "generator" in phases
+            and "discriminator" not in phases[: list(phases).index("generator")]
+        ):
+            raise UserError(f"model.phases={list(phases)}: generator needs discriminator before it")
         self.encoder = encoder(task.inputs)
         self.latents: Mapping[str, Latent] = nn.ModuleDict(  # type: ignore[assignment]
             {
@@ -190,7 +202,11 @@ class AAE(PhasedModel):
     def reconstruct(self, batch: Batch) -> Tensor:
         """Features -> features of the same shape, by way of the codes."""
         codes = torch.cat(list(self.encode(batch).values()), dim=1)
-        return self.decoder(codes, batch.lengths)
+        made = self.decoder(codes, batch.lengths)
+        if batch.lengths is None:
+            return made
+        # As far as the batch is padded, which may be beyond its longest utterance.
+        return nn.functional.pad(made, (0, 0, 0, batch.x.shape[1] - made.shape[1]))
 
     # ---- the health of the game, recorded by epoch
 

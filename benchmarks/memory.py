@@ -1,0 +1,149 @@
+"""Training at IEMOCAP's scale within 8 GB: 10,039 x 6,373 functionals, 4.3 million x 65 frames.
+
+    python benchmarks/memory.py FOLDER [--gigabytes 8] [--steps 5] [--standardise train|speaker]
+
+Makes random features of that size in FOLDER (1.4 GB, deleted afterwards) and trains `model=aae` on
+them for some steps, and validates on two speakers, each time in a process of its own: utterances in
+memory, frames in memory, frames memory-mapped. That process may not hold more private memory than
+the limit (RLIMIT_DATA, which counts what is reserved, so more than what is used; the pages of a
+mapped file are not counted, as the system takes them back when it needs them). Prints
+
+- peak resident memory, pages of the mapped file included;
+- its growth over what importing torch, Lightning and `ser` takes;
+- seconds from the start of the process to the first step.
+"""
+
+import argparse
+import contextlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+UTTERANCES, FRAMES, SPEAKERS = 10_039, 4_300_000, 10
+DIM = {"functionals": 6373, "lld": 65}
+KINDS = {  # features, memory-mapped
+    "utterances in memory": ("functionals", False),
+    "frames in memory": ("lld", False),
+    "frames mapped": ("lld", True),
+}
+GB = 1 << 30
+
+
+def make(folder: Path) -> None:
+    """Random features as files, and the offsets of the frames."""
+    rng = np.random.default_rng(0)
+    # Most utterances of IEMOCAP take 2 to 8 s, the longest 34 s.
+    shares = rng.gamma(2.5, size=UTTERANCES).clip(0.1, 20)
+    lengths = np.maximum(30, shares / shares.sum() * FRAMES).astype(np.int64)
+    lengths[-1] += FRAMES - lengths.sum()
+    np.save(folder / "offsets.npy", np.concatenate([[0], lengths.cumsum()]))
+    for name, rows in (("functionals", UTTERANCES), ("lld", FRAMES)):
+        shape = (rows, DIM[name])
+        file = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+        for start in range(0, rows, 1 << 16):
+            block = file[start : start + (1 << 16)]
+            block[:] = 3 + rng.standard_normal(block.shape, dtype=np.float32)
+
+
+def peak() -> float:
+    """Most resident memory so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
+
+
+class Enough(Exception):
+    """So many steps have been trained."""
+
+
+def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str) -> None:
+    """Trains within the limit, and prints what it took."""
+    started = time.monotonic()
+    limit_bytes = int(limit * GB)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+
+    import pandas as pd
+    import torch
+    from hydra import compose, initialize_config_dir
+
+    from ser.config import CONF, build
+    from ser.features import Features
+    from ser.folds import Fold
+    from ser.models.phased import PhasedModel
+    from ser.targets import Target
+    from ser.training import probabilities
+
+    imported = peak()
+    features, mapped = KINDS[kind]
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        overrides = [f"features={features}", "model=aae", f"data.standardise={standardise}"]
+        cfg = compose("train", overrides)
+    torch.set_num_threads(1)
+    ids = pd.Index([f"u{i:05d}" for i in range(UTTERANCES)])
+    speakers = np.arange(UTTERANCES) * SPEAKERS // UTTERANCES
+    classes = ("low", "neutral", "high")
+    train, val, test = ids[speakers < 8], ids[speakers == 8], ids[speakers == 9]
+    offsets = np.load(folder / "offsets.npy") if features == "lld" else None
+    values = np.load(folder / f"{features}.npy", mmap_mode="r" if mapped else None)
+    level = cfg.features.level
+    columns = tuple(f"c{i}" for i in range(DIM[features]))
+    data = build(cfg.data)(
+        Features(ids, values, offsets, columns, level),
+        Target("activation", classes, pd.Series(np.resize(classes, UTTERANCES), index=ids)),
+        Fold(0, 1, train, val, test, fit=train, speaker_independent=True),
+        pd.Series(speakers.astype(str), index=ids),
+        cfg.seed,
+    )
+    model: PhasedModel = build(cfg.model)(data.task)
+    data.unlabelled = True
+    times = []
+
+    def step(batch: object, batch_idx: int) -> None:
+        times.append(time.monotonic())
+        if batch_idx == steps:
+            raise Enough
+        PhasedModel.training_step(model, batch, batch_idx)  # type: ignore[arg-type]
+
+    model.training_step = step  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory(dir=folder) as run, contextlib.suppress(Enough):
+        build(cfg.trainer).fit(model, data, Path(run) / "checkpoints", [])
+    model.eval()
+    with torch.inference_mode():  # as at the end of an epoch, reconstructions and all
+        model.on_validation_epoch_start()
+        for number, batch in enumerate(data.val_dataloader()):
+            model.validation_step(batch, number)
+    probabilities(model, data, "test")
+    print(
+        f"{kind:22} peak {peak():.2f} GB, of it {peak() - imported:.2f} after imports; "
+        f"first step after {times[0] - started:.1f} s, a step {np.diff(times).mean():.2f} s",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="for temporary files: 1.4 GB")
+    parser.add_argument("--gigabytes", type=float, default=8.0, help="limit of private memory")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--standardise", choices=("train", "speaker"), default="train")
+    parser.add_argument("--kind", choices=list(KINDS), help=argparse.SUPPRESS)  # the inner process
+    options = parser.parse_args()
+    if options.kind:
+        limited(options.folder, options.kind, options.gigabytes, options.steps, options.standardise)
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder) as made:
+        make(Path(made))
+        print(f"private memory limited to {options.gigabytes:g} GB")
+        for kind in KINDS:
+            command = [sys.executable, __file__, made, "--kind", kind]
+            command += ["--gigabytes", str(options.gigabytes), "--steps", str(options.steps)]
+            done = subprocess.run([*command, "--standardise", options.standardise], check=False)
+            if done.returncode:
+                print(f"{kind:22} failed (exit status {done.returncode})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""Each phase changes what it should, in the paper's order; the game draws codes to priors."""
+
+import copy
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor, nn
+
+from ser.batches import UNLABELLED, Batch, Task
+from ser.config import CONF, build
+from ser.errors import UserError
+from ser.models.aae import AAE, Game
+from ser.networks.conv import ConvDecoder, ConvEncoder
+from ser.networks.mlp import Discriminator, MLPDecoder, MLPEncoder
+from ser.priors import Categorical, Gaussian
+
+PHASES = ["reconstruction", "discriminator", "generator", "classification"]
+# By phase, which parameters it changes, by the beginnings of their names.
+CHANGED = {
+    "reconstruction": ("encoder.", "latents.y.head.", "latents.z.head.", "decoder."),
+    "discriminator": ("latents.y.discriminator.", "latents.z.discriminator."),
+    "generator": ("encoder.", "latents.y.head.", "latents.z.head."),
+    "classification": ("encoder.", "latents.y.head."),
+}
+LENGTHS = torch.tensor([40, 3, 17, 64, 5, 30, 1, 64])
+ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)
+
+
+def networks(level: str, batch_norm: bool, dropout: float = 0.5) -> dict[str, Callable]:
+    if level == "utterance":
+        encoder: Any = partial(MLPEncoder, hidden=[16, 16], dropout=dropout, batch_norm=batch_norm)
+        decoder: Any = partial(MLPDecoder, hidden=[16, 16], batch_norm=batch_norm)
+    else:
+        shared: dict[str, Any] = {"kernel": 4, "hidden": [16, 16], "batch_norm": batch_norm}
+        encoder = partial(ConvEncoder, channels=[8, 8, 8, 8], last=16, dropout=dropout, **shared)
+        decoder = partial(ConvDecoder, first=16, channels=[8, 8, 8, 8], **shared)
+    return {"encoder": encoder, "decoder": decoder}
+
+
+def aae(level: str = "utterance", *, dropout: float = 0.5, **options: Any) -> AAE:
+    torch.manual_seed(0)
+    defaults: dict[str, Any] = {
+        **networks(level, options.get("batch_norm", True), dropout),
+        "latents": {
+            "y": {"size": None, "prior": Categorical()},
+            "z": {"size": 4, "prior": Gaussian()},
+        },
+        "classifier": "y",
+        "discriminator": partial(Discriminator, hidden=[16, 16], dropout=dropout),
+        "discriminator_rate": 0.1,
+        "batch_norm": True,
+        "phases": PHASES,
+        "optimiser": ADAM,
+    }
+    return AAE(Task(5, 3, None, {"a": [0, 1], "b": [2, 3, 4]}), **{**defaults, **options})
+
+
+def batch(level: str = "utterance", padding: int = 0) -> Batch:
+    torch.manual_seed(1)
+    x, y = torch.randn(8, 64, 5), torch.arange(8) % 3
+    if level == "utterance":
+        return Batch(x[:, 0], y)
+    x = x * (torch.arange(64) < LENGTHS[:, None])[..., None]
+    return Batch(nn.functional.pad(x, (0, 0, 0, padding)), y, LENGTHS)
+
+
+def parameters(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def play(model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer]) -> Iterator[str]:
+    """Goes through the phases as `training_step` does, and names each one when it is done."""
+    game = model.draw(data)
+    for phase, optimiser in zip(model.phases, optimisers, strict=True):
+        loss = phase.loss(data, game)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        yield phase.name
+
+
+def steps(
+    model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer] | None = None
+) -> list[tuple[str, set[str]]]:
+    """Goes through the phases; which parameters each one changed."""
+    found, before = [], parameters(model)
+    for name in play(model, data, optimisers or model.configure_optimizers()):
+        after = parameters(model)
+        found.append((name, {n for n in before if not torch.equal(before[n], after[n])}))
+        before = after
+    return found
+
+
+@pytest.mark.parametrize("level", ["utterance", "frame"])
+def test_each_phase_changes_its_parameters_and_no_others(level: str) -> None:
+    """Batch normalisation's running statistics aside: every forward pass updates those."""
+    model = aae(level)
+    named = {id(p): name for name, p in model.named_parameters()}
+    for phase in model.phases:
+        expected = {n for n in named.values() if n.startswith(CHANGED[phase.name])}
+        assert {named[id(p)] for p in phase.parameters()} == expected
+    optimisers = model.configure_optimizers()
+    for _ in range(2):  # the second time there are gradients of other phases and Adam's moments
+        for name, changed in steps(model, batch(level), optimisers):
+            expected = {n for n, _ in model.named_parameters() if n.startswith(CHANGED[name])}
+            assert changed - expected == set()
+            # What comes before a normalisation cannot be told from its bias: a bias may rest.
+            assert {n for n in expected - changed if not n.endswith("bias")} == set()
+
+
+@pytest.mark.parametrize("level", ["utterance", "frame"])
+def test_lightning_s_steps_are_these_steps(level: str, tmp_path) -> None:
+    """`training_step` changes the parameters as the phases by hand do, number for number."""
+    left, right = aae(level), aae(level)
+    data = batch(level)
+    optimisers = left.configure_optimizers()
+    left.manual_backward = Tensor.backward  # type: ignore[method-assign]
+    left.optimizers = lambda: optimisers  # type: ignore[method-assign,assignment]
+    left.on_train_start()
+    left.on_train_epoch_start()
+    torch.manual_seed(5)
+    left.training_step(data, 0)
+    torch.manual_seed(5)
+    steps(right, data)
+    for name, value in parameters(right).items():
+        assert torch.equal(left.get_parameter(name), value), name
+
+
+def test_phases_come_in_the_paper_s_order_and_config_selects_them() -> None:
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        phases = [
+            list(compose("train", ["model=aae", *more]).model.phases)
+            for more in ([], ["model.phases=[reconstruction,classification]"])
+        ]
+    assert [phase.name for phase in aae(phases=phases[0]).phases] == PHASES
+    without = aae(phases=phases[1])
+    assert [name for name, _ in steps(without, batch())] == ["reconstruction", "classification"]
+    assert all("discriminator" not in n for _, changed in steps(without, batch()) for n in changed)
+
+
+def test_the_discriminators_learn_at_a_tenth_of_the_rate() -> None:
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        cfg = compose("train", ["model=aae"])
+    model: AAE = build(cfg.model)(Task(5, 3, None, {}))
+    rates = [o.param_groups[0]["lr"] for o in model.configure_optimizers()]
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-3, 1e-3])
+
+
+def test_one_forward_pass_serves_discriminator_and_generator() -> None:
+    model = aae()
+    game = model.draw(batch())
+    model.discriminator_loss(batch(), game)
+    codes = game.fake
+    model.generator_loss(batch(), game)
+    assert game.fake is codes
+    assert set(codes) == {"y", "z"}
+
+
+def test_the_generator_pulls_where_the_discriminator_calls_codes_real() -> None:
+    """A step of the generator phase raises the discriminators' logits of its codes."""
+    model = aae(dropout=0.0, phases=["discriminator", "generator"])
+    data = batch()
+    for _ in range(20):
+        steps(model, data)
+
+    def told() -> Tensor:
+        codes = model.encode(data)
+        return torch.stack([model.latents[n].discriminator(c).mean() for n, c in codes.items()])
+
+    optimiser = model.configure_optimizers()[1]
+    game = model.draw(data)
+    model.discriminator_loss(data, game)
+    before = told().sum()
+    loss = model.generator_loss(data, game)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    assert told().sum() > before
+
+
+def test_regularisation_draws_codes_to_their_priors() -> None:
+    """Without heads' normalisation, codes begin far from N(0, I) and from the uniform."""
+    model = aae(
+        dropout=0.0,
+        batch_norm=False,
+        phases=["discriminator", "generator"],
+        discriminator_rate=1.0,
+        optimiser=partial(torch.optim.Adam, lr=5e-3, betas=(0.5, 0.999)),
+        latents={
+            "y": {"size": None, "prior": Categorical()},
+            "z": {"size": 2, "prior": Gaussian()},
+        },
+    )
+    with torch.no_grad():
+        model.get_parameter("latents.z.head.0.bias").copy_(torch.tensor([3.0, -2.0]))
+        model.get_parameter("latents.y.head.0.bias").copy_(torch.tensor([3.0, 0.0, 0.0]))
+    x = torch.randn(512, 5)
+
+    def health() -> dict[str, float]:
+        with torch.no_grad():
+            codes = model.encode(Batch(x, torch.zeros(512)))
+        means = {f"{n}/mean": c.mean(0) for n, c in codes.items()}
+        means["z/second_moment"] = codes["z"].T @ codes["z"] / 512
+        model._explained = dict  # type: ignore[method-assign]
+        return model.summary(means)
+
+    before = health()
+    optimisers = model.configure_optimizers()
+    for _ in range(500):
+        list(play(model, Batch(x[torch.randperm(512)[:64]], torch.zeros(64)), optimisers))
+    after = health()
+    assert before["z/mean_rms"] > 2
+    assert after["z/mean_rms"] < 0.5
+    assert 0.5 < after["z/variance"] < 1.6
+    assert before["y/largest"] > 0.8
+    assert after["y/largest"] < 0.6
+    assert after["y/uniformity"] > before["y/uniformity"] + 0.2
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_padding_changes_no_loss_output_or_statistic(training: bool) -> None:
+    found = []
+    for padding in (0, 1, 300):
+        model, data = aae("frame", dropout=0.0).train(training), batch("frame", padding)
+        torch.manual_seed(2)
+        game = model.draw(data)
+        logits, made = model(data), model.reconstruct(data)[:, :64]
+        losses = [getattr(model, f"{name}_loss")(data, game) for name in PHASES]
+        buffers = [b.double() for b in model.buffers()]
+        found.append([logits, made, torch.stack(losses), *buffers])
+    for others in found[1:]:
+        for left, right in zip(found[0], others, strict=True):
+            torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_a_longer_neighbour_changes_nothing_in_evaluation() -> None:
+    model, data = aae("frame").eval(), batch("frame")
+    assert data.lengths is not None
+    for i in (1, 2, 6):
+        length = data.lengths[i]
+        alone = Batch(data.x[i : i + 1, :length], data.y[i : i + 1], data.lengths[i : i + 1])
+        for function in (model, model.reconstruct):
+            left, right = function(alone)[0], function(data)[i]
+            right = right[:length] if function == model.reconstruct else right
+            torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_of_windows_are_averaged_by_utterance() -> None:
+    model, data = aae("frame").eval(), batch("frame")
+    windows = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3])
+    found = model.probabilities(Batch(data.x, data.y[:4], data.lengths, windows))
+    each = model(data).softmax(1)
+    expected = [each[:3].mean(0), each[3], each[4:6].mean(0), each[6:].mean(0)]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+@pytest.mark.parametrize("level", ["utterance", "frame"])
+def test_utterances_without_label_teach_all_but_classification(level: str) -> None:
+    data = batch(level)
+    none = data._replace(y=torch.full((8,), UNLABELLED))
+    for name, changed in steps(aae(level), none):
+        assert bool(changed) == (name != "classification")
+    assert aae(level).classification_loss(none, Game({})) == 0  # and not NaN
+    some = data._replace(y=torch.where(torch.arange(8) < 5, data.y, UNLABELLED))
+    model = aae(level).eval()
+    first = Batch(*(part[:5] for part in data if part is not None))
+    loss = model.classification_loss(some, model.draw(some))
+    torch.testing.assert_close(loss, model.classification_loss(first, model.draw(first)))
+    everything = model.reconstruction_loss(some, model.draw(some))
+    torch.testing.assert_close(everything, model.reconstruction_loss(data, model.draw(data)))
+
+
+def test_class_weights_weigh_the_classification() -> None:
+    weights, data = torch.tensor([1.0, 5.0, 0.5]), batch()
+    model = aae().eval()
+    weighted = AAE(
+        Task(5, 3, weights, {}),
+        **networks("utterance", True),
+        latents={"y": {"size": None, "prior": Categorical()}},
+        classifier="y",
+        discriminator=partial(Discriminator, hidden=[4], dropout=0.0),
+        discriminator_rate=0.1,
+        batch_norm=True,
+        phases=PHASES,
+        optimiser=ADAM,
+    ).eval()
+    logits = weighted(data)
+    expected = nn.functional.cross_entropy(logits, data.y, weights)
+    torch.testing.assert_close(weighted.classification_loss(data, weighted.draw(data)), expected)
+    plain = model.classification_loss(data, model.draw(data))
+    torch.testing.assert_close(plain, nn.functional.cross_entropy(model(data), data.y))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"train/z_real_accuracy": 1.0, "train/z_fake_accuracy": 0.995},
+            "discriminator of z tells",
+        ),
+        ({"y/largest": 0.97}, "latent y has collapsed: 97.0% of its mass is on one class"),
+        ({"z/variance": 0.001}, "latent z has collapsed: its variance is 0.0010"),
+    ],
+)
+def test_a_lost_game_is_told_once_and_in_words(
+    row: dict[str, float], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = aae()
+    with caplog.at_level(logging.WARNING):
+        model._warn(row)
+        model._warn(row)
+    assert [words in record.message for record in caplog.records] == [True]
+
+
+def test_a_fair_game_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    row = {"train/z_real_accuracy": 1.0, "train/z_fake_accuracy": 0.4, "y/largest": 0.5}
+    with caplog.at_level(logging.WARNING):
+        aae()._warn({**row, "z/variance": 0.9})
+    assert not caplog.records
+
+
+def test_the_record_measures_reconstruction_by_kind_of_feature() -> None:
+    """R² is 1 for a perfect reconstruction, and 0 for the mean, whatever is padded."""
+    model, data = aae("frame").eval(), batch("frame")
+    inside = torch.arange(64) < LENGTHS[:, None]
+    mean = data.x[inside].mean(0) * inside[..., None]
+    for made, expected in ((data.x, 1.0), (mean, 0.0)):
+        mended = copy.copy(model)
+        mended.reconstruct = lambda batch, made=made: made  # type: ignore[method-assign,misc]
+        mended.on_validation_epoch_start()
+        mended.validation_step(data, 0)
+        found = mended._explained()
+        assert set(found) == {"val/r2", "val/r2_a", "val/r2_b"}
+        assert list(found.values()) == pytest.approx([expected] * 3, abs=1e-5)
+
+
+def test_a_model_that_cannot_be_is_told() -> None:
+    with pytest.raises(UserError, match="generator needs discriminator before it"):
+        aae(phases=["generator", "discriminator"])
+    with pytest.raises(UserError, match="classifier=emotion: one of y, z"):
+        aae(classifier="emotion")

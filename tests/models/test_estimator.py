@@ -1,0 +1,98 @@
+"""scikit-learn models: chosen over speakers, calibrated, and saved without code."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from ser.metrics import confusion_matrix, unweighted_accuracy
+from ser.models.estimator import Estimator
+
+# What a saved model holds beyond what skops trusts by itself: scikit-learn's own parts.
+TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._TemperatureScaling"]
+GRID = {"C": [1e-4, 1e-2, 1.0]}
+CLASSIFIERS = [SVC(kernel="linear"), LogisticRegression(max_iter=500)]
+
+
+def made(count: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three classes in 6-D, five speakers with voices of their own."""
+    rng = np.random.default_rng(seed)
+    y, speakers = np.arange(count) % 3, np.arange(count) // 3 % 5
+    voices = np.random.default_rng(9).normal(0, 2, (5, 6))
+    x = 100 * (rng.normal(0, 1.5, (count, 6)) + 2 * np.eye(3, 6)[y] + voices[speakers])
+    return x.astype(np.float32), y, np.array([f"s{i}" for i in speakers])
+
+
+def fitted(classifier: ClassifierMixin) -> Estimator:
+    model = Estimator(classifier=classifier, grid=GRID, jobs=1)
+    x, y, speakers = made()
+    model.choose(x, y, speakers)
+    model.fit(x, y, speakers)
+    return model
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_options_are_chosen_by_leaving_a_speaker_out(classifier: ClassifierMixin) -> None:
+    x, y, speakers = made()
+    choice = Estimator(classifier=classifier, grid=GRID, jobs=1).choose(x, y, speakers)
+    means = []
+    for c in GRID["C"]:
+        scores = []
+        for train, test in LeaveOneGroupOut().split(x, y, speakers):
+            pipeline = make_pipeline(StandardScaler(), type(classifier)(**classifier.get_params()))
+            pipeline[-1].set_params(C=c)
+            found = pipeline.fit(x[train], y[train]).predict(x[test])
+            scores.append(unweighted_accuracy(confusion_matrix(y[test], found, 3)))
+        means.append(np.mean(scores))
+    assert choice.tried["ua"].tolist() == pytest.approx(means)
+    assert choice.options == {"classifier__C": GRID["C"][int(np.argmax(means))]}
+    assert choice.score == pytest.approx(max(means))
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_probabilities_sum_to_1_and_agree_with_the_classifier_s_own_scores(
+    classifier: ClassifierMixin,
+) -> None:
+    model = fitted(classifier)
+    x, y, _ = made(300, seed=1)
+    found = model.probabilities(x)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
+    train, labels, _ = made()
+    own = model.pipeline.fit(train, labels).decision_function(x)
+    assert np.array_equal(found.argmax(1), own.argmax(1))
+    assert (found.argmax(1) == y).mean() > 0.5
+
+
+def test_calibration_sees_speakers_left_out_in_turn() -> None:
+    """So it is about as confident of unseen utterances as it is right about them."""
+    model = fitted(SVC(kernel="linear"))
+    x, y, _ = made(300, seed=1)
+    found = model.probabilities(x)
+    likelihood = -np.log(found[np.arange(300), y]).mean()
+    assert likelihood < np.log(3)  # better than knowing nothing
+    assert found.max(1).mean() == pytest.approx((found.argmax(1) == y).mean(), abs=0.15)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_a_saved_model_loads_with_an_explicit_list_of_what_is_trusted(
+    classifier: ClassifierMixin, tmp_path: Path
+) -> None:
+    model = fitted(classifier)
+    model.save(tmp_path / "best.skops")
+    assert skops.io.get_untrusted_types(file=tmp_path / "best.skops") == TRUSTED
+    loaded = skops.io.load(tmp_path / "best.skops", trusted=TRUSTED)
+    x, _, _ = made(30, seed=1)
+    assert np.array_equal(loaded.predict_proba(x), model.probabilities(x))
+
+
+def test_the_same_data_give_the_same_model() -> None:
+    x, _, _ = made(30, seed=1)
+    first, second = (fitted(SVC(kernel="linear")).probabilities(x) for _ in range(2))
+    assert np.array_equal(first, second)
