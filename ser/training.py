@@ -190,6 +190,13 @@ class TimedCheckpoint(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._save_if_due(trainer)
 
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        # Lightning ends the process in silence when its user does.
+        if isinstance(exception, KeyboardInterrupt):
+            log.info("stopped; the same command goes on from the last checkpoint")
+
     def state_dict(self) -> dict[str, Any]:
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {"cpu": torch.get_rng_state(), "cuda": cuda}

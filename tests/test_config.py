@@ -30,6 +30,41 @@ def test_every_yaml_composes_and_fits_its_target(group: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "experiment", sorted(p.stem for p in (CONF / "experiment/parthasarathy2019").glob("*.yaml"))
+)
+def test_every_experiment_composes_and_says_what_it_is(experiment: str) -> None:
+    cfg = composed(f"experiment=parthasarathy2019/{experiment}")
+    check(cfg)
+    assert cfg.paper.key == "parthasarathy2019"
+    assert cfg.target.name == "activation"
+    assert cfg.features.set == "IS13"
+    header = (CONF / "experiment/parthasarathy2019" / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment=parthasarathy2019/{experiment} corpus=iemocap" in header
+
+
+def test_ablations_change_one_thing() -> None:
+    """Each ablation is the optimised AAE but for what its name says."""
+    full = identity(composed("experiment=parthasarathy2019/utterance_aae"))["model"]
+
+    def of(name: str) -> dict:
+        return identity(composed(f"experiment=parthasarathy2019/utterance_aae_{name}"))["model"]
+
+    assert of("no_regularisation") == full | {"phases": ["reconstruction", "classification"]}
+    assert of("equal_learning_rates") == full | {"discriminator_rate": 1.0}
+    without = of("no_discriminator_dropout")
+    assert without.pop("discriminator") == full["discriminator"] | {"dropout": 0.0}
+    assert without == {k: v for k, v in full.items() if k != "discriminator"}
+    plain = of("no_batchnorm")
+    assert not plain["batch_norm"]
+    assert not plain["encoder"]["batch_norm"]
+    assert not plain["decoder"]["batch_norm"]
+    vanilla = of("vanilla")
+    assert vanilla == plain | {
+        "discriminator_rate": 1.0, "discriminator": full["discriminator"] | {"dropout": 0.0}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("override", "told"),
     [
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten: input should be a valid integer"),
