@@ -43,7 +43,7 @@ from ser.metrics import confusion_matrix, unweighted_accuracy
 from ser.models.aae import AAE
 from ser.models.classifier import Classifier
 from ser.models.phased import PhasedModel
-from ser.run import prepare
+from ser.prepare import prepare
 from ser.targets import Target
 from ser.training import Training
 

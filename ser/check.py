@@ -148,7 +148,7 @@ def _of_bins(
 ) -> Iterable[Count]:
     group = f"{attribute}, bins {rule}"
     if attribute not in corpus.table:
-        yield Count(group, "all", 0, sum(expected))
+        yield Count(group, f"all (this corpus has no {attribute})", 0, sum(expected))
         return
     labels = targets.levels(corpus, corpus.table[attribute].dropna(), rule)
     here = Counter(labels)

@@ -1,4 +1,4 @@
-"""One run, from corpus to tested recogniser: the only place that instantiates."""
+"""One run, from corpus to tested recogniser: here and in `ser.prepare` is instantiated."""
 
 import gc
 import logging
@@ -17,46 +17,22 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
 from ser import config, console, loggers, results
 from ser.config import build
-from ser.corpora import Corpus
 from ser.datamodule import DataModule
-from ser.errors import UserError
-from ser.features import Extractor
-from ser.features.store import Store
-from ser.folds import Fold, verify
 from ser.models.estimator import Estimator
 from ser.models.phased import PhasedModel
-from ser.targets import Target
+from ser.prepare import Prepared, prepare
 from ser.training import Training, probabilities
 
 log = logging.getLogger(__name__)
 
 # Whose versions can change a result.
 LIBRARIES = ("ser", "torch", "pytorch-lightning", "scikit-learn", "numpy", "opensmile")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything of a run that is there before its model is.
-
-    Attributes:
-        corpus: whose table has speaker, gender, file of each utterance.
-        data: features and classes of the fold.
-        identity: what can change the result: config, corpus fingerprint, feature signature.
-        hash: of the identity; equal runs have equal ones.
-        remarks: what must stand beside the scores wherever they are printed.
-    """
-
-    corpus: Corpus
-    data: DataModule
-    identity: dict[str, Any]
-    hash: str
-    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -100,107 +76,6 @@ def run(cfg: DictConfig, folder: str | Path, names: Mapping[str, str]) -> float:
     gc.collect()
     result = _write(cfg, folder, names, prepared, outcome, logs, time.monotonic() - started)
     return result["val"]["ua"]
-
-
-def prepare(cfg: DictConfig) -> Prepared:
-    """From corpus to standardised features of one verified fold.
-
-    Raises:
-        UserError: a corpus, target, feature or fold that cannot be.
-    """
-    corpus, target = labelled_corpus(cfg)
-    store: Store = build(cfg.store)
-    extractor: Extractor = build(cfg.features)
-    selected = corpus.table.loc[target.labels.index]
-    features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)
-    faulty = len(selected) - len(features.utterances)
-    target = target.only(features.utterances)
-    fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
-    contents = store.contents(corpus.table)
-    verify(fold, corpus.table, contents)
-    data: DataModule = build(cfg.data)(features, target, fold, corpus.table["speaker"], cfg.seed)
-    identity = config.identity(cfg)
-    identity["data"] |= {
-        "corpus": fingerprint(corpus, target, fold, contents),
-        "features": extractor.signature,
-    }
-    remarks = _remarks(corpus, data, faulty)
-    return Prepared(corpus, data, identity, config.digest(identity), remarks)
-
-
-def _remarks(corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
-    found = []
-    if corpus.synthetic:
-        found.append("synthetic speech: says nothing about people")
-    if not data.fold.speaker_independent:
-        found.append("speaker dependent: speakers are in train and test")
-    if data.standardise == "speaker":
-        found.append("transductive: standardised by unlabelled test-speaker data")
-    if withheld := len(data.fold.train) - len(data.labelled):
-        found.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
-    if faulty:
-        found.append(f"{faulty} faulty utterance(s) left out")
-    return found
-
-
-def restore(folder: Path) -> tuple[Prepared, PhasedModel]:
-    """A finished run's data and its model with the best weights, in evaluation mode.
-
-    Args:
-        folder: of the run.
-
-    Raises:
-        UserError: no finished run of a model trained by phases, or its corpus has changed since.
-    """
-    result = results.read_json(folder / results.RESULT)
-    if result is None:
-        raise UserError(f"{folder} holds no finished run (no {results.RESULT})")
-    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(cfg, DictConfig)
-    prepared = prepare(cfg)
-    if prepared.hash != result["config_hash"]:
-        raise UserError(f"{folder}: its corpus or features are not those that it was trained on")
-    best = folder / "checkpoints" / "best.ckpt"
-    if not best.exists():
-        raise UserError(f"{folder}: {cfg.model._target_} is not trained by phases")
-    model = build(cfg.model)(prepared.data.task)
-    model.load_state_dict(torch.load(best, weights_only=True)["weights"])
-    prepared.data.setup("predict")
-    return prepared, model.eval()
-
-
-def labelled_corpus(cfg: DictConfig) -> tuple[Corpus, Target]:
-    """The corpus and what the target selects of it.
-
-    Raises:
-        UserError: a wrong root, something that cannot be read (unless `skip_faulty`), a class that
-            nobody has.
-    """
-    corpus: Corpus = build(cfg.corpus)
-    # Audio that no label has teaches nothing and harms nothing; `check` lists it.
-    problems = [problem for problem in corpus.problems if problem.kind != "no label"]
-    if problems:
-        listing = "\n  ".join(map(str, problems[:10]))
-        told = f"{len(problems)} problem(s) in corpus {corpus.name}, the first:\n  {listing}"
-        if not cfg.skip_faulty:
-            raise UserError(f"{told}\npython -m ser check lists all; skip_faulty=true goes on")
-        log.warning("%s", told)
-    return corpus, build(cfg.target)(corpus)
-
-
-def fingerprint(corpus: Corpus, target: Target, fold: Fold, contents: pd.Series) -> str:
-    """Changes whenever an utterance, its audio, its label, its speaker or its part does."""
-    parts = pd.concat(pd.Series(part, index=ids) for part, ids in fold.parts.items()).sort_index()
-    speakers = corpus.table["speaker"].loc[parts.index]
-    rows = zip(
-        parts.index,
-        parts,
-        target.labels.loc[parts.index],
-        speakers,
-        contents.loc[parts.index],
-        strict=True,
-    )
-    return config.digest({"classes": target.classes, "rows": [list(row) for row in rows]})
 
 
 def _train(

@@ -20,7 +20,8 @@ from ser.latents import described, encoded, verdict
 from ser.latents.map import maps
 from ser.latents.probes import Score, probed, trials
 from ser.models.aae import AAE
-from ser.run import restore, run
+from ser.prepare import restore
+from ser.run import run
 
 NASTY = '<b>&"x'
 EMOTIONS = ("calm", "loud", "shrill")

@@ -20,7 +20,8 @@ from wandb.proto.wandb_internal_pb2 import Record
 from ser import metrics, results
 from ser.config import build
 from ser.errors import UserError
-from ser.run import prepare, restore, run
+from ser.prepare import prepare, restore
+from ser.run import run
 
 TRAIN = Path(__file__).parent.parent / "train.py"
 SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]

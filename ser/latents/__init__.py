@@ -26,7 +26,7 @@ from ser.latents.map import Atlas, colourings, draw, maps
 from ser.latents.page import Audio, write_page
 from ser.latents.probes import HELD_OUT, TRAINED, Score, percent, probed
 from ser.models.aae import AAE
-from ser.run import Prepared, restore
+from ser.prepare import Prepared, restore
 from ser.training import probabilities
 
 FOLDER, SCORES, PICTURE, PAGE = "latents", "probe.json", "map.png", "map.html"

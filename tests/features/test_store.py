@@ -405,7 +405,8 @@ def test_read_only_store(copy, table, tmp_path):
     folders = [copy, *(folder for folder in copy.rglob("*") if folder.is_dir())]
     above = [
         folder
-        for place in (copy, Path(table["file"].iloc[0]))
+        # The store, the audio, this code and its libraries: the child must be able to read them.
+        for place in (copy, Path(table["file"].iloc[0]), Path(__file__), Path(np.__file__))
         for folder in place.parents
         if folder.stat().st_uid == os.geteuid()
     ]
@@ -481,23 +482,3 @@ def test_wrong_dim_is_told_before_any_work(table, tmp_path):
         with pytest.raises(UserError, match="has 65 columns; config says dim: 60"):
             attempt()
     assert not (tmp_path / "store").exists()
-
-
-def test_loading_real_speech_is_fast(emodb_root, tmp_path):
-    """535 stored utterances of the size of functionals, in well under half a second."""
-
-    @dataclass
-    class Constant:
-        level, dim, columns, signature = "utterance", 6373, tuple(map(str, range(6373))), "constant"
-
-        def __call__(self, signal, rate):
-            return np.full(self.dim, signal[100], np.float32)
-
-    every, store = table_of(sorted((emodb_root / "wav").glob("*.wav"))), quiet(tmp_path)
-    store.fill(every, [Constant()])
-    took = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        assert store.load(every, Refusing(Constant()), in_memory=True).values.shape == (535, 6373)
-        took.append(time.perf_counter() - begin)
-    assert min(took) < 0.4
