@@ -54,10 +54,10 @@ def announce(
     _remark(remarks)
 
 
-def parameters(model: nn.Module, epochs: int) -> None:
+def parameters(name: str, model: nn.Module, epochs: int) -> None:
     """Says how large a network is, and how long it is trained."""
     count = sum(parameter.numel() for parameter in model.parameters())
-    log.info("%s: %s parameters, %d epochs", type(model).__name__, f"{count:,}", epochs)
+    log.info("%s: %s parameters, %d epochs", name, f"{count:,}", epochs)
 
 
 def report(folder: Path, result: Mapping[str, Any]) -> None:
@@ -120,7 +120,7 @@ def _remark(remarks: list[str]) -> None:
 
 def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
     table = Table(box=None, header_style="bold")
-    table.add_column("true \\ predicted")
+    table.add_column("true \\ told")
     for name in classes:
         # Shortened, so that eight classes fit on eighty columns.
         table.add_column(name[:6], justify="right", no_wrap=True)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -95,20 +94,21 @@ def _train(
     logs = [build(node)(about) for node in cfg.logger.values()]
     factory = build(cfg.model)
     if issubclass(get_class(cfg.model._target_), PhasedModel):
-        return _train_phased(factory, prepared.data, build(cfg.trainer), folder, logs), logs
+        training = build(cfg.trainer)
+        model = factory(prepared.data.task)
+        console.parameters(names["model"], model, training.max_epochs)
+        return _train_phased(model, prepared.data, training, folder, logs), logs
     return _train_estimator(factory(), prepared.data, folder), logs
 
 
 def _train_phased(
-    factory: partial[PhasedModel],
+    model: PhasedModel,
     data: DataModule,
     training: Training,
     folder: Path,
     logs: list[Logger],
 ) -> Outcome:
-    model = factory(data.task)
     data.unlabelled = model.uses_unlabelled
-    console.parameters(model, training.max_epochs)
     best = training.fit(model, data, folder / "checkpoints", logs)
     parts = [part for part in ("val", "test") if len(data.fold.parts[part])]
     return Outcome(
