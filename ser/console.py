@@ -55,9 +55,16 @@ def announce(
 
 
 def parameters(name: str, model: nn.Module, epochs: int) -> None:
-    """Says how large a network is, and how long it is trained."""
-    count = sum(parameter.numel() for parameter in model.parameters())
-    log.info("%s: %s parameters, %d epochs", name, f"{count:,}", epochs)
+    """Says how large a network and its encoder are, and how long it is trained.
+
+    The encoders of parthasarathy2019's systems are to be compared, whatever else they have.
+    """
+
+    def count(module: nn.Module) -> str:
+        return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+
+    encoder = f" (encoder {count(model.encoder)})" if hasattr(model, "encoder") else ""
+    log.info("%s: %s parameters%s, %d epochs", name, count(model), encoder, epochs)
 
 
 def report(folder: Path, result: Mapping[str, Any]) -> None:
