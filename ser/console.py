@@ -63,7 +63,8 @@ def parameters(name: str, model: nn.Module, epochs: int) -> None:
     def count(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
 
-    encoder = f" (encoder {count(model.encoder)})" if hasattr(model, "encoder") else ""
+    inner = getattr(model, "encoder", None)
+    encoder = f" (encoder {count(inner)})" if isinstance(inner, nn.Module) else ""
     log.info("%s: %s parameters%s, %d epochs", name, count(model), encoder, epochs)
 
 
