@@ -6,6 +6,7 @@ samples give T = 1 + (N - frame) // hop of them, and no frame sees padding.
 torch is imported on first extraction, as reading stored spectrograms does not need it.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Spectrogram:
+class Spectrogram(ABC):
     """The framing and transform that both kinds below share.
 
     Attributes:
@@ -71,9 +72,10 @@ class Spectrogram:
         libraries = (f"{name}-{version(name)}" for name in ("torch", "torchaudio"))
         return ",".join([type(self).__name__.lower(), *libraries, RESAMPLING, *values])
 
-    @cached_property
+    @property
+    @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        """D names."""
 
     def _require(self, holds: bool, fault: str) -> None:
         if not holds:
@@ -87,10 +89,10 @@ class Spectrogram:
     def _hop_samples(self) -> int:
         return round(self.hop * self.rate)
 
-    @cached_property
+    @property
+    @abstractmethod
     def _bins(self) -> "torch.nn.Module":
         """Signal (N,) -> spectrum (bins, at least T)."""
-        raise NotImplementedError
 
     def _framing(self) -> dict:
         """Arguments that torchaudio's transforms share."""
