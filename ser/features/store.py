@@ -154,18 +154,6 @@ class Store:
             return Features(table.index[kept], values, frames, columns, extractor.level)
         raise UserError(f"the store {self.root} is being altered while it is read")
 
-    def fingerprint(self, table: pd.DataFrame) -> str:
-        """Hash of what a corpus says: its audio's content and every column but the paths.
-
-        The same corpus in another place has the same fingerprint; one changed label or sample
-        gives another. Audio that cannot be read counts as such.
-        """
-        content = hashlib.blake2b(digest_size=16)
-        for row in self._rows(table):
-            content.update(f"{row.name if isinstance(row, Piece) else 'unreadable'}\n".encode())
-        content.update(table.drop(columns="file").to_csv().encode())
-        return content.hexdigest()
-
     def contents(self, table: pd.DataFrame) -> pd.Series:
         """What each utterance's audio is, by utterance id: equal for equal stretches of audio.
 
