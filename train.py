@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from ser.config import explain, register_resolvers
-from ser.errors import UserError, disk_errors_told
+from ser.errors import UserError
 
 register_resolvers()
 started = False
@@ -23,11 +23,12 @@ def main(cfg: DictConfig) -> float:
     from ser.run import run
 
     hydra_config = HydraConfig.get()
+    many = hydra_config.mode.name == "MULTIRUN"
+    names = dict(hydra_config.runtime.choices)
     try:
-        with disk_errors_told():
-            return run(cfg, hydra_config.runtime.output_dir, dict(hydra_config.runtime.choices))
+        return run(cfg, hydra_config.runtime.output_dir, names, brief=many)
     except UserError as error:
-        if hydra_config.mode.name == "MULTIRUN":
+        if many:  # the sweep goes on, and tells at its end
             raise
         raise SystemExit(f"\nerror: {error}") from None
 

@@ -19,6 +19,7 @@ from ser.config import CONF, build, explain, register_resolvers
 from ser.errors import UserError, disk_errors_told
 
 if TYPE_CHECKING:  # imported where needed: --help must not wait for torch
+    from ser.grid import Grid
     from ser.latents.page import Audio
 
 
@@ -47,6 +48,25 @@ def latents(run: Path, audio: "Audio | None") -> int:
 
     tell_latents(run, audio)
     return 0
+
+
+def status(asked: Sequence[str]) -> int:
+    """count the runs that are done, running, failed, missing; status 1 until all are done"""
+    from ser.status import status as tell_status
+
+    return tell_status(lambda: _grid(asked))
+
+
+def _grid(asked: Sequence[str]) -> "Grid":
+    """The runs in a folder, or those that overrides such as grid=demo ask for."""
+    from ser import grid
+
+    folders = [each for each in asked if "=" not in each]
+    if not folders:
+        return grid.composed(asked)
+    if len(asked) > 1:
+        raise UserError("one folder of runs, or overrides such as grid=demo seed=0,1: not both")
+    return grid.in_folder(Path(folders[0]))
 
 
 # Those that take overrides.
@@ -89,6 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="in the page, by path, or not at all (default: in the page up to 15 MB)",
     )
     command.set_defaults(call=latents)
+    command = commands.add_parser("status", help=status.__doc__)
+    command.add_argument(
+        "asked", nargs="+", metavar="WHAT", help="a folder of runs, or e.g. grid=demo seed=0,1"
+    )
+    command.set_defaults(call=status)
     options = vars(parser.parse_args(arguments))
     del options["command"]
     call = options.pop("call")

@@ -29,13 +29,14 @@ NO_PART_OF_IDENTITY = (
     "published",
     "emotions",  # as far as used they are in the target
     "paper",
+    "report",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.checkpoint_seconds",
     "model.jobs",
     "networks",  # those used are in the model
 )
-TOP_LEVEL = {"seed": int, "force": bool, "skip_faulty": bool, "in_memory": bool}
+TOP_LEVEL = {"seed": int, "test": bool, "force": bool, "skip_faulty": bool, "in_memory": bool}
 
 
 def register_resolvers() -> None:
@@ -60,6 +61,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         for parent in parents:
             node = node[parent]
         node.pop(last, None)
+    if found.get("test"):
+        del found["test"]  # the rule; only a run that is not tested is a run of its own
     return found
 
 
@@ -212,6 +215,8 @@ def explain(overrides: Sequence[str]) -> list[str]:
         >>> explain(["model=mpl", "trainer.max_epoch=3"])[1]
         'trainer.max_epoch: there is no such option; did you mean max_epochs?'
     """
+    # What Hydra has of its own (launchers, sweepers) it explains well enough.
+    overrides = [text for text in overrides if not text.startswith("hydra")]
     groups = [text for text in overrides if (CONF / text.partition("=")[0]).is_dir()]
     wrong = [reason for text in groups if (reason := _explain_group(text))]
     if wrong:

@@ -1,23 +1,54 @@
 """What a run tells its user on the terminal."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
-from ser.corpora import Corpus
-from ser.datamodule import DataModule
+from ser.errors import last_line
+
+if TYPE_CHECKING:  # `status` and `report` print, too, and need no torch
+    from torch import nn
+
+    from ser.corpora import Corpus
+    from ser.datamodule import DataModule
 
 log = logging.getLogger(__name__)
 console = Console(highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def told(brief: bool) -> Iterator[None]:
+    """While one of many runs is made: `brief` keeps all but warnings from the terminal.
+
+    `train.log` in the run's folder has everything either way.
+    """
+    shown = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler)
+        and not isinstance(handler, logging.FileHandler)
+    ]
+    levels = [handler.level for handler in shown]
+    quiet = console.quiet
+    if brief:
+        console.quiet = True
+        for handler in shown:
+            handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        console.quiet = quiet
+        for handler, level in zip(shown, levels, strict=True):
+            handler.setLevel(level)
+
+
 def announce(
-    names: Mapping[str, str], seed: int, corpus: Corpus, data: DataModule, remarks: list[str]
+    names: Mapping[str, str], seed: int, corpus: "Corpus", data: "DataModule", remarks: list[str]
 ) -> None:
     """Says what will be trained on what, with what guessing would get."""
     fold = data.fold
@@ -54,24 +85,27 @@ def announce(
     _remark(remarks)
 
 
-def parameters(name: str, model: nn.Module, epochs: int) -> None:
+def parameters(name: str, model: "nn.Module", epochs: int) -> None:
     """Says how large a network and its encoder are, and how long it is trained.
 
     The encoders of parthasarathy2019's systems are to be compared, whatever else they have.
     """
 
-    def count(module: nn.Module) -> str:
+    def count(module: "nn.Module") -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
 
     inner = getattr(model, "encoder", None)
-    encoder = f" (encoder {count(inner)})" if isinstance(inner, nn.Module) else ""
+    encoder = f" (encoder {count(inner)})" if inner is not None else ""
     log.info("%s: %s parameters%s, %d epochs", name, count(model), encoder, epochs)
 
 
-def report(folder: Path, result: Mapping[str, Any]) -> None:
+def report(folder: Path, result: Mapping[str, Any], seconds: float) -> None:
     """Prints a run's scores: the part tested, or validation where nobody is tested."""
     part = "test" if result["test"] else "val"
     found = result[part]
+    if console.quiet:
+        print(f"{_system(result)}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
+        return
     table = Table(box=None, header_style="bold")
     table.add_column(f"{part} %")
     for name in ("UA", "WA", "F1"):
@@ -100,6 +134,12 @@ def report(folder: Path, result: Mapping[str, Any]) -> None:
         )
     _remark(result["remarks"])
     console.print(f"\nEverything lies in {_shown(folder)}")
+
+
+def failed(folder: Path, error: Exception) -> None:
+    """Says at once which of many runs failed; what ends the only one is told by `train.py`."""
+    if console.quiet:
+        print(f"failed: {_shown(folder)}: {last_line(error)}", flush=True)
 
 
 def finished_before(folder: Path, result: Mapping[str, Any]) -> None:

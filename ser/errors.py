@@ -35,3 +35,9 @@ def disk_errors_told() -> Iterator[None]:
             f"{error.filename or 'the disk'}: {error.strerror}. Whatever was finished is kept: "
             "with room to write, the same command goes on from there"
         ) from error
+
+
+def last_line(error: object) -> str:
+    """The line of a message that says most."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

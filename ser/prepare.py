@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,8 +16,8 @@ from ser.errors import UserError
 from ser.features import Extractor
 from ser.features.store import Store
 from ser.folds import Fold, verify
+from ser.identity import fingerprint, labelled_corpus, run_identity
 from ser.models.phased import PhasedModel
-from ser.targets import Target
 
 log = logging.getLogger(__name__)
 
@@ -59,32 +58,9 @@ def prepare(cfg: DictConfig) -> Prepared:
     contents = store.contents(corpus.table)
     verify(fold, corpus.table, contents)
     data: DataModule = build(cfg.data)(features, target, fold, corpus.table["speaker"], cfg.seed)
-    identity = config.identity(cfg)
-    identity["data"] |= {
-        "corpus": fingerprint(corpus, target, fold, contents),
-        "features": extractor.signature,
-    }
+    identity = run_identity(cfg, fingerprint(corpus, target, fold, contents), extractor.signature)
     remarks = _remarks(corpus, data, faulty)
     return Prepared(corpus, data, identity, config.digest(identity), remarks)
-
-
-def labelled_corpus(cfg: DictConfig) -> tuple[Corpus, Target]:
-    """The corpus and what the target selects of it.
-
-    Raises:
-        UserError: a wrong root, something that cannot be read (unless `skip_faulty`), a class that
-            nobody has.
-    """
-    corpus: Corpus = build(cfg.corpus)
-    # Audio that no label has teaches nothing and harms nothing; `check` lists it.
-    problems = [problem for problem in corpus.problems if problem.kind != "no label"]
-    if problems:
-        listing = "\n  ".join(map(str, problems[:10]))
-        told = f"{len(problems)} problem(s) in corpus {corpus.name}, the first:\n  {listing}"
-        if not cfg.skip_faulty:
-            raise UserError(f"{told}\npython -m ser check lists all; skip_faulty=true goes on")
-        log.warning("%s", told)
-    return corpus, build(cfg.target)(corpus)
 
 
 def _remarks(corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
@@ -100,21 +76,6 @@ def _remarks(corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
     if faulty:
         found.append(f"{faulty} faulty utterance(s) left out")
     return found
-
-
-def fingerprint(corpus: Corpus, target: Target, fold: Fold, contents: pd.Series) -> str:
-    """Changes whenever an utterance, its audio, its label, its speaker or its part does."""
-    parts = pd.concat(pd.Series(part, index=ids) for part, ids in fold.parts.items()).sort_index()
-    speakers = corpus.table["speaker"].loc[parts.index]
-    rows = zip(
-        parts.index,
-        parts,
-        target.labels.loc[parts.index],
-        speakers,
-        contents.loc[parts.index],
-        strict=True,
-    )
-    return config.digest({"classes": target.classes, "rows": [list(row) for row in rows]})
 
 
 def restore(folder: Path) -> tuple[Prepared, PhasedModel]:

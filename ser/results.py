@@ -2,24 +2,36 @@
 
 `predictions.csv` and `metrics.csv` hold results; `result.json` is written last and atomically, so
 its presence says that a run is finished; `cost.json` holds times and dates, apart from results, so
-that equal runs have equal results byte for byte.
+that equal runs have equal results byte for byte. `utterances.csv` says who spoke what was tested,
+so that a report needs no corpus.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from ser import metrics
+from ser.errors import UserError
 
 PREDICTIONS = "predictions.csv"
 RESULT = "result.json"
 COST = "cost.json"
 METRICS = "metrics.csv"
+UTTERANCES = "utterances.csv"
 UNFINISHED = "unfinished.json"
+FAILURE = "failure.json"
+CLAIM = "running.lock"
+# What a run leaves beside its checkpoints.
+WRITTEN = (RESULT, PREDICTIONS, UTTERANCES, COST, METRICS)
+# One of these marks a folder as that of a run.
+MARKS = (RESULT, UNFINISHED, FAILURE)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,6 +52,48 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps other processes from making the same run at once; ends with the process, also a kill.
+
+    Raises:
+        UserError: another process is making it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / CLAIM)
+    try:
+        # `is_claimed` holds it for a moment when it looks.
+        lock.acquire(timeout=2)
+    except Timeout:
+        raise UserError(f"{folder} is being made by another process") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a process of this machine (or file system) is making the run."""
+    if not (folder / CLAIM).exists():
+        return False
+    try:
+        with FileLock(folder / CLAIM, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def write_failure(folder: Path, error: Exception) -> None:
+    """Leaves word of what ended a run, for `status` and for whoever looks into the folder."""
+    if isinstance(error, UserError):
+        told = {"error": str(error)}
+    else:
+        whole = "".join(traceback.format_exception(error))
+        told = {"error": f"{type(error).__name__}: {error}", "traceback": whole}
+    with suppress(OSError):  # a full disk may be what ended it
+        write_json(folder / FAILURE, told)
 
 
 def predictions(
@@ -66,12 +120,43 @@ def write_predictions(folder: Path, table: pd.DataFrame) -> None:
     write_text(folder / PREDICTIONS, table.to_csv(index=False, float_format="%.9g"))
 
 
+def write_utterances(folder: Path, table: pd.DataFrame) -> None:
+    write_text(folder / UTTERANCES, table.to_csv(index=False))
+
+
+def read_utterances(folder: Path) -> pd.DataFrame:
+    """The table of `utterances.csv`, everything as strings."""
+    return pd.read_csv(folder / UTTERANCES, dtype=str, keep_default_na=False)
+
+
 def read_predictions(folder: Path) -> pd.DataFrame:
     """The table of `predictions.csv`, ids and classes as strings."""
     names = ["utterance", "part", "truth", "prediction"]
     return pd.read_csv(
         folder / PREDICTIONS, dtype={name: str for name in names}, keep_default_na=False
     )
+
+
+def utterances(parts: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `utterances.csv`: what scores may be broken down by.
+
+    Args:
+        parts: ids of each part of the fold.
+        corpus: a corpus' table.
+
+    Returns:
+        Of validation and test: `utterance, part` and what the corpus has of `speaker, gender,
+        session, style`; where it tells texts, `text` is "heard" if training has the same one,
+        else "new".
+    """
+    ids = pd.Index(np.concatenate([parts["val"], parts["test"]]))
+    known = [name for name in ("speaker", "gender", "session", "style") if name in corpus]
+    table = corpus.loc[ids, known].rename_axis("utterance")
+    table.insert(0, "part", np.repeat(["val", "test"], [len(parts["val"]), len(parts["test"])]))
+    if "text" in corpus:
+        heard = corpus["text"].loc[ids].isin(corpus["text"].loc[parts["train"]].dropna())
+        table["text"] = np.where(heard, "heard", "new")
+    return table.reset_index()
 
 
 def confusion(table: pd.DataFrame, part: str, classes: Sequence[str]) -> np.ndarray:

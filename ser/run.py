@@ -3,8 +3,9 @@
 import gc
 import logging
 import shutil
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from ser import config, console, loggers, results
 from ser.config import build
 from ser.datamodule import DataModule
+from ser.errors import disk_errors_told
 from ser.models.estimator import Estimator
 from ser.models.phased import PhasedModel
 from ser.prepare import Prepared, prepare
@@ -42,22 +44,37 @@ class Outcome:
     details: Mapping[str, Any]
 
 
-def run(cfg: DictConfig, folder: str | Path, names: Mapping[str, str]) -> float:
+def run(
+    cfg: DictConfig, folder: str | Path, names: Mapping[str, str], *, brief: bool = False
+) -> float:
     """Trains and tests what `cfg` says, or finds that this was done before.
 
     Args:
         cfg: as composed from conf/.
         folder: of the run; created.
         names: what was chosen of each config group, e.g. {"corpus": "emodb"}.
+        brief: tell the result in one line, as one of many runs should.
 
     Returns:
         UA on the validation part: what a sweeper may see. The test part is scored after it, once.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: whatever the user can put right. What it was is left in `failure.json`.
     """
-    started = time.monotonic()
     folder = Path(folder)
+    with results.claimed(folder), console.told(brief):
+        (folder / results.FAILURE).unlink(missing_ok=True)
+        try:
+            with disk_errors_told():
+                return _run(cfg, folder, names)
+        except Exception as error:
+            results.write_failure(folder, error)
+            console.failed(folder, error)
+            raise
+
+
+def _run(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
+    started = time.monotonic()
     config.check(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
@@ -93,12 +110,14 @@ def _train(
     )
     logs = [build(node)(about) for node in cfg.logger.values()]
     factory = build(cfg.model)
+    scored = ("val", "test") if cfg.test else ("val",)
+    parts = [part for part in scored if len(prepared.data.fold.parts[part])]
     if issubclass(get_class(cfg.model._target_), PhasedModel):
         training = build(cfg.trainer)
         model = factory(prepared.data.task)
         console.parameters(names["model"], model, training.max_epochs)
-        return _train_phased(model, prepared.data, training, folder, logs), logs
-    return _train_estimator(factory(), prepared.data, folder), logs
+        return _train_phased(model, prepared.data, training, folder, logs, parts), logs
+    return _train_estimator(factory(), prepared.data, folder, parts), logs
 
 
 def _train_phased(
@@ -107,17 +126,19 @@ def _train_phased(
     training: Training,
     folder: Path,
     logs: list[Logger],
+    parts: Sequence[str],
 ) -> Outcome:
     data.unlabelled = model.uses_unlabelled
     best = training.fit(model, data, folder / "checkpoints", logs)
-    parts = [part for part in ("val", "test") if len(data.fold.parts[part])]
     return Outcome(
         {part: probabilities(model, data, part).numpy() for part in parts},
         {"best_epoch": best.epoch},
     )
 
 
-def _train_estimator(model: Estimator, data: DataModule, folder: Path) -> Outcome:
+def _train_estimator(
+    model: Estimator, data: DataModule, folder: Path, parts: Sequence[str]
+) -> Outcome:
     """Options by inner folds over train + validation; validation is scored by a fit without it."""
     both = data.table("train", "val")
     choice = model.choose(*both)
@@ -127,7 +148,7 @@ def _train_estimator(model: Estimator, data: DataModule, folder: Path) -> Outcom
     model.fit(*data.table("train"))
     found = {"val": model.probabilities(data.table("val")[0])}
     model.fit(*both)
-    if len(data.fold.test):
+    if "test" in parts:
         found["test"] = model.probabilities(data.table("test")[0])
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     model.save(folder / "checkpoints" / "best.skops")
@@ -146,7 +167,7 @@ def _make_way(folder: Path, hash_: str, *, force: bool) -> None:
         reason = "force=true" if force else "its corpus, features or config are not today's"
         log.warning("%s holds a finished run, trained again: %s", folder, reason)
     if finished or begun is None or begun["config_hash"] != hash_:
-        for name in (results.RESULT, results.PREDICTIONS, results.COST, results.METRICS):
+        for name in results.WRITTEN:
             (folder / name).unlink(missing_ok=True)
         for made in ("checkpoints", "latents"):
             shutil.rmtree(folder / made, ignore_errors=True)
@@ -169,6 +190,7 @@ def _write(
         for part, found in outcome.probabilities.items()
     )
     results.write_predictions(folder, table)
+    results.write_utterances(folder, results.utterances(fold.parts, prepared.corpus.table))
     result = {
         **_facts(cfg, names, prepared),
         **outcome.details,
@@ -177,15 +199,30 @@ def _write(
         "test": results.part_scores(table, "test", target.classes),
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    cost = {"date": date, "seconds": seconds, "threads": cfg.trainer.threads}
+    cost = {
+        "date": date,
+        "seconds": seconds,
+        "threads": cfg.trainer.threads,
+        "commit": _commit(),
+    }
     results.write_json(folder / results.COST, cost)
     for logger in logs:
         loggers.finish(logger, {part: result[part] for part in ("val", "test")}, table)
     results.write_json(folder / results.RESULT, result)
     for leftover in (folder / results.UNFINISHED, folder / "checkpoints" / "last.ckpt"):
         leftover.unlink(missing_ok=True)
-    console.report(folder, result)
+    console.report(folder, result, seconds)
     return result
+
+
+def _commit() -> str | None:
+    """Of the code that runs, marked where files differ from it; None: no checkout."""
+    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        told = subprocess.run(asked, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:  # no git
+        return None
+    return told.stdout.strip() or None
 
 
 def _facts(cfg: DictConfig, names: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:

@@ -19,7 +19,7 @@ COLUMNS = (
     "session",
     "dialogue",
     "style",  # e.g. "improvised", "scripted", "acted"
-    "text",  # code of the sentence spoken, where sentences repeat
+    "text",  # code of the sentence or script spoken, where they repeat
     "emotion",  # a noun in full: "anger", "happiness", "neutral"; missing: raters did not agree
     "valence",
     "activation",

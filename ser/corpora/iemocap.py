@@ -201,6 +201,7 @@ def _read_label(
             "session": session,
             "dialogue": name[1],
             "style": STYLES[name[3]],
+            "text": _script(name[1]),
             "emotion": EMOTIONS[code],
             "valence": float(valence),
             "activation": float(activation),
@@ -208,6 +209,12 @@ def _read_label(
         }
         return utterance
     return None
+
+
+def _script(dialogue: str) -> str | float:
+    """The script that other sessions act, too; NaN: improvised."""
+    words = dialogue.partition("_")[2]
+    return words if words.startswith("script") else float("nan")
 
 
 def _read_rating(

@@ -1,0 +1,50 @@
+"""Hydra's own sweeper, but for what a research sweep needs (see `ser.sweep`).
+
+Finished runs are left out before they are launched, a failed one does not hide the others, and one
+line says what became of all. Hydra imports this whenever `train.py` starts, and every process that
+a launcher makes imports it, too: so the resolvers that name run folders are registered here.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from ser.config import register_resolvers
+from ser.errors import UserError
+from ser.sweep import Sweep
+
+register_resolvers()
+log = logging.getLogger(__name__)
+
+
+class Sweeper(BasicSweeper):
+    """Args as of `hydra/sweeper=basic`."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        try:
+            failed = self._sweep(arguments)
+        except UserError as error:
+            sys.exit(f"\nerror: {error}")
+        if failed:
+            sys.exit(f"\nerror: {len(failed)} failed; the same command tries them again")
+
+    def _sweep(self, arguments: list[str]) -> dict[Path, str]:
+        assert self.config is not None
+        assert self.launcher is not None
+        assert self.hydra_context is not None
+        loader, config, launcher = self.hydra_context.config_loader, self.config, self.launcher
+        parser = OverridesParser.create(config_loader=loader)
+        overrides = parser.parse_overrides(self._parse_config() + arguments)
+        (jobs,) = self.split_arguments(overrides, None)
+        sweep = Sweep(jobs, lambda job: loader.load_sweep_config(config, job))
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, folder / "multirun.yaml")
+        failed = sweep.make(lambda left: launcher.launch(left, initial_job_idx=0))
+        log.info("%s", sweep.summary(failed))
+        return failed

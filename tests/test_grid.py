@@ -1,0 +1,108 @@
+"""Which runs a grid has, where they lie and what their systems are called."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from ser import grid
+from ser.config import CONF, register_resolvers
+from ser.errors import UserError
+
+GRIDS = {
+    "demo": 8,
+    "emodb_table1": 150,
+    "parthasarathy2019_table1": 1500,
+    "parthasarathy2019_ablations": 1800,
+}
+
+
+def alone(*overrides: str) -> Path:
+    """Where Hydra puts a run that is composed for itself."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return grid.folder_of(compose("train", list(overrides), return_hydra_config=True))
+
+
+def test_every_grid_is_known_here() -> None:
+    assert sorted(GRIDS) == sorted(path.stem for path in (CONF / "grid").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_grid_has_its_runs_and_says_its_command(name: str) -> None:
+    narrowed = ["seed=0,1", "fold.index=0"] if GRIDS[name] > 200 else []
+    found = grid.composed([f"grid={name}", *narrowed])
+    assert found.name == name
+    assert len({run.folder for run in found.runs}) == len(found.runs)
+    assert len(found.runs) == (GRIDS[name] // 50 if narrowed else GRIDS[name])
+    assert found.baseline in {run.system for run in found.runs}
+    header = (CONF / "grid" / f"{name}.yaml").read_text()
+    assert f"python train.py grid={name}" in header
+    assert f"python -m ser report grid={name}" in header
+
+
+def test_folders_are_those_of_runs_composed_one_by_one() -> None:
+    found = grid.composed(["grid=demo", "seed=0,3", "trainer.max_epochs=2"])
+    for run in (found.runs[0], found.runs[-1]):
+        assert run.folder == alone(*run.overrides)
+        assert f"seed={run.seed}" in run.overrides
+        assert f"fold.index={run.fold}" in run.overrides
+
+
+def test_a_plain_multirun_has_the_same_folders_as_a_grid() -> None:
+    plain = grid.composed(["model=mlp,aae", "fold.index=range(2)", "seed=0,1"])
+    assert {run.folder for run in plain.runs} == {
+        run.folder for run in grid.composed(["grid=demo"]).runs
+    }
+    assert plain.baseline is None
+
+
+def test_what_emodb_has_is_the_papers_systems_but_for_data() -> None:
+    """Corpus, target and features differ, and nothing else."""
+    for name in ("utterance_aae", "frame_baseline"):
+        features = "lld" if name.startswith("frame") else "functionals"
+        data = ["corpus=emodb", "target=emotion", f"features={features}"]
+        assert alone(f"experiment=emodb/{name}") == alone(
+            f"experiment=parthasarathy2019/{name}", *data
+        )
+
+
+def test_systems_are_named_by_what_varies() -> None:
+    def systems(*overrides: str) -> set[str]:
+        return {run.system for run in grid.composed(list(overrides)).runs}
+
+    assert systems("model=mlp,svm", "corpus.root=x", "logger=wandb") == {"mlp", "svm"}
+    assert systems("model=svm", "features=is10,functionals") == {
+        "svm features=is10",
+        "svm features=functionals",
+    }
+    assert systems(
+        "experiment=parthasarathy2019/utterance_aae,parthasarathy2019/utterance_aae_vanilla",
+        "target=activation,valence",
+    ) == {"utterance_aae", "utterance_aae_vanilla"}
+
+
+def test_published_scores_come_along() -> None:
+    (run,) = grid.composed(
+        ["experiment=parthasarathy2019/utterance_aae", "corpus=iemocap", "corpus.root=x"]
+    ).runs
+    assert run.paper is not None
+    assert run.paper["published"]["valence"] == {"ua": 62.14, "sd": 0.64}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["grid=demmo"], "did you mean grid=demo"),
+        (["experiment=glob(nowhere/*)"], "no run at all"),
+        (["grid=demo", "trainer.max_epoch=3"], "did you mean max_epochs"),
+    ],
+)
+def test_mistakes_are_told(overrides: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        grid.composed(overrides)
+
+
+def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no runs"):
+        grid.in_folder(tmp_path)
