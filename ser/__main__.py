@@ -6,6 +6,7 @@ Overrides are those of `train.py`: corpus=emodb corpus.root=... features=functio
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,15 @@ def status(asked: Sequence[str]) -> int:
     return tell_status(lambda: _grid(asked))
 
 
+def report(asked: Sequence[str], out: Path | None) -> int:
+    """tables, tests and figures of a grid, from predictions: Markdown, LaTeX, CSV, HTML"""
+    from ser.report import report as make_report
+
+    grid = _grid(asked)
+    make_report(grid, out or Path("outputs/reports") / grid.name)
+    return 0
+
+
 def _grid(asked: Sequence[str]) -> "Grid":
     """The runs in a folder, or those that overrides such as grid=demo ask for."""
     from ser import grid
@@ -64,11 +74,17 @@ def _grid(asked: Sequence[str]) -> "Grid":
     folders = [each for each in asked if "=" not in each]
     if not folders:
         return grid.composed(asked)
-    if len(asked) > 1:
-        raise UserError("one folder of runs, or overrides such as grid=demo seed=0,1: not both")
-    return grid.in_folder(Path(folders[0]))
+    overrides = [each for each in asked if "=" in each]
+    if len(folders) > 1 or any(not each.startswith(BASELINE) for each in overrides):
+        raise UserError(
+            f"one folder of runs, {BASELINE}NAME beside it at most; "
+            "or overrides such as grid=demo seed=0,1"
+        )
+    found = grid.in_folder(Path(folders[0]))
+    return replace(found, baseline=overrides[-1].removeprefix(BASELINE)) if overrides else found
 
 
+BASELINE = "report.baseline="
 # Those that take overrides.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": check, "extract": extract}
 
@@ -109,11 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="in the page, by path, or not at all (default: in the page up to 15 MB)",
     )
     command.set_defaults(call=latents)
-    command = commands.add_parser("status", help=status.__doc__)
-    command.add_argument(
-        "asked", nargs="+", metavar="WHAT", help="a folder of runs, or e.g. grid=demo seed=0,1"
-    )
-    command.set_defaults(call=status)
+    for name, function in (("status", status), ("report", report)):
+        command = commands.add_parser(name, help=function.__doc__)
+        command.add_argument(
+            "asked", nargs="+", metavar="WHAT", help="a folder of runs, or e.g. grid=demo seed=0,1"
+        )
+        command.set_defaults(call=function)
+        if function is report:
+            command.add_argument("--out", type=Path, help="default: outputs/reports/<grid>")
     options = vars(parser.parse_args(arguments))
     del options["command"]
     call = options.pop("call")

@@ -1,0 +1,211 @@
+"""The report of 1,500 runs of IEMOCAP's size, made of made-up predictions.
+
+    python benchmarks/report.py FOLDER [--systems 5] [--seeds 10] [--keep]
+
+Makes in FOLDER the runs of parthasarathy2019's table 1 (5 systems, 3 targets, 10 folds, 10 seeds;
+450 MB, deleted afterwards), each with predictions for about 1,000 utterances in validation and as
+many in test, and curves of 100 epochs. Prints
+
+- seconds to read the runs, to test, to draw and write, and of the whole (bar: 60 s);
+- the whole as a multiple of merely reading the runs' CSV files with pandas;
+- the size of the page.
+
+The composition of the grid is not in it: about 20 ms a run.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser import results
+from ser.grid import Grid, Planned
+from ser.report import reckoned, write
+from ser.report.gather import finished_runs
+
+SYSTEMS = ("utterance_baseline", "utterance_aae_vanilla", "utterance_aae")
+SYSTEMS += ("frame_baseline", "frame_aae")
+TARGETS = {"activation": 0.7, "valence": 0.5, "dominance": 0.55}  # how often a prediction is right
+CLASSES = ("low", "neutral", "high")
+SHARES = (0.15, 0.5, 0.35)  # of classes
+SPEAKERS, UTTERANCES = 10, 10_039
+EPOCHS = 100
+PUBLISHED = {"activation": {"ua": 77.74, "sd": 0.35}, "valence": {"ua": 61.92, "sd": 0.22}}
+
+
+def spoken(rng: np.random.Generator) -> list[pd.DataFrame]:
+    """A table of utterances for each speaker."""
+    tables = []
+    for speaker in range(SPEAKERS):
+        session, letter = speaker // 2 + 1, "FM"[speaker % 2]
+        count = UTTERANCES // SPEAKERS
+        styles = np.where(np.arange(count) % 2, "scripted", "improvised")
+        names = [
+            f"Ses{session:02d}{letter}_{style[:6]}{number // 40:02d}_{letter}{number % 40:03d}"
+            for number, style in enumerate(styles)
+        ]
+        table = pd.DataFrame({"utterance": names, "speaker": f"{session}{letter}"})
+        table["gender"] = "female" if letter == "F" else "male"
+        table["session"], table["style"] = str(session), styles
+        table["text"] = np.where(styles == "scripted", "heard", "new")
+        for target in TARGETS:
+            table[target] = rng.choice(CLASSES, size=count, p=SHARES)
+        tables.append(table)
+    return tables
+
+
+def make(root: Path, systems: int, seeds: int, folds: int = SPEAKERS) -> Grid:
+    """The folders of all runs, as `ser.run` leaves them, and their grid."""
+    rng = np.random.default_rng(0)
+    tables = spoken(rng)
+    runs = [
+        planned(root, system, target, seed, fold)
+        for system in SYSTEMS[:systems]
+        for target in TARGETS
+        for seed in range(seeds)
+        for fold in range(folds)
+    ]
+    for run in runs:
+        fold = {"val": tables[run.fold ^ 1], "test": tables[run.fold]}
+        results.write_utterances(run.folder, utterances(fold))
+        table = pd.concat(predictions(rng, run, *part) for part in fold.items())
+        results.write_predictions(run.folder, table)
+        curves(rng).to_csv(run.folder / results.METRICS, index=False)
+        cost = {"seconds": 45.0 + run.fold, "date": "2026-01-01", "threads": 1, "commit": "abc"}
+        results.write_json(run.folder / results.COST, cost)
+        (run.folder / results.RESULT).write_text(json.dumps(result(run, table)))
+    return Grid("made-up", tuple(runs), SYSTEMS[0])
+
+
+def planned(root: Path, system: str, target: str, seed: int, fold: int) -> Planned:
+    names = {"corpus": "iemocap", "target": target, "model": "aae", "experiment": f"x/{system}"}
+    paper = {"key": "parthasarathy2019", "table": 1, "row": SYSTEMS.index(system) + 1}
+    paper |= {"joined": "pooled", "part": "test", "published": PUBLISHED, "corpus": "iemocap"}
+    folder = root / system / target / f"fold-{fold}-seed-{seed}"
+    return Planned(
+        folder=folder,
+        system=system,
+        names=names,
+        fold=fold,
+        seed=seed,
+        paper=paper,
+        overrides=(),
+        variant=system,
+    )
+
+
+def utterances(fold: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    shown = [table.drop(columns=list(TARGETS)).assign(part=part) for part, table in fold.items()]
+    return pd.concat(shown)
+
+
+def predictions(
+    rng: np.random.Generator, run: Planned, part: str, table: pd.DataFrame
+) -> pd.DataFrame:
+    """Some systems are a little better than others, some folds are harder."""
+    truth = table.set_index("utterance")[run.names["target"]]
+    rate = TARGETS[run.names["target"]] + 0.01 * SYSTEMS.index(run.system)
+    rate += 0.02 * np.sin(run.fold) + 0.004 * rng.normal()
+    wanted = np.asarray(truth)[:, None] == np.array(CLASSES)
+    is_right = rng.random(len(truth)) < rate
+    scored = rng.random((len(truth), len(CLASSES))) + np.where(is_right[:, None], wanted, ~wanted)
+    probabilities = scored / scored.sum(axis=1, keepdims=True)
+    return results.predictions(part, truth, probabilities, CLASSES)
+
+
+def curves(rng: np.random.Generator) -> pd.DataFrame:
+    """What an AAE records, an epoch a row."""
+    epochs = np.arange(EPOCHS)
+    table = pd.DataFrame({"epoch": epochs})
+    for name, scale in (("reconstruction", 2), ("generator", 1), ("classification", 1)):
+        noise = rng.lognormal(sigma=0.1, size=EPOCHS)
+        table[f"train/{name}_loss"] = scale * np.exp(-epochs / 30) * noise + 0.05
+    table["train/discriminator_loss"] = 1.4 + 0.05 * rng.normal(size=EPOCHS)
+    table["val/ua"] = 0.6 - 0.3 * np.exp(-epochs / 15) + 0.01 * rng.normal(size=EPOCHS)
+    for number in range(15):
+        table[f"val/r2_{number}"] = rng.random(EPOCHS)
+    return table
+
+
+def result(run: Planned, table: pd.DataFrame) -> dict[str, object]:
+    counts = table.groupby("part")["truth"].value_counts()
+    told = {part: counts[part].to_dict() for part in ("val", "test")}
+    return {
+        "classes": CLASSES,
+        "class_counts": told | {"train": {"low": 1200, "neutral": 4000, "high": 2800}},
+        "fold_count": SPEAKERS,
+        "fold_index": run.fold,
+        "seed": run.seed,
+        "remarks": ["made-up predictions: they say nothing about anything"],
+        "config_hash": "0" * 16,
+    }
+
+
+def merely_read(grid: Grid) -> Iterator[pd.DataFrame]:
+    for run in grid.runs:
+        for name in (results.PREDICTIONS, results.UTTERANCES, results.METRICS):
+            yield pd.read_csv(run.folder / name)
+
+
+class Watch:
+    """Seconds by the clock and of processor time, which other programs disturb less."""
+
+    def __init__(self) -> None:
+        self.total = np.zeros(2)
+        self._last = self._now()
+
+    def tell(self, what: str) -> None:
+        took, self._last = self._now() - self._last, self._now()
+        self.total += took
+        print(f"{what:24} {took[0]:6.2f} s by the clock, {took[1]:6.2f} s of processor time")
+
+    @staticmethod
+    def _now() -> np.ndarray:
+        return np.array([time.perf_counter(), time.process_time()])
+
+
+def timed(out: Path, grid: Grid) -> None:
+    reading = Watch()
+    for table in merely_read(grid):
+        del table
+    reading.tell("merely reading the CSV")
+    watch = Watch()
+    runs = finished_runs(grid)
+    watch.tell("read and count")
+    found = reckoned(grid, runs)
+    watch.tell("test")
+    write(found, out)
+    watch.tell("score, draw, write")
+    clock, processor = watch.total
+    ratio = clock / reading.total[0]
+    print(f"all: {clock:.1f} s by the clock (bar: 60), {processor:.1f} s of processor time,")
+    print(f"{ratio:.2f} times merely reading")
+    print(f"index.html: {(out / 'index.html').stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="for the runs: 450 MB")
+    parser.add_argument("--systems", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--keep", action="store_true", help="keep runs and report")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(dir=options.folder))
+    try:
+        grid = make(root / "runs", options.systems, options.seeds)
+        print(f"{len(grid.runs):,} runs in {root}")
+        timed(root / "report", grid)
+    finally:
+        if not options.keep:
+            shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The report of a grid: tables, tests and figures from what its runs left, and nothing else.
+
+Whatever is written, but `cost.csv`, is a function of predictions: the same bytes whenever, wherever
+and in whatever order the runs were made.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ser.errors import UserError
+from ser.grid import Grid
+from ser.report import frames
+from ser.report.comparisons import baseline_of, compared
+from ser.report.findings import Findings
+from ser.report.gather import Run, finished_runs
+from ser.report.page import Documents
+from ser.report.scores import cells
+from ser.report.terminal import tell
+from ser.results import write_text
+
+
+def report(grid: Grid, out: Path, console: Console | None = None) -> None:
+    """Prints a grid's tables and writes them, with figures, into a folder.
+
+    Args:
+        grid: which runs there should be; those that are missing are named.
+        out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, curves.svg,
+            scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv.
+        console: where it prints; None: standard output.
+
+    Raises:
+        UserError: nothing is finished, a finished run is damaged, or there is no such baseline.
+    """
+    console = console or Console(highlight=False)
+    found = compute(grid, console)
+    write(found, out)
+    tell(found, out, console)
+
+
+def compute(grid: Grid, console: Console | None = None) -> Findings:
+    """Reads a grid's finished runs and computes everything that its report tells.
+
+    Raises:
+        UserError: as `report`.
+    """
+    return reckoned(grid, finished_runs(grid, console))
+
+
+def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
+    """What finished runs of a grid show.
+
+    Raises:
+        UserError: there are none, or no such baseline.
+    """
+    if not runs:
+        raise UserError(
+            f"none of the {len(grid.runs):,} runs of {grid.name} is finished: "
+            "python train.py with the same options makes them"
+        )
+    made = tuple(cells(grid, runs))
+    baseline = None if grid.baseline is None else baseline_of(made, grid.baseline)
+    tests = () if baseline is None else tuple(compared(made, baseline))
+    return Findings(grid.name, len(grid.runs), made, baseline, tests)
+
+
+def write(found: Findings, out: Path) -> None:
+    """Writes every file of a report, each whole or not at all."""
+    documents = Documents(found)
+    files = {
+        "report.md": documents.markdown(),
+        "report.tex": documents.latex(),
+        "index.html": documents.html(),
+        **dict(documents.figures()),
+    }
+    made = {
+        "scores": frames.scores(found),
+        "tests": frames.tests(found),
+        "slices": frames.slices(found),
+        "runs": frames.runs(found),
+        "cost": frames.cost(found),
+    }
+    files |= {f"{name}.csv": frames.csv(frame) for name, frame in made.items()}
+    for name, text in files.items():
+        write_text(out / name, text)

@@ -1,0 +1,138 @@
+"""Folders of finished runs, made up and written as `ser.run` leaves them."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ser import results
+from ser.grid import Grid, Planned
+
+CLASSES = ("low", "neutral", "high")
+SPEAKERS = ("1F", "1M", "2F", "2M", "3F", "3M")
+EACH = 30  # utterances of a speaker
+CHANCE = {"mlp": 0.55, "aae": 0.7}  # how often a system is right
+
+
+def planned(
+    root: Path,
+    system: str = "mlp",
+    seed: int = 0,
+    fold: int = 0,
+    target: str = "activation",
+    corpus: str = "iemocap",
+    paper: Mapping[str, Any] | None = None,
+) -> Planned:
+    return Planned(
+        folder=root / corpus / target / system / f"fold-{fold}-seed-{seed}",
+        system=system,
+        names={"corpus": corpus, "target": target, "model": "mlp"},
+        fold=fold,
+        seed=seed,
+        paper=paper,
+        overrides=(),
+        variant=system,
+    )
+
+
+@cache
+def spoken(fold: int) -> pd.DataFrame:
+    """`utterances.csv` of a fold: one speaker validates, another tests. Not to be changed."""
+    tables = []
+    for part, number in (("val", fold ^ 1), ("test", fold)):
+        speaker = SPEAKERS[number]
+        table = pd.DataFrame({"utterance": [f"{speaker}_{i:02d}" for i in range(EACH)]})
+        table["part"], table["speaker"] = part, speaker
+        table["gender"] = {"F": "female", "M": "male"}[speaker[1]]
+        table["session"] = speaker[0]
+        table["style"] = np.where(np.arange(EACH) % 2, "scripted", "improvised")
+        table["text"] = np.where(np.arange(EACH) % 3, "heard", "new")
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def truth(fold: int, part: str, classes: Sequence[str] = CLASSES) -> np.ndarray:
+    """Class numbers of a part, the same for every system and seed."""
+    return np.random.default_rng([fold, part == "test"]).integers(0, len(classes), EACH)
+
+
+def write(
+    run: Planned,
+    told: Mapping[str, np.ndarray] | None = None,
+    classes: Sequence[str] = CLASSES,
+    **facts: Any,
+) -> Planned:
+    """A finished run.
+
+    Args:
+        run: whose folder.
+        told: class numbers predicted, by part; None: made up by system, seed and fold.
+        classes: names.
+        facts: that replace those of `result.json`.
+    """
+    table = spoken(run.fold)
+    predicted = []
+    for part in ("val", "test"):
+        true = truth(run.fold, part, classes)
+        numbers = _told(run, part, true, len(classes)) if told is None else told[part]
+        rows = pd.Series(np.array(classes)[true], index=table["utterance"][table["part"] == part])
+        hot = np.eye(len(classes))[numbers]
+        predicted.append(results.predictions(part, rows, hot, classes))
+    predictions = pd.concat(predicted)
+    results.write_predictions(run.folder, predictions)
+    results.write_utterances(run.folder, table)
+    epochs = np.arange(12)
+    curves = pd.DataFrame({"epoch": epochs, "train/loss": np.exp(-epochs / (3 + run.seed))})
+    curves["val/ua"] = 0.6 - 0.3 * np.exp(-epochs / 4)
+    results.write_text(run.folder / results.METRICS, curves.to_csv(index=False))
+    cost = {"seconds": 10.0, "date": "2026-01-01T00:00:00+00:00", "threads": 1, "commit": "abc"}
+    results.write_json(run.folder / results.COST, cost)
+    counts = {part: {name: 1 for name in classes} for part in ("val", "test")}
+    result = {
+        "classes": list(classes),
+        "class_counts": counts | {"train": {name: 40 for name in classes}},
+        "fold_count": len(SPEAKERS),
+        "remarks": [],
+    }
+    results.write_json(run.folder / results.RESULT, result | facts)
+    return run
+
+
+def _told(run: Planned, part: str, true: np.ndarray, classes: int) -> np.ndarray:
+    rng = np.random.default_rng([len(run.system), ord(run.system[0]), run.seed, run.fold])
+    rng = rng if part == "test" else np.random.default_rng([run.seed, run.fold])
+    is_right = rng.random(len(true)) < CHANCE.get(run.system, 0.6)
+    return np.where(is_right, true, (true + rng.integers(1, classes, len(true))) % classes)
+
+
+def grid(
+    root: Path,
+    systems: Sequence[str] = ("mlp", "aae"),
+    seeds: int = 3,
+    folds: int = 6,
+    targets: Sequence[str] = ("activation",),
+    baseline: str | None = "mlp",
+    **options: Any,
+) -> Grid:
+    """All of them finished."""
+    runs = [
+        planned(root, system, seed, fold, target, **options)
+        for system in systems
+        for target in targets
+        for seed in range(seeds)
+        for fold in range(folds)
+    ]
+    return Grid("made_up", tuple(write(run) for run in runs), baseline)
+
+
+def confusion(runs: Sequence[Planned], part: str = "test") -> np.ndarray:
+    """Counted one by one, from the files."""
+    matrix = np.zeros((3, 3), int)
+    for run in runs:
+        table = results.read_predictions(run.folder)
+        for row in table[table["part"] == part].itertuples():
+            matrix[CLASSES.index(str(row.truth)), CLASSES.index(str(row.prediction))] += 1
+    return matrix
