@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -125,14 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="in the page, by path, or not at all (default: in the page up to 15 MB)",
     )
     command.set_defaults(call=latents)
-    for name, function in (("status", status), ("report", report)):
-        command = commands.add_parser(name, help=function.__doc__)
-        command.add_argument(
-            "asked", nargs="+", metavar="WHAT", help="a folder of runs, or e.g. grid=demo seed=0,1"
-        )
-        command.set_defaults(call=function)
-        if function is report:
-            command.add_argument("--out", type=Path, help="default: outputs/reports/<grid>")
+    asked: dict[str, Any] = {
+        "nargs": "+",
+        "metavar": "WHAT",
+        "help": "a folder of runs, or e.g. grid=demo seed=0,1",
+    }
+    command = commands.add_parser("status", help=status.__doc__)
+    command.add_argument("asked", **asked)
+    command.set_defaults(call=status)
+    command = commands.add_parser("report", help=report.__doc__)
+    command.add_argument("asked", **asked)
+    command.add_argument("--out", type=Path, help="default: outputs/reports/<grid>")
+    command.set_defaults(call=report)
     options = vars(parser.parse_args(arguments))
     del options["command"]
     call = options.pop("call")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ser.errors import UserError
 from ser.standardise import Standardiser
 
 UNLABELLED = -1
@@ -83,25 +84,44 @@ class Batches:
         rows: features.
         utterances: (N,) the part's rows of features.
         y: (N,) class indices.
-        batch_size: B; a last batch of a single utterance joins the one before it, because batch
-            normalisation has no variance for it.
+        batch_size: B of all ranks together; a last batch of a single utterance a rank joins the
+            one before it, because batch normalisation has no variance for it.
         seed: of the order; None: in the order given.
+        share: (rank, ranks); a rank has every `ranks`-th utterance of each batch.
+
+    Raises:
+        UserError: too few utterances for so many ranks.
     """
 
     # Lightning asks for both wherever there is a sampler, and tells the sampler the epoch.
     batch_sampler = None
 
     def __init__(
-        self, rows: Rows, utterances: Tensor, y: Tensor, *, batch_size: int, seed: int | None
+        self,
+        rows: Rows,
+        utterances: Tensor,
+        y: Tensor,
+        *,
+        batch_size: int,
+        seed: int | None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.rows, self.utterances, self.y = rows, utterances, y
         self.seed = seed
         self.epoch = 0
         self.first = 0
         ends = list(range(batch_size, len(y), batch_size))
-        if ends and len(y) - ends[-1] == 1:
+        rank, ranks = share
+        self.mine = slice(rank, None, ranks)
+        least = 2 * ranks
+        if ends and len(y) - ends[-1] < least:
             ends.pop()
         self.bounds = [0, *ends, len(y)]
+        if ranks > 1 and min(batch_size, len(y)) < least:
+            raise UserError(
+                f"{ranks} devices share batches of {least} utterances or more, and here is one of "
+                f"{min(batch_size, len(y))}: fewer trainer.devices, or a larger data.batch_size"
+            )
 
     @property
     def sampler(self) -> "Batches":
@@ -133,7 +153,8 @@ class Batches:
         return [order[a:b] for a, b in pairwise(self.bounds)]
 
     def batch(self, chosen: Tensor, number: int) -> Batch:
-        """The batch of some utterances of the part."""
+        """This rank's share of the batch of some utterances of the part."""
+        chosen = chosen[self.mine]
         return Batch(self.rows.take(self.utterances[chosen]), self.y[chosen])
 
     def _random(self, number: int = 0) -> torch.Generator | None:
@@ -157,8 +178,9 @@ class FrameBatches(Batches):
         y: (N,) class indices.
         offsets: (all + 1,) where each utterance's frames begin.
         max_frames: longest stretch that a network sees.
-        batch_size: B.
+        batch_size: B of all ranks together.
         seed: of order and crops; None: nothing random, all windows.
+        share: (rank, ranks), as above.
     """
 
     # Utterances are sorted by length within so many batches: little padding, and yet the batches
@@ -175,8 +197,9 @@ class FrameBatches(Batches):
         max_frames: int,
         batch_size: int,
         seed: int | None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        super().__init__(rows, utterances, y, batch_size=batch_size, seed=seed)
+        super().__init__(rows, utterances, y, batch_size=batch_size, seed=seed, share=share)
         self.starts = offsets[utterances]
         self.lengths = offsets[utterances + 1] - self.starts
         self.max_frames = max_frames
@@ -192,9 +215,12 @@ class FrameBatches(Batches):
         return [batches[i] for i in torch.randperm(len(batches), generator=random)]
 
     def batch(self, chosen: Tensor, number: int) -> Batch:
-        starts, lengths, y = self.starts[chosen], self.lengths[chosen], self.y[chosen]
         random = self._random(1 + number)
-        if random is None:
+        # Drawn for the whole batch: a rank crops its share as one that is alone would.
+        drawn = None if random is None else torch.rand(len(chosen), generator=random)[self.mine]
+        chosen = chosen[self.mine]
+        starts, lengths, y = self.starts[chosen], self.lengths[chosen], self.y[chosen]
+        if drawn is None:
             counts = (lengths + self.max_frames - 1) // self.max_frames
             windows = torch.repeat_interleave(torch.arange(len(chosen)), counts)
             place = torch.arange(len(windows)) - (counts.cumsum(0) - counts)[windows]
@@ -204,7 +230,7 @@ class FrameBatches(Batches):
         else:
             windows = None
             spare = (lengths - self.max_frames).clamp(min=0)
-            starts = starts + (torch.rand(len(chosen), generator=random) * (spare + 1)).long()
+            starts = starts + (drawn * (spare + 1)).long()
         lengths = lengths.clamp(max=self.max_frames)
         return Batch(self._gather(starts, lengths), y, lengths, windows)
 

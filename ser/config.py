@@ -31,7 +31,7 @@ NO_PART_OF_IDENTITY = (
     "paper",
     "report",
     "trainer.accelerator",
-    "trainer.devices",
+    "trainer.runs_per_gpu",
     "trainer.checkpoint_seconds",
     "model.jobs",
     "networks",  # those used are in the model
@@ -61,6 +61,9 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         for parent in parents:
             node = node[parent]
         node.pop(last, None)
+    trainer: Any = found["trainer"]
+    if trainer.get("devices") == 1:
+        del trainer["devices"]  # one is like another; several draw other numbers
     if found.get("test"):
         del found["test"]  # the rule; only a run that is not tested is a run of its own
     return found

@@ -84,15 +84,16 @@ class DataModule(pl.LightningDataModule):
             self._rows = Rows(self._values, self.standardiser, at_once=not self._mapped)
 
     def train_dataloader(self) -> Batches:
-        """The training part in an order of its own each epoch."""
+        """The training part in an order of its own each epoch; of several ranks, each its share."""
         ids = self.fold.train if self.unlabelled else self.labelled
-        return self._loader(ids, self.batch_size, self.seed)
+        return self._loader(ids, self.batch_size, self.seed, self._share)
 
     def val_dataloader(self) -> Batches:
-        return self.part_dataloader("val")
+        """The validation part in its own order; of several ranks, each its share."""
+        return self._loader(self.fold.val, EVALUATED, None, self._share)
 
     def part_dataloader(self, part: str) -> Batches:
-        """A part in its own order, for scoring."""
+        """The whole of a part in its own order, for scoring."""
         return self._loader(self.fold.parts[part], EVALUATED, None)
 
     @property
@@ -132,11 +133,18 @@ class DataModule(pl.LightningDataModule):
         codes.loc[target.withheld(fold.train)] = UNLABELLED
         return codes
 
-    def _loader(self, ids: pd.Index, batch_size: int, seed: int | None) -> Batches:
+    @property
+    def _share(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _loader(
+        self, ids: pd.Index, batch_size: int, seed: int | None, share: tuple[int, int] = (0, 1)
+    ) -> Batches:
         utterances = torch.tensor(self._numbers.loc[ids].to_numpy())
         y = torch.tensor(self._codes.loc[ids].to_numpy())
         if self._offsets is None:
-            return Batches(self._rows, utterances, y, batch_size=batch_size, seed=seed)
+            return Batches(self._rows, utterances, y, batch_size=batch_size, seed=seed, share=share)
         return FrameBatches(
             self._rows,
             utterances,
@@ -145,6 +153,7 @@ class DataModule(pl.LightningDataModule):
             max_frames=self.max_frames,
             batch_size=min(batch_size, self.batch_size),
             seed=seed,
+            share=share,
         )
 
     def _rows_of(self, ids: pd.Index) -> np.ndarray:

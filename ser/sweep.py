@@ -98,8 +98,10 @@ def _finished(jobs: Sequence[Job], compose: Callable[[list[str]], "DictConfig"])
     for _, cfg in grid.configs(jobs, compose):
         done = results.read_json(grid.folder_of(cfg) / results.RESULT)
         # Which utterances are faulty only the features tell: the run itself looks.
-        known = done is not None and not cfg.force and not cfg.skip_faulty
-        found.append(known and done["config_hash"] == hashes(cfg))
+        if done is None or cfg.force or cfg.skip_faulty:
+            found.append(False)
+        else:
+            found.append(done["config_hash"] == hashes(cfg))
     return found
 
 

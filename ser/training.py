@@ -6,43 +6,44 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from ser import ranks
 from ser.datamodule import DataModule
+from ser.devices import free_gpu, require_gpus
 from ser.errors import UserError
 from ser.models.phased import PhasedModel
+from ser.progress import EpochProgress
 from ser.results import METRICS
 
 log = logging.getLogger(__name__)
 # Lightning tells at each start which accelerators there are, and of its other products.
-logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+for library in ("pytorch_lightning", "lightning_fabric"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 # Its own use of a torch name that is on its way out.
 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
+
+STOPPED = "stopped; the same command goes on from the last checkpoint"
 
 Weights = dict[str, torch.Tensor]
 
 
 class Training:
-    """How long, where, and how often saved.
+    """How long, where, and how often saved: one run on one device.
 
     Args:
         max_epochs: epochs trained; the best on validation is the one tested.
         accelerator: "cpu", "gpu" or "auto".
-        devices: how many of them.
+        devices: how many of them: one here, more in `ser.ddp`.
+        runs_per_gpu: how many runs may share a GPU; further ones wait.
         precision: as in Lightning.
         threads: torch threads; part of the run's identity, because sums depend on it.
         checkpoint_seconds: time between checkpoints; 0 saves after every batch.
@@ -55,6 +56,7 @@ class Training:
         max_epochs: int,
         accelerator: Literal["cpu", "gpu", "auto"],
         devices: int,
+        runs_per_gpu: int,
         precision: Literal["32-true", "16-mixed", "bf16-mixed"],
         threads: int,
         checkpoint_seconds: float,
@@ -62,6 +64,7 @@ class Training:
     ) -> None:
         self.max_epochs = max_epochs
         self.accelerator, self.devices, self.precision = accelerator, devices, precision
+        self.runs_per_gpu = runs_per_gpu
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
         self.deterministic = deterministic
@@ -78,11 +81,48 @@ class Training:
             loggers: beside `metrics.csv`.
 
         Raises:
-            UserError: a loss is not finite, or there is no GPU where one is asked for.
+            UserError: a loss is not finite, or there is no such device as is asked for.
             OSError: the disk is full.
         """
-        if self.accelerator == "gpu" and not torch.cuda.is_available():
-            raise UserError("trainer=gpu, and torch sees no GPU on this machine: trainer=cpu")
+        self.require_devices()
+        with self._device() as devices:
+            best = self._train(model, data, folder, loggers, devices=devices)
+        model.load_state_dict(best.weights)
+        return best
+
+    def require_devices(self) -> None:
+        """Holds the devices asked for against those that there are.
+
+        Raises:
+            UserError: there are fewer, or several are asked for.
+        """
+        if self.devices != 1:
+            raise UserError(
+                f"trainer.devices={self.devices}: one device trains a run, but for trainer=ddp"
+            )
+        if self.runs_per_gpu < 1:
+            raise UserError(f"trainer.runs_per_gpu={self.runs_per_gpu}: at least 1")
+        if self.accelerator == "gpu":
+            require_gpus(1, "trainer=gpu")
+
+    @contextmanager
+    def _device(self) -> Iterator[int | list[int]]:
+        """What Lightning is to train on: a GPU with room, or one device of another kind."""
+        if self.accelerator == "cpu" or not torch.cuda.is_available():
+            yield 1
+        else:
+            with free_gpu(self.runs_per_gpu) as number:
+                yield [number]
+
+    def _train(
+        self,
+        model: PhasedModel,
+        data: DataModule,
+        folder: Path,
+        loggers: Sequence[Logger],
+        **where: Any,
+    ) -> "Best":
+        """Trains in this process, `where` being Lightning's devices; leaves `best.ckpt`."""
         folder.mkdir(parents=True, exist_ok=True)
         # Deterministic mode would fill all new memory with NaN, which costs and changes nothing.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -90,23 +130,24 @@ class Training:
         trainer = pl.Trainer(
             max_epochs=self.max_epochs,
             accelerator=self.accelerator,
-            devices=self.devices,
             precision=self.precision,
             deterministic=self.deterministic,
             logger=list(loggers),
-            callbacks=[best, Record(folder.parent / METRICS), EpochProgress(best), timed],
+            callbacks=[best, Record(folder.parent / METRICS), EpochProgress(), timed],
             num_sanity_val_steps=0,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=1,
+            use_distributed_sampler=False,  # batches are shared by `ser.batches`
+            **where,
         )
         resumed = timed.path if timed.path.exists() else None
         if resumed:
             log.info("continuing from %s", resumed)
         trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
-        model.load_state_dict(best.weights)
-        write_whole(folder / "best.ckpt", best.state_dict())
+        if trainer.is_global_zero:
+            write_whole(folder / "best.ckpt", best.state_dict())
         return best
 
 
@@ -124,7 +165,10 @@ class Best(pl.Callback):
         _require_finite(row)
         if row["val/ua"] > self.score:
             self.epoch, self.score = int(row["epoch"]), row["val/ua"]
-            self.weights = {name: t.detach().clone() for name, t in module.state_dict().items()}
+            # On the CPU, so that they can be read where there is no GPU.
+            self.weights = {
+                name: t.detach().to("cpu", copy=True) for name, t in module.state_dict().items()
+            }
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "score": self.score, "weights": self.weights}
@@ -141,6 +185,8 @@ class Record(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
+        if not trainer.is_global_zero:
+            return
         # What was written after the last checkpoint is written again, to the same numbers.
         self.path.unlink(missing_ok=True)
         for row in module.record:
@@ -173,14 +219,21 @@ class TimedCheckpoint(pl.Callback):
     def __init__(self, folder: Path, seconds: float) -> None:
         self.path = folder / "last.ckpt"
         self.seconds = seconds
-        self._random: dict[str, Any] = {}
+        self._random: list[dict[str, torch.Tensor]] = []  # of each rank, by kind of device
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._saved = time.monotonic()
+        self._gpu = module.device if module.device.type == "cuda" else None
+        rank = trainer.global_rank
         if self._random:
-            torch.set_rng_state(self._random["cpu"])
-            if self._random["cuda"]:
-                torch.cuda.set_rng_state_all(self._random["cuda"])
+            states = self._random[rank]
+            torch.set_rng_state(states["cpu"])
+            if self._gpu is not None and "cuda" in states:
+                torch.cuda.set_rng_state(states["cuda"], self._gpu)
+        elif rank:
+            # Each rank has dropout and samples of its own; the first one has those of the seed.
+            mixed = np.random.SeedSequence([torch.initial_seed(), rank]).generate_state(1)[0]
+            torch.manual_seed(int(mixed))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         # After the last batch validation is about to run, and the epoch's end saves.
@@ -195,64 +248,28 @@ class TimedCheckpoint(pl.Callback):
     ) -> None:
         # Lightning ends the process in silence when its user does.
         if isinstance(exception, KeyboardInterrupt):
-            log.info("stopped; the same command goes on from the last checkpoint")
+            log.info(STOPPED)
 
     def state_dict(self) -> dict[str, Any]:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        return {"cpu": torch.get_rng_state(), "cuda": cuda}
+        states = {"cpu": torch.get_rng_state()}
+        if self._gpu is not None:
+            # Of the one that is used: a continued run may get another.
+            states["cuda"] = torch.cuda.get_rng_state(self._gpu)
+        return {"random": ranks.every(states)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._random = state
+        self._random = state["random"]
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
-        if time.monotonic() - self._saved < self.seconds:
+        due = time.monotonic() - self._saved >= self.seconds
+        # A checkpoint is the work of all ranks, so that they save together or not at all.
+        if not trainer.strategy.reduce_boolean_decision(due, all=False):
             return
         unfinished = self.path.with_suffix(".part")
         trainer.save_checkpoint(unfinished)
         if trainer.is_global_zero:
             unfinished.replace(self.path)
         self._saved = time.monotonic()
-
-
-class EpochProgress(pl.Callback):
-    """A progress bar of epochs; where there is no terminal, a line every ten seconds."""
-
-    def __init__(self, best: Best) -> None:
-        self.best = best
-        self._bar: Progress | None = None
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._told = time.monotonic()
-        bar = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[scores]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            transient=True,
-            refresh_per_second=4,
-        )
-        if trainer.is_global_zero and bar.console.is_terminal:
-            self._bar = bar
-            done = trainer.current_epoch
-            self._task = bar.add_task("", total=trainer.max_epochs, completed=done, scores="")
-            bar.start()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, PhasedModel)
-        told = f"val UA {module.record[-1]['val/ua']:.1%}, best {self.best.score:.1%}"
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, scores=told)
-        elif trainer.is_global_zero and time.monotonic() - self._told > 10:
-            self._told = time.monotonic()
-            log.info("epoch %d of %d: %s", len(module.record), trainer.max_epochs, told)
-
-    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:

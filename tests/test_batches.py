@@ -3,19 +3,26 @@ import pytest
 import torch
 
 from ser.batches import Batches, FrameBatches, Rows
+from ser.errors import UserError
 from ser.standardise import Standardiser
 
 AS_IT_IS = Standardiser(np.zeros(1), np.ones(1), clip=None)
 
 
-def loader(size: int, batch_size: int = 4, seed: int | None = 0) -> Batches:
+def loader(
+    size: int, batch_size: int = 4, seed: int | None = 0, share: tuple[int, int] = (0, 1)
+) -> Batches:
     rows = Rows(np.arange(100, 100 + size, dtype=np.float32)[:, None], AS_IT_IS, at_once=True)
     numbers = torch.arange(size)
-    return Batches(rows, numbers, numbers, batch_size=batch_size, seed=seed)
+    return Batches(rows, numbers, numbers, batch_size=batch_size, seed=seed, share=share)
 
 
 def frames(
-    lengths: list[int], max_frames: int = 8, batch_size: int = 4, seed: int | None = 0
+    lengths: list[int],
+    max_frames: int = 8,
+    batch_size: int = 4,
+    seed: int | None = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> FrameBatches:
     """Utterance u has frames 1000 u, 1000 u + 1, ..., so that a frame tells whose it is."""
     values = np.concatenate([1000 * u + np.arange(n) for u, n in enumerate(lengths)])
@@ -27,6 +34,7 @@ def frames(
         max_frames=max_frames,
         batch_size=batch_size,
         seed=seed,
+        share=share,
     )
 
 
@@ -51,6 +59,58 @@ def test_a_single_last_utterance_joins_the_batch_before_it() -> None:
     assert [len(b.y) for b in loader(10)] == [4, 4, 2]
     assert [len(b.y) for b in loader(1)] == [1]
     assert len(loader(9)) == 2
+
+
+@pytest.mark.parametrize("seed", [0, None])
+@pytest.mark.parametrize("kind", ["utterance", "frame"])
+def test_ranks_share_each_batch_of_one_that_is_alone(kind: str, seed: int | None) -> None:
+    """Every third utterance each, with the same crops and windows."""
+
+    def rows(rank: int, ranks: int) -> list[list[tuple[int, list[float]]]]:
+        """Per batch: class and values of each utterance, without padding."""
+        share = (rank, ranks)
+        if kind == "utterance":
+            made = loader(22, batch_size=8, seed=seed, share=share)
+        else:
+            lengths = np.random.default_rng(0).integers(1, 30, 22).tolist()
+            made = frames(lengths, batch_size=8, seed=seed, share=share)
+        made.set_epoch(2)
+        found = []
+        for batch in made:
+            of = torch.arange(len(batch.y)) if batch.windows is None else batch.windows
+            ends = torch.ones(len(of), dtype=int) if batch.lengths is None else batch.lengths
+            x = batch.x[:, None] if batch.lengths is None else batch.x
+            pieces = [[] for _ in batch.y]
+            for u, values, end in zip(of, x, ends, strict=True):
+                pieces[u] += values[:end, 0].tolist()
+            found.append(list(zip(batch.y.tolist(), pieces, strict=True)))
+        return found
+
+    shares = [rows(rank, 3) for rank in range(3)]
+    together = [
+        [parts[i % 3][i // 3] for i in range(sum(map(len, parts)))]
+        for parts in zip(*shares, strict=True)
+    ]
+    assert together == rows(0, 1)
+
+
+def test_a_last_batch_of_less_than_two_utterances_a_rank_joins_the_one_before_it() -> None:
+    assert [len(b.y) for b in loader(29, 8, share=(0, 3))] == [3, 3, 5]
+    assert [len(b.y) for b in loader(30, 8, share=(2, 3))] == [2, 2, 2, 2]
+
+
+def test_a_crop_is_that_of_one_that_is_alone() -> None:
+    lengths = [20] * 8
+    alone = next(iter(frames(lengths, batch_size=8))).x
+    shares = [next(iter(frames(lengths, batch_size=8, share=(rank, 2)))).x for rank in range(2)]
+    assert torch.equal(torch.stack(shares, 1).flatten(0, 1), alone)
+
+
+def test_fewer_than_two_utterances_a_rank_are_told() -> None:
+    for size, batch_size in ((40, 5), (5, 40)):
+        with pytest.raises(UserError, match="3 devices share batches of 6 .* one of 5: fewer"):
+            loader(size, batch_size, share=(0, 3))
+    assert [len(b.y) for b in loader(6, 40, share=(2, 3))] == [2]
 
 
 @pytest.mark.parametrize("kind", ["utterance", "frame"])

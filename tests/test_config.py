@@ -131,11 +131,24 @@ def test_identity_leaves_out_what_cannot_change_a_result() -> None:
     for override in (
         "corpus.root=elsewhere", "store.root=elsewhere", "logger=wandb", "force=true",
         "trainer.accelerator=gpu", "trainer.checkpoint_seconds=1", "in_memory=false",
+        "trainer.runs_per_gpu=4", "trainer=gpu",
     ):  # fmt: skip
         assert of(override) == same, override
     for override in (
         "test=false", "seed=1", "fold.index=1", "features=is10", "model.encoder.hidden=[10]",
         "data.batch_size=8",
         "corpus=emodb", "trainer.threads=2", "trainer.max_epochs=3", "target=valence",
+        "trainer.devices=2",
     ):  # fmt: skip
         assert of(override) != same, override
+
+
+def test_how_many_devices_share_a_run_is_part_of_its_identity() -> None:
+    def of(*overrides: str) -> dict:
+        return identity(composed(*overrides))["trainer"]
+
+    assert "devices" not in of()
+    two = of("trainer=ddp", "trainer.devices=2")
+    assert two == of("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert two["devices"] == 2
+    assert two != of("trainer=ddp", "trainer.devices=3")

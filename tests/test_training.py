@@ -1,98 +1,19 @@
 """A run that is stopped anywhere and continued ends as one that never was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
+from small import EPOCHS, OF_MODEL, fit, made_data, made_model
 
-from ser.config import CONF, build
 from ser.datamodule import DataModule
 from ser.errors import UserError
-from ser.features import Features
-from ser.folds import Fold
 from ser.models.phased import PhasedModel
-from ser.targets import Target
-from ser.training import Training, probabilities
-
-EPOCHS, BATCHES = 4, 3
-CLASSES = ("a", "b", "c")
-OF_MODEL = {"mlp": "utterance", "cnn": "frame", "aae": "utterance", "aae frames": "frame"}
-
-
-def made_data(level: str, values: np.ndarray | None = None) -> DataModule:
-    """Three noisy classes in 5-D: 40 utterances train, 10 validate, 10 test."""
-    rng = np.random.default_rng(0)
-    ids = pd.Index([f"u{i:02d}" for i in range(60)])
-    labels = pd.Series(rng.choice(CLASSES, 60), index=ids)
-    lengths = rng.integers(5, 40, 60) if level == "frame" else np.ones(60, int)
-    means = np.repeat(labels.map({"a": -0.5, "b": 0.0, "c": 0.5}).to_numpy(), lengths)[:, None]
-    if values is None:
-        values = (means + rng.normal(size=(lengths.sum(), 5))).astype(np.float32)
-    offsets = np.concatenate([[0], lengths.cumsum()]) if level == "frame" else None
-    fold = Fold(0, 1, ids[:40], ids[40:50], ids[50:], fit=ids[:40], speaker_independent=False)
-    return DataModule(
-        Features(ids, values, offsets, tuple("vwxyz"), level),  # type: ignore[arg-type]
-        Target("emotion", CLASSES, labels),
-        fold,
-        pd.Series("s", index=ids),
-        seed=3,
-        batch_size=16,
-        max_frames=32,
-        standardise="train",
-        clip=None,
-        class_weights=None,
-    )
-
-
-def training(**options: object) -> Training:
-    defaults = {
-        "max_epochs": EPOCHS,
-        "accelerator": "cpu",
-        "devices": 1,
-        "precision": "32-true",
-        "threads": 1,
-        "checkpoint_seconds": 0,
-        "deterministic": True,
-    }
-    return Training(**{**defaults, **options})  # type: ignore[arg-type]
-
-
-DENSE = ["hidden=[16, 16]"]
-CONVOLUTIONS = [*DENSE, "channels=[8, 8, 8, 8]"]
-SMALL = {
-    "mlp": [f"model.encoder.{o}" for o in (*DENSE, "dropout=0.5")],
-    "cnn": [f"model.encoder.{o}" for o in (*CONVOLUTIONS, "last=8", "dropout=0.5")],
-    "aae": [
-        "model.latents.z.size=4",
-        "model.discriminator.hidden=[16, 16]",
-        *(f"networks.utterance.{n}.{o}" for n in ("encoder", "decoder") for o in DENSE),
-        *(f"networks.frame.{n}.{o}" for n in ("encoder", "decoder") for o in CONVOLUTIONS),
-    ],
-}
-
-
-def made_model(name: str, data: DataModule, *overrides: str) -> PhasedModel:
-    """As configured but smaller, with dropout, which draws random numbers."""
-    features = "lld" if OF_MODEL[name] == "frame" else "functionals"
-    name = name.split()[0]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [f"model={name}", f"features={features}", *SMALL[name], *overrides])
-    pl.seed_everything(3, verbose=False)
-    return build(cfg.model)(data.task)
-
-
-def fit(
-    data: DataModule, folder: Path, *overrides: str, name: str = "mlp", **options: object
-) -> np.ndarray:
-    """Trains, and gives the test probabilities."""
-    model = made_model(name, data, *overrides)
-    training(**options).fit(model, data, folder / "checkpoints", [])
-    return probabilities(model, data, "test").numpy()
+from ser.training import Best, Training, probabilities
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +92,54 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
 ) -> None:
     with pytest.raises(UserError, match=r"train/classification_loss.* not finite.*learning rate"):
         fit(data, tmp_path, "model.optimiser.lr=1e30", max_epochs=50)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"devices": 2}, "trainer.devices=2: .*trainer=ddp"),
+        ({"runs_per_gpu": 0}, "trainer.runs_per_gpu=0: at least 1"),
+        ({"accelerator": "gpu"}, "trainer=gpu, and torch sees no GPU .*trainer.accelerator=cpu"),
+    ],
+)
+def test_devices_that_cannot_be_are_told(
+    options: dict[str, object],
+    told: str,
+    data: DataModule,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=told):
+        fit(data, tmp_path, **options)
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "auto"])
+def test_a_run_on_a_gpu_keeps_its_slot_while_it_is_trained(
+    accelerator: str, data: DataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Lightning is given, as there is no GPU here."""
+    events: list[object] = []
+
+    @contextmanager
+    def free_gpu(runs_per_gpu: int) -> Iterator[int]:
+        events.append(f"taken, {runs_per_gpu} a GPU")
+        yield 5
+        events.append("given back")
+
+    def train(self: Training, model: PhasedModel, *args: object, **where: object) -> Best:
+        events.append(where)
+        best = Best()
+        best.weights = model.state_dict()
+        return best
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr("ser.training.free_gpu", free_gpu)
+    monkeypatch.setattr(Training, "_train", train)
+    data.setup("fit")
+    fit(data, tmp_path, accelerator=accelerator, runs_per_gpu=3)
+    assert events == ["taken, 3 a GPU", {"devices": [5]}, "given back"]
 
 
 def test_checkpoints_load_without_unpickling_code(

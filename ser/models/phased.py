@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from ser import ranks
 from ser.batches import Batch, Task
 from ser.metrics import scores
 
@@ -64,6 +65,8 @@ class PhasedModel(pl.LightningModule, ABC):
         self._confusion = MulticlassConfusionMatrix(task.classes, validate_args=False)
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
+        # Sums over validation that a subclass keeps for its `summary`, a tensor a batch.
+        self._errors: list[Tensor] = []
 
     @property
     @abstractmethod
@@ -99,22 +102,32 @@ class PhasedModel(pl.LightningModule, ABC):
         optimisers = self.optimizers()
         optimisers = optimisers if isinstance(optimisers, list) else [optimisers]
         self._steps = list(zip(self.phases, optimisers, strict=True))
+        # Of batch normalisation: gradients are averaged over ranks, and so must these be.
+        self._statistics = [
+            value
+            for name, value in self.named_buffers()
+            if name.endswith(("running_mean", "running_var"))
+        ]
+        # Those of a checkpoint are on the CPU.
+        self._sums = {name: value.to(self.device) for name, value in self._sums.items()}
 
     def on_train_epoch_start(self) -> None:
         self._sums, self._seen = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         noise = self.draw(batch)
+        weight = ranks.weight(len(batch.y), self.device)
         sums = {}
         for phase, optimiser in self._steps:
             loss = phase.loss(batch, noise)
             # Gradients that another phase left on these parameters are not this phase's.
             optimiser.zero_grad()
-            self.manual_backward(loss)
+            self.manual_backward(loss if weight is None else loss * weight)
             optimiser.step()
             sums[f"train/{phase.name}_loss"] = loss.detach() * len(batch.y)
         with torch.no_grad():
             sums |= self.observe(batch, noise)
+            ranks.average(self._statistics)
         # Summed here and logged once an epoch: a log call a batch costs 0.4 ms.
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
@@ -132,13 +145,16 @@ class PhasedModel(pl.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         # Lightning validates at the end of the epoch, so the training sums are complete.
-        means = {name: total / self._seen for name, total in self._sums.items()}
+        seen = sum(ranks.every(self._seen))
+        means = {name: ranks.total(value) / seen for name, value in self._sums.items()}
         row: dict[str, float] = {"epoch": self.current_epoch}
         row |= {name: float(mean) for name, mean in means.items() if name.startswith("train/")}
         confusion = self._confusion.compute().cpu().numpy()
         found = scores(confusion)
-        row["val/loss"] = float(self._val_loss) / int(confusion.sum())
+        row["val/loss"] = float(ranks.total(self._val_loss)) / int(confusion.sum())
         row |= {f"val/{name}": found[name] for name in ("ua", "wa", "f1")}
+        if self._errors and ranks.count() > 1:
+            self._errors = [ranks.total(torch.stack(self._errors).sum(0))]
         self.record.append(row | self.summary(means))
 
     def probabilities(self, batch: Batch) -> Tensor:
@@ -151,9 +167,10 @@ class PhasedModel(pl.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Tensors and plain containers only, so that weights_only=True loads it.
-        checkpoint["epoch_so_far"] = {"sums": self._sums, "seen": self._seen}
+        sums = {name: value.cpu() for name, value in self._sums.items()}
+        checkpoint["epoch_so_far"] = ranks.every({"sums": sums, "seen": self._seen})
         checkpoint["record"] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._sums, self._seen = checkpoint["epoch_so_far"].values()
+        self._sums, self._seen = checkpoint["epoch_so_far"][self.global_rank].values()
         self.record = checkpoint["record"]

@@ -1,0 +1,97 @@
+"""Data and models so small that a test can train them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+from hydra import compose, initialize_config_dir
+
+from ser.config import CONF, build
+from ser.datamodule import DataModule
+from ser.features import Features
+from ser.folds import Fold
+from ser.models.phased import PhasedModel
+from ser.targets import Target
+from ser.training import Training, probabilities
+
+EPOCHS = 4
+CLASSES = ("a", "b", "c")
+OF_MODEL = {"mlp": "utterance", "cnn": "frame", "aae": "utterance", "aae frames": "frame"}
+
+
+def made_data(level: str, values: np.ndarray | None = None) -> DataModule:
+    """Three noisy classes in 5-D: 40 utterances train, 10 validate, 10 test."""
+    rng = np.random.default_rng(0)
+    ids = pd.Index([f"u{i:02d}" for i in range(60)])
+    labels = pd.Series(rng.choice(CLASSES, 60), index=ids)
+    lengths = rng.integers(5, 40, 60) if level == "frame" else np.ones(60, int)
+    means = np.repeat(labels.map({"a": -0.5, "b": 0.0, "c": 0.5}).to_numpy(), lengths)[:, None]
+    if values is None:
+        values = (means + rng.normal(size=(lengths.sum(), 5))).astype(np.float32)
+    offsets = np.concatenate([[0], lengths.cumsum()]) if level == "frame" else None
+    fold = Fold(0, 1, ids[:40], ids[40:50], ids[50:], fit=ids[:40], speaker_independent=False)
+    return DataModule(
+        Features(ids, values, offsets, tuple("vwxyz"), level),  # type: ignore[arg-type]
+        Target("emotion", CLASSES, labels),
+        fold,
+        pd.Series("s", index=ids),
+        seed=3,
+        batch_size=16,
+        max_frames=32,
+        standardise="train",
+        clip=None,
+        class_weights=None,
+    )
+
+
+def training(kind: type[Training] = Training, **options: object) -> Training:
+    defaults = {
+        "max_epochs": EPOCHS,
+        "accelerator": "cpu",
+        "devices": 1,
+        "runs_per_gpu": 1,
+        "precision": "32-true",
+        "threads": 1,
+        "checkpoint_seconds": 0,
+        "deterministic": True,
+    }
+    return kind(**{**defaults, **options})  # type: ignore[arg-type]
+
+
+DENSE = ["hidden=[16, 16]"]
+CONVOLUTIONS = [*DENSE, "channels=[8, 8, 8, 8]"]
+SMALL = {
+    "mlp": [f"model.encoder.{o}" for o in (*DENSE, "dropout=0.5")],
+    "cnn": [f"model.encoder.{o}" for o in (*CONVOLUTIONS, "last=8", "dropout=0.5")],
+    "aae": [
+        "model.latents.z.size=4",
+        "model.discriminator.hidden=[16, 16]",
+        *(f"networks.utterance.{n}.{o}" for n in ("encoder", "decoder") for o in DENSE),
+        *(f"networks.frame.{n}.{o}" for n in ("encoder", "decoder") for o in CONVOLUTIONS),
+    ],
+}
+
+
+def made_model(name: str, data: DataModule, *overrides: str) -> PhasedModel:
+    """As configured but smaller, with dropout, which draws random numbers."""
+    features = "lld" if OF_MODEL[name] == "frame" else "functionals"
+    name = name.split()[0]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [f"model={name}", f"features={features}", *SMALL[name], *overrides])
+    pl.seed_everything(3, verbose=False)
+    return build(cfg.model)(data.task)
+
+
+def fit(
+    data: DataModule,
+    folder: Path,
+    *overrides: str,
+    name: str = "mlp",
+    kind: type[Training] = Training,
+    **options: object,
+) -> np.ndarray:
+    """Trains, and gives the test probabilities."""
+    model = made_model(name, data, *overrides)
+    training(kind, **options).fit(model, data, folder / "checkpoints", [])
+    return probabilities(model, data, "test").numpy()
