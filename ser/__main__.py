@@ -59,11 +59,18 @@ def status(asked: Sequence[str]) -> int:
 
 
 def report(asked: Sequence[str], out: Path | None) -> int:
-    """tables, tests and figures of a grid, from predictions: Markdown, LaTeX, CSV, HTML"""
+    """tables, tests and figures of a grid, from predictions; logger=wandb shows them there, too"""
     from ser.report import report as make_report
 
     grid = _grid(asked)
-    make_report(grid, out or Path("outputs/reports") / grid.name)
+    out = out or Path("outputs/reports") / grid.name
+    make_report(grid, out)
+    if grid.logger is not None and "wandb" in grid.logger:
+        from ser.loggers import log_report
+
+        options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
+        corpora = {run.names["corpus"] for run in grid.runs}
+        log_report(grid.name, corpora, out, **options, tags=list(grid.logger.wandb.tags))
     return 0
 
 

@@ -59,11 +59,13 @@ class Grid:
         name: of the grid, or of the folder.
         runs: in the order in which they are launched.
         baseline: the system that the others are tested against; None: none is named.
+        logger: config of the loggers that a report may go to; None: of a folder.
     """
 
     name: str
     runs: tuple[Planned, ...]
     baseline: str | None
+    logger: DictConfig | None = None
 
 
 def composed(overrides: Sequence[str]) -> Grid:
@@ -98,7 +100,7 @@ def composed(overrides: Sequence[str]) -> Grid:
     except HydraException as error:
         raise UserError("\n".join(config.explain(overrides)) or str(error)) from None
     name = whole.hydra.runtime.choices.get("grid") or "runs"
-    return Grid(name, tuple(runs), whole.report.baseline)
+    return Grid(name, tuple(runs), whole.report.baseline, whole.logger)
 
 
 def swept(cfg: DictConfig) -> list[str]:

@@ -107,6 +107,7 @@ def _train(
         prepared.remarks,
         cfg.seed,
         prepared.data.fold.index,
+        cfg.paper.key if cfg.paper else None,
     )
     logs = [build(node)(about) for node in cfg.logger.values()]
     factory = build(cfg.model)
@@ -207,7 +208,7 @@ def _write(
     }
     results.write_json(folder / results.COST, cost)
     for logger in logs:
-        loggers.finish(logger, {part: result[part] for part in ("val", "test")}, table)
+        loggers.finish(logger, result, table)
     results.write_json(folder / results.RESULT, result)
     for leftover in (folder / results.UNFINISHED, folder / "checkpoints" / "last.ckpt"):
         leftover.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from ser.config import CONF, check, digest, explain, identity, register_resolvers
 from ser.errors import UserError
 
-GROUPS = ("corpus", "target", "features", "fold", "model", "trainer", "logger")
+GROUPS = ("corpus", "target", "features", "fold", "model", "trainer", "logger", "search")
 YAMLS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from wandb.proto.wandb_internal_pb2 import Record
 
 from ser import metrics, results
 from ser.config import build
@@ -227,67 +225,6 @@ def test_nobody_tested_scores_validation(
     assert result["test"] is None
     assert result["val"]["ua"] == score
     assert len(result["speakers"]["val"]) == 3
-
-
-def wandb_records(log: bytes) -> list[bytes]:
-    """The records of a `.wandb` file: LevelDB's log format after seven bytes of header."""
-    block, found, pending, place = 32768, [], b"", 7
-    while place + 7 <= len(log):
-        if block - place % block < 7:  # no header fits: the rest of the block is padding
-            place += block - place % block
-            continue
-        _, length, kind = struct.unpack_from("<IHB", log, place)
-        place += 7
-        pending += log[place : place + length]
-        place += length
-        if kind in (1, 4):  # whole, or the last part
-            found.append(pending)
-            pending = b""
-    return found
-
-
-def test_wandb_has_the_curves_the_summary_and_the_confusion(
-    finished: Path, emodb: list[str], composed: Callable, tmp_path: Path
-) -> None:
-    """An offline run, read back."""
-    cfg, names = composed(*emodb, *SHORT, "logger=wandb", "logger.wandb.tags=[mine]")
-    run(cfg, tmp_path, names)
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert (tmp_path / "predictions.csv").read_bytes() == (
-        finished / "predictions.csv"
-    ).read_bytes()
-
-    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    records = [Record.FromString(data) for data in wandb_records(file.read_bytes())]
-    about = next(r.run for r in records if r.WhichOneof("record_type") == "run")
-    assert about.run_id == result["config_hash"]
-    assert about.run_group == "emodb emotion functionals"
-    assert about.job_type == "mlp"
-    assert {"mine", "emodb", "session_swap", "fold 0", "seed 0"} <= set(about.tags)
-    rows = [
-        {
-            item.nested_key[0] if item.nested_key else item.key: item.value_json
-            for item in r.history.item
-        }
-        for r in records
-        if r.WhichOneof("record_type") == "history"
-    ]
-    curve = [json.loads(row["val/ua"]) for row in rows if "train/classification_loss" in row]
-    assert curve == pytest.approx(pd.read_csv(tmp_path / "metrics.csv")["val/ua"].tolist())
-    assert any("confusion" in key for row in rows for key in row)
-    summary = {
-        item.key or item.nested_key[0]: item.value_json
-        for r in records
-        if r.WhichOneof("record_type") == "summary"
-        for item in r.summary.update
-    }
-    assert json.loads(summary["test/ua"]) == pytest.approx(result["test"]["ua"])
-
-
-def test_tensorboard_has_events(emodb: list[str], composed: Callable, tmp_path: Path) -> None:
-    cfg, names = composed(*emodb, *SHORT, "logger=tensorboard")
-    run(cfg, tmp_path, names)
-    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
 
 
 def test_faulty_audio_stops_a_run_by_name_or_is_left_out_when_told(
