@@ -2,9 +2,10 @@
 
     python benchmarks/killed.py                     120 runs on the demo corpus, five kills
     python benchmarks/killed.py --kills 2 --seeds 1
+    python benchmarks/killed.py --folder runs       goes on with what is there
 
-Every kill is a SIGKILL to the whole process group, at a random moment of the time that is left.
-Prints what each start found finished, and how much longer the killed sweep took.
+Every kill is a SIGKILL to the whole process group, a random moment after a random number of runs is
+finished. Prints what each start found finished.
 """
 
 import argparse
@@ -30,26 +31,31 @@ def sweep(folder: Path, seeds: int) -> list[str]:
     ]  # fmt: skip
 
 
-def finish(folder: Path, seeds: int) -> tuple[str, float]:
-    """Lets the sweep run to its end; what it said of its runs, and how long it took."""
-    started = time.monotonic()
+def finish(folder: Path, seeds: int) -> str:
+    """Lets the sweep run to its end; what it said of its runs."""
     told = subprocess.run(sweep(folder, seeds), capture_output=True, text=True, check=True).stdout
     found = re.search(r"\d+ runs: .*", told)
     assert found, told
-    return found[0], time.monotonic() - started
+    return found[0]
 
 
-def kill(folder: Path, seeds: int, seconds: float) -> None:
+def finished(folder: Path) -> int:
+    return len(list(folder.rglob("result.json")))
+
+
+def kill(folder: Path, seeds: int, after: int, seconds: float) -> None:
+    """Starts the sweep, and kills it some seconds after so many runs are finished."""
     with subprocess.Popen(
         sweep(folder, seeds),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        while finished(folder) < after and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(seconds)
+        assert process.poll() is None, "ended before it was killed"
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def report(folder: Path) -> dict[str, bytes]:
@@ -65,22 +71,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=6, help="20 runs each")
+    parser.add_argument("--folder", help="default: a temporary one")
     options = parser.parse_args()
     draw = random.Random(0)
-    with tempfile.TemporaryDirectory() as place:
-        whole, killed = Path(place) / "a" / "runs", Path(place) / "b" / "runs"
-        told, seconds = finish(whole, options.seeds)
-        print(f"never killed: {told}, {seconds:.0f} s", flush=True)
-        spent = 0.0
-        for number in range(options.kills):
-            left = seconds - spent
-            after = draw.uniform(0.2, 0.8) * max(20.0, 2 * left / (options.kills - number))
-            kill(killed, options.seeds, after)
-            spent += after
-            done = len(list(killed.rglob("result.json")))
-            print(f"killed after {after:.0f} s: {done} runs finished", flush=True)
-        told, last = finish(killed, options.seeds)
-        print(f"then: {told}, {last:.0f} s; {(spent + last) / seconds:.2f}x the time in all")
+    moments = sorted(draw.randrange(20 * options.seeds - 5) for _ in range(options.kills))
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(options.folder or temporary)
+        whole, killed = place / "a" / "runs", place / "b" / "runs"
+        print(f"never killed: {finish(whole, options.seeds)}", flush=True)
+        for after in moments:
+            kill(killed, options.seeds, after, draw.uniform(0, 2))
+            print(f"killed with {finished(killed)} runs finished", flush=True)
+        print(f"then: {finish(killed, options.seeds)}", flush=True)
         first, second = report(whole), report(killed)
         differing = sorted(n for n in {*first, *second} if first.get(n) != second.get(n))
         print(f"{len(first)} files of the report, differing: {differing or 'none'}")

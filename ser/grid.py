@@ -117,10 +117,8 @@ def planned(jobs: Sequence[Sequence[str]], compose: Compose) -> list[Planned]:
         compose: config of a job, Hydra's own node included.
 
     Raises:
-        UserError: there are none, as when a glob matches nothing.
+        UserError: there are none, as `configs`.
     """
-    if not jobs:
-        raise UserError("no run at all: does a glob match nothing?")
     variants: dict[int, str] = {}
     runs = []
     for job, cfg in configs(jobs, compose):
@@ -134,7 +132,13 @@ def planned(jobs: Sequence[Sequence[str]], compose: Compose) -> list[Planned]:
 def configs(
     jobs: Sequence[Sequence[str]], compose: Compose
 ) -> Iterator[tuple[Sequence[str], DictConfig]]:
-    """Each job with its config, which is good until the next one is asked for."""
+    """Each job with its config, which is good until the next one is asked for.
+
+    Raises:
+        UserError: there are none, as when a glob matches nothing.
+    """
+    if not jobs:
+        raise UserError("no run at all: does a glob match nothing?")
     known: dict[tuple[str, ...], DictConfig] = {}
     for job in jobs:
         numbers = dict(text.split("=", 1) for text in job if text.split("=")[0] in NUMBERS)

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ State = Literal["done", "running", "failed", "stopped", "missing"]
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "missing")
 LISTED = 10  # reasons of failure named; further ones are counted
 REFRESHED = 2.0  # seconds
+IDLE = 3  # looks in a row that find nothing running: between two runs there is a moment of it
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,23 @@ def status(grid: Callable[[], Grid]) -> int:
     """
     found = [look(run) for run in grid().runs]
     if console.is_terminal and _count(found)["running"]:
-        with Live(_table(found), console=console, refresh_per_second=1) as live:
-            while _count(found)["running"]:
-                time.sleep(REFRESHED)
-                found = [look(run) for run in grid().runs]
-                live.update(_table(found))
+        with suppress(KeyboardInterrupt):
+            found = _live(found, grid)
     else:
         console.print(_table(found))
     return 0 if _count(found)["done"] == len(found) else 1
+
+
+def _live(found: list[Found], grid: Callable[[], Grid]) -> list[Found]:
+    """Shows the table until nothing runs any more; what was found last."""
+    idle = 0
+    with Live(_table(found), console=console, refresh_per_second=1) as live:
+        while idle < IDLE:
+            time.sleep(REFRESHED)
+            found = [look(run) for run in grid().runs]
+            live.update(_table(found))
+            idle = 0 if _count(found)["running"] else idle + 1
+    return found
 
 
 def seconds_left(found: Sequence[Found]) -> float | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
 
+    from ser.identity import Hashes
+
 log = logging.getLogger(__name__)
 
 Job = Sequence[str]  # overrides
@@ -41,15 +43,13 @@ class Sweep:
 
     def __init__(self, jobs: Sequence[Job], compose: Callable[[list[str]], "DictConfig"]) -> None:
         from ser import grid
+        from ser.identity import Hashes
 
-        self.runs = grid.planned(jobs, compose)
-        finished = _finished(jobs, compose)
-        self.jobs = {
-            run.folder: job
-            for run, job, done in zip(self.runs, jobs, finished, strict=True)
-            if not done
-        }
-        self.skipped = sum(finished)
+        hashes, self.asked, self.jobs = Hashes(), len(jobs), dict[Path, Job]()
+        for job, cfg in grid.configs(jobs, compose):
+            folder = grid.folder_of(cfg)
+            if not _is_finished(folder, cfg, hashes):
+                self.jobs[folder] = job
 
     def make(self, launch: Launch) -> dict[Path, str]:
         """Launches what is left, and again what a dying worker took down with it.
@@ -57,31 +57,38 @@ class Sweep:
         Returns:
             What failed and why, by folder.
         """
+        from ser import results
+
+        for folder in self.jobs:
+            (folder / results.FAILURE).unlink(missing_ok=True)
         failed: dict[Path, str] = {}
-        left = list(self.jobs)
-        for attempt in range(LAUNCHES):
+        left, died = list(self.jobs), "never begun"
+        for _ in range(LAUNCHES):
             if not left:
                 break
             try:
                 with _progress(left):
                     returns = launch([self.jobs[folder] for folder in left])
             except Exception as error:  # of the launcher; a run's own come back as returns
-                if attempt == LAUNCHES - 1 or not _of_a_worker(error):
+                if not _of_a_worker(error):
                     raise
+                died = f"its worker died: {last_line(error)}"
                 left = [folder for folder in left if not _is_done(folder)]
-                log.warning(
-                    "a worker died (%s); going on with %d runs", last_line(error), len(left)
-                )
+                log.warning("a worker died; going on with %d runs", len(left))
                 continue
             errors = (_error(found) for found in returns)
-            failed |= {f: last_line(e) for f, e in zip(left, errors, strict=True) if e is not None}
+            failed = {f: last_line(e) for f, e in zip(left, errors, strict=True) if e is not None}
             break
+        for folder in self.jobs:
+            if folder not in failed and not (folder / results.RESULT).exists():
+                told = results.read_json(folder / results.FAILURE) or {"error": died}
+                failed[folder] = last_line(told["error"])
         return failed
 
     def summary(self, failed: dict[Path, str]) -> str:
         """One line on how many ran, were skipped and failed, and one for each reason."""
-        told = f"{len(self.runs)} runs: {len(self.jobs) - len(failed)} made"
-        told += f", {self.skipped} finished before, {len(failed)} failed"
+        told = f"{self.asked} runs: {len(self.jobs) - len(failed)} made"
+        told += f", {self.asked - len(self.jobs)} finished before, {len(failed)} failed"
         reasons = Counter(failed.values())
         for reason, count in reasons.most_common():
             first = next(folder for folder, why in failed.items() if why == reason)
@@ -89,20 +96,14 @@ class Sweep:
         return told
 
 
-def _finished(jobs: Sequence[Job], compose: Callable[[list[str]], "DictConfig"]) -> list[bool]:
-    from ser import grid, results
-    from ser.identity import Hashes
+def _is_finished(folder: Path, cfg: "DictConfig", hashes: "Hashes") -> bool:
+    from ser import results
 
-    hashes = Hashes()
-    found = []
-    for _, cfg in grid.configs(jobs, compose):
-        done = results.read_json(grid.folder_of(cfg) / results.RESULT)
-        # Which utterances are faulty only the features tell: the run itself looks.
-        if done is None or cfg.force or cfg.skip_faulty:
-            found.append(False)
-        else:
-            found.append(done["config_hash"] == hashes(cfg))
-    return found
+    done = results.read_json(folder / results.RESULT)
+    # Which utterances are faulty only the features tell: the run itself looks.
+    if done is None or cfg.force or cfg.skip_faulty:
+        return False
+    return done["config_hash"] == hashes(cfg)
 
 
 @contextmanager
