@@ -85,7 +85,7 @@ def build(node: DictConfig) -> Any:
     """Hydra's `instantiate`, with lists and dicts as plain ones and our errors as they are.
 
     Raises:
-        UserError: as raised by what is instantiated; Hydra would wrap it.
+        UserError: as whatever else is raised by what is instantiated; Hydra would wrap it.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -93,9 +93,9 @@ def build(node: DictConfig) -> Any:
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
 
 
 def check(cfg: DictConfig) -> None:
