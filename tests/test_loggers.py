@@ -100,7 +100,8 @@ def identity(folder: Path, **names: str) -> Identity:
         "corpus": "emodb", "target": "emotion", "features": "lld", "model": "aae",
         "fold": "session_swap", "experiment": None, "grid": None, **names,
     }  # fmt: skip
-    return Identity(folder, chosen, {"model": {"size": 3}}, "0123456789abcdef", ["remark"], 2, 3, None)
+    settings = {"model": {"size": 3}}
+    return Identity(folder, chosen, settings, "0123456789abcdef", ["remark"], 2, 3, None)
 
 
 def begun(run: Identity, **options: Any) -> Wandb:
