@@ -92,7 +92,7 @@ def _notes(found: Findings) -> Iterator[str]:
     for column in found.columns:
         yield from _support(found, column)
     if any(cell.missing for cell in found.cells):
-        yield "[7/10]: 7 of 10 seeds have every fold, and count; what others lack is named below."
+        yield "[k/n]: k of n seeds have every fold, and count; what others lack is named below."
     conventions = {(cell.part, cell.joined) for cell in found.cells}
     if len(conventions) > 1:
         for cell in found.cells:
