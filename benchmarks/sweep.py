@@ -1,6 +1,6 @@
 """How many runs an hour: one after the other against one single-threaded worker a core.
 
-    python benchmarks/sweep.py              12 runs of the AAE on the demo corpus, each way
+    python benchmarks/sweep.py              16 runs of the AAE on the demo corpus, each way
 
 Prints seconds and the ratio, starting the workers included; and what a sweep costs whose runs are
 all finished, beyond composing their configs.
@@ -31,7 +31,7 @@ def timed(folder: Path, launcher: str, runs: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=16)
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as place:
         timed(Path(place) / "first", "basic", 1)  # corpus and features are there from now on

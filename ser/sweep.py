@@ -137,7 +137,7 @@ def _is_done(folder: Path) -> bool:
 def _of_a_worker(error: Exception) -> bool:
     """Whether a launcher lost a process, rather than being used wrongly."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"BrokenProcessPool", "WorkerCrashedError", "UncompletedJobError"})
+    return bool(names & {"BrokenProcessPool", "WorkerCrashedError"})
 
 
 def _error(found: "JobReturn") -> Any:

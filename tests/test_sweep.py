@@ -87,15 +87,16 @@ def test_every_launcher_gives_the_same_bytes(
     assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
 
 
-# A cluster of this one machine: what is submitted is run at once, task by task.
+# A cluster of this one machine: what is submitted is queued at once, and run task by task.
 SBATCH = """#!/bin/bash
 cp "$1" "$FAKE_SLURM/submitted.sh"
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
 for task in $(seq 0 "$last"); do
   SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 SLURM_PROCID=0 \\
     SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=localhost \\
-    bash "$1" > "$FAKE_SLURM/task-$task.log" 2>&1
-done
+    bash "$FAKE_SLURM/submitted.sh" > "$FAKE_SLURM/task-$task.log" 2>&1
+  touch "$FAKE_SLURM/ended-$task"
+done > /dev/null 2>&1 &
 echo "Submitted batch job 7"
 """
 SRUN = """#!/bin/bash
@@ -104,7 +105,10 @@ exec "$@"
 """
 SACCT = """#!/bin/bash
 echo "JobID|State|NodeList"
-for task in 0 1; do echo "7_$task|COMPLETED|localhost"; done
+for task in 0 1; do
+  [[ -e $FAKE_SLURM/ended-$task ]] && state=COMPLETED || state=RUNNING
+  echo "7_$task|$state|localhost"
+done
 """
 
 
@@ -122,6 +126,7 @@ def test_slurm_gets_one_array_job(
         "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
     )  # fmt: skip
     assert summary(told) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
+    assert "a worker died" not in told.stdout
     submitted = (tmp_path / "submitted.sh").read_text()
     for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
         assert f"#SBATCH {line}" in submitted
