@@ -159,15 +159,18 @@ def in_folder(folder: Path) -> Grid:
     """The runs, finished or not, that lie anywhere below a folder.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or one of them does not say what it is.
     """
     places = {file.parent for name in results.MARKS for file in folder.rglob(name)}
     runs = []
     for place in sorted(places):
-        cfg, hydra, job = (
-            yaml.load((place / ".hydra" / name).read_text(), yaml.CSafeLoader)
-            for name in ("config.yaml", "hydra.yaml", "overrides.yaml")
-        )
+        try:
+            cfg, hydra, job = (
+                yaml.load((place / ".hydra" / name).read_text(), yaml.CSafeLoader)
+                for name in ("config.yaml", "hydra.yaml", "overrides.yaml")
+            )
+        except FileNotFoundError as error:
+            raise UserError(f"{error.filename} is missing: what run is this?") from None
         names = hydra["hydra"]["runtime"]["choices"]
         node = OmegaConf.create(cfg)
         runs.append(_planned(place, node, names, job, _variant(node)))

@@ -85,6 +85,15 @@ def is_claimed(folder: Path) -> bool:
         return True
 
 
+def seconds_spent(folder: Path) -> float:
+    """Time that processes now gone have worked on a half-finished run, as far as its files tell."""
+    begun = folder / UNFINISHED
+    since = begun.stat().st_mtime  # written anew at each start
+    signs = (folder / METRICS, folder / "checkpoints" / "last.ckpt")
+    last = max((sign.stat().st_mtime for sign in signs if sign.exists()), default=since)
+    return (read_json(begun) or {}).get("seconds", 0.0) + max(0.0, last - since)
+
+
 def write_failure(folder: Path, error: Exception) -> None:
     """Leaves word of what ended a run, for `status` and for whoever looks into the folder."""
     if isinstance(error, UserError):

@@ -74,7 +74,7 @@ def run(
 
 
 def _run(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
-    started = time.monotonic()
+    started, commit = time.monotonic(), _commit()
     config.check(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
@@ -84,13 +84,18 @@ def _run(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
             console.finished_before(folder, done)
             (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
             return done["val"]["ua"]
-        _make_way(folder, prepared.hash, force=cfg.force)
+        before = _make_way(folder, prepared.hash, force=cfg.force)
         console.announce(names, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
         outcome, logs = _train(cfg, prepared, folder, names)
     # A trainer and its module refer to each other: a sweep of runs in one process would grow by a
     # model and its optimisers a run, until Python happens to look for such circles.
     gc.collect()
-    result = _write(cfg, folder, names, prepared, outcome, logs, time.monotonic() - started)
+    cost = {
+        "seconds": before + time.monotonic() - started,
+        "threads": cfg.trainer.threads,
+        "commit": commit,
+    }
+    result = _write(cfg, folder, names, prepared, outcome, logs, cost)
     return result["val"]["ua"]
 
 
@@ -156,23 +161,30 @@ def _train_estimator(
     return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
 
 
-def _make_way(folder: Path, hash_: str, *, force: bool) -> None:
+def _make_way(folder: Path, hash_: str, *, force: bool) -> float:
     """Removes what another run left in the folder, so that nobody takes it for this one's.
 
     A half-finished run says whose it is in `unfinished.json`, so that its checkpoint is not
     continued by a run of another corpus, or of a config that was forced anew.
+
+    Returns:
+        Seconds that processes before this one have spent on the run that is continued.
     """
     begun = results.read_json(folder / results.UNFINISHED)
     finished = (folder / results.RESULT).exists()
     if finished:
         reason = "force=true" if force else "its corpus, features or config are not today's"
         log.warning("%s holds a finished run, trained again: %s", folder, reason)
+    spent = 0.0
     if finished or begun is None or begun["config_hash"] != hash_:
         for name in results.WRITTEN:
             (folder / name).unlink(missing_ok=True)
         for made in ("checkpoints", "latents"):
             shutil.rmtree(folder / made, ignore_errors=True)
-    results.write_json(folder / results.UNFINISHED, {"config_hash": hash_})
+    else:
+        spent = results.seconds_spent(folder)
+    results.write_json(folder / results.UNFINISHED, {"config_hash": hash_, "seconds": spent})
+    return spent
 
 
 def _write(
@@ -182,7 +194,7 @@ def _write(
     prepared: Prepared,
     outcome: Outcome,
     logs: list[Logger],
-    seconds: float,
+    cost: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Writes what the run leaves, `result.json` last, and tells it."""
     target, fold = prepared.data.target, prepared.data.fold
@@ -200,19 +212,13 @@ def _write(
         "test": results.part_scores(table, "test", target.classes),
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    cost = {
-        "date": date,
-        "seconds": seconds,
-        "threads": cfg.trainer.threads,
-        "commit": _commit(),
-    }
-    results.write_json(folder / results.COST, cost)
+    results.write_json(folder / results.COST, {"date": date, **cost})
     for logger in logs:
         loggers.finish(logger, result, table)
     results.write_json(folder / results.RESULT, result)
     for leftover in (folder / results.UNFINISHED, folder / "checkpoints" / "last.ckpt"):
         leftover.unlink(missing_ok=True)
-    console.report(folder, result, seconds)
+    console.report(folder, result, cost["seconds"])
     return result
 
 

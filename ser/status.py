@@ -47,16 +47,20 @@ class Found:
 def look(run: Planned) -> Found:
     """What has become of a run."""
     folder = run.folder
-    if (folder / results.RESULT).exists() and not results.is_claimed(folder):
+    if (folder / results.RESULT).exists():
         cost = results.read_json(folder / results.COST) or {"seconds": 0.0}
         return Found(run, "done", seconds=cost["seconds"])
     begun = folder / results.UNFINISHED
     if results.is_claimed(folder):
-        since = time.time() - begun.stat().st_mtime if begun.exists() else 0.0
-        return Found(run, "running", seconds=since)
+        if not begun.exists():  # it reads its corpus
+            return Found(run, "running")
+        before = (results.read_json(begun) or {}).get("seconds", 0.0)
+        return Found(run, "running", seconds=before + time.time() - begun.stat().st_mtime)
     if failure := results.read_json(folder / results.FAILURE):
         return Found(run, "failed", last_line(failure["error"]))
-    return Found(run, "stopped" if begun.exists() else "missing")
+    if begun.exists():
+        return Found(run, "stopped", seconds=results.seconds_spent(folder))
+    return Found(run, "missing")
 
 
 def status(grid: Callable[[], Grid]) -> int:

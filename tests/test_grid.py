@@ -106,3 +106,6 @@ def test_mistakes_are_told(overrides: list[str], told: str) -> None:
 def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no runs"):
         grid.in_folder(tmp_path)
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(UserError, match=r"\.hydra.* is missing"):
+        grid.in_folder(tmp_path)

@@ -35,7 +35,7 @@ def test_each_state_is_told_from_the_others(
     stopped = planned(tmp_path / "stopped")
     results.write_json(stopped.folder / results.UNFINISHED, {})
     running = planned(tmp_path / "running")
-    results.write_json(running.folder / results.UNFINISHED, {})
+    results.write_json(running.folder / results.UNFINISHED, {"seconds": 5.0})
     began = time.time() - 20
     os.utime(running.folder / results.UNFINISHED, (began, began))
     runs = (finished, failed, stopped, running, planned(tmp_path / "missing"))
@@ -51,15 +51,24 @@ def test_each_state_is_told_from_the_others(
         found = [look(run) for run in runs]
         assert [each.state for each in found] == ["done", "failed", "stopped", "running", "missing"]
         assert found[1].error == "the last line"
-        assert found[3].seconds == pytest.approx(20, abs=2)
-        # Three need a minute each, the running one 40 s more, one at a time.
-        assert seconds_left(found) == pytest.approx(220, abs=2)
+        assert found[3].seconds == pytest.approx(25, abs=2)
+        # Three need a minute each, the running one 35 s more, one at a time.
+        assert seconds_left(found) == pytest.approx(215, abs=2)
         assert status(lambda: Grid("some", runs, None)) == 1
         told = capsys.readouterr().out
         assert "1 failed: the last line" in told
         assert "left, at this pace" in told
         process.kill()
     assert look(running).state == "stopped"
+
+
+def test_time_that_a_killed_process_spent_is_counted(tmp_path: Path) -> None:
+    run = planned(tmp_path)
+    results.write_json(tmp_path / results.UNFINISHED, {"seconds": 5.0})
+    results.write_text(tmp_path / results.METRICS, "epoch\n0\n")
+    began = (tmp_path / results.UNFINISHED).stat().st_mtime
+    os.utime(tmp_path / results.METRICS, (began + 30, began + 30))
+    assert look(run) == Found(run, "stopped", seconds=pytest.approx(35))
 
 
 def test_time_left_follows_each_systems_own_pace(tmp_path: Path) -> None:

@@ -238,21 +238,17 @@ class AAE(PhasedModel):
         self._warn({**{name: float(m) for name, m in means.items() if m.ndim == 0}, **row})
         return row
 
-    def on_validation_epoch_start(self) -> None:
-        super().on_validation_epoch_start()
-        self._errors: list[Tensor] = []
-
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
         x = batch.x.flatten(0, -2)
         errors = (self.reconstruct(batch) - batch.x).flatten(0, -2)
         count = torch.tensor(len(x) if batch.lengths is None else int(batch.lengths.sum()))
         moments = [errors.square().sum(0), x.sum(0), x.square().sum(0)]
-        self._errors.append(torch.stack([*moments, count.to(x).expand(x.shape[1])]))
+        self._val_sums.append(torch.stack([*moments, count.to(x).expand(x.shape[1])]))
 
     def _explained(self) -> dict[str, float]:
         """R² of the reconstruction on validation, by kind of feature; 1 is perfect."""
-        error, total, square, count = torch.stack(self._errors).sum(0).double()
+        error, total, square, count = torch.stack(self._val_sums).sum(0).double()
         spread = square - total.square() / count
         kinds = {"val/r2": list(range(len(error)))}
         kinds |= {f"val/r2_{name}": columns for name, columns in self.groups.items()}

@@ -65,8 +65,6 @@ class PhasedModel(pl.LightningModule, ABC):
         self._confusion = MulticlassConfusionMatrix(task.classes, validate_args=False)
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
-        # Sums over validation that a subclass keeps for its `summary`, a tensor a batch.
-        self._errors: list[Tensor] = []
 
     @property
     @abstractmethod
@@ -135,6 +133,8 @@ class PhasedModel(pl.LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         self._confusion.reset()
+        # What a subclass sums over validation for its `summary`, a tensor a batch.
+        self._val_sums: list[Tensor] = []
         self._val_loss = torch.zeros((), device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -153,8 +153,8 @@ class PhasedModel(pl.LightningModule, ABC):
         found = scores(confusion)
         row["val/loss"] = float(ranks.total(self._val_loss)) / int(confusion.sum())
         row |= {f"val/{name}": found[name] for name in ("ua", "wa", "f1")}
-        if self._errors and ranks.count() > 1:
-            self._errors = [ranks.total(torch.stack(self._errors).sum(0))]
+        if self._val_sums and ranks.count() > 1:
+            self._val_sums = [ranks.total(torch.stack(self._val_sums).sum(0))]
         self.record.append(row | self.summary(means))
 
     def probabilities(self, batch: Batch) -> Tensor:
