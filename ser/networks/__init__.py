@@ -2,5 +2,6 @@
 
 from ser.networks.conv import ConvEncoder
 from ser.networks.mlp import MLPEncoder
+from ser.networks.recurrent import LSTMEncoder
 
-Encoder = MLPEncoder | ConvEncoder
+Encoder = MLPEncoder | ConvEncoder | LSTMEncoder
