@@ -165,7 +165,7 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
         ones, zeros = torch.ones(len(x)), torch.zeros(len(x))
         losses = []
         for latent, code in zip(latents, fake, strict=True):
-            real = latent.prior.sample(len(x), latent.size, x.device)
+            real = latent.prior.sample(y, latent.size, latent.classes)
             said = latent.discriminator(torch.cat([real, code.detach()]))
             losses.append(told(said, torch.cat([ones, zeros])))
         discriminates.zero_grad()

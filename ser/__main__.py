@@ -51,6 +51,20 @@ def latents(run: Path, audio: "Audio | None") -> int:
     return 0
 
 
+def sample(run: Path, component: str | None, count: int, seed: int, out: Path | None) -> int:
+    """draw synthetic feature vectors from the representation of a finished run, as CSV"""
+    from ser.results import write_text
+    from ser.sampling import sample as draw
+
+    text = draw(run, component, count, seed).to_csv(index=False)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_text(out, text)
+        print(f"{out}: {text.count(chr(10)) - 1} synthetic vectors", file=sys.stderr)
+    return 0
+
+
 def status(asked: Sequence[str]) -> int:
     """count the runs that are done, running, failed, missing; status 1 until all are done"""
     from ser.status import status as tell_status
@@ -132,6 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="in the page, by path, or not at all (default: in the page up to 15 MB)",
     )
     command.set_defaults(call=latents)
+    command = commands.add_parser("sample", help=sample.__doc__)
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    command.add_argument("--component", metavar="CLASS", help="e.g. anger; default: every class")
+    command.add_argument("--count", type=int, default=100, help="vectors a class (default: 100)")
+    command.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    command.add_argument("--out", type=Path, help="a CSV file; default: standard output")
+    command.set_defaults(call=sample)
     asked: dict[str, Any] = {
         "nargs": "+",
         "metavar": "WHAT",

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,6 +23,7 @@ CONF = Path(__file__).parent.parent / "conf"
 NO_PART_OF_IDENTITY = (
     "corpus.root",
     "store",
+    "fitted",
     "logger",
     "force",
     "in_memory",
@@ -36,7 +37,15 @@ NO_PART_OF_IDENTITY = (
     "model.jobs",
     "networks",  # those used are in the model
 )
-TOP_LEVEL = {"seed": int, "test": bool, "force": bool, "skip_faulty": bool, "in_memory": bool}
+TOP_LEVEL = {
+    "seed": int,
+    "test": bool,
+    "force": bool,
+    "skip_faulty": bool,
+    "in_memory": bool,
+    "train_on": Literal["real", "synthetic", "both"],
+    "synthetic_per_class": int,
+}
 
 
 def register_resolvers() -> None:
@@ -66,6 +75,10 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         del trainer["devices"]  # one is like another; several draw other numbers
     if found.get("test"):
         del found["test"]  # the rule; only a run that is not tested is a run of its own
+    if found.get("representation") is None:
+        found.pop("representation", None)
+    if found.get("train_on") == "real":
+        del found["train_on"], found["synthetic_per_class"]
     return found
 
 
@@ -77,7 +90,11 @@ def digest(content: Mapping[str, Any]) -> str:
 
 def _run_name(*, _root_: DictConfig) -> str:
     choices = _root_.hydra.runtime.choices
-    name = "/".join(choices[group] for group in ("corpus", "target", "features", "model", "fold"))
+    groups = ("corpus", "target", "features", "model", "fold")
+    named = {group: choices[group] for group in groups}
+    if _root_.representation is not None:
+        named["model"] = f"{choices['representation']}-{choices['model']}"
+    name = "/".join(named.values())
     return f"{name}-{_root_.fold.index}/seed-{_root_.seed}-{digest(identity(_root_))[:8]}"
 
 
@@ -113,6 +130,7 @@ def check(cfg: DictConfig) -> None:
     for path, node in _targets(cfg, ""):
         _check_target(path, node)
     _check_levels(cfg)
+    _check_representation(cfg)
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
@@ -202,6 +220,28 @@ def _check_levels(cfg: DictConfig) -> None:
             f"{node._target_.rsplit('.')[-1]} needs {wants}-level features, and these are "
             f"{has}-level: features={'|'.join(fitting)}"
         )
+
+
+def _check_representation(cfg: DictConfig) -> None:
+    if cfg.representation is None:
+        if cfg.train_on != "real":
+            raise UserError(
+                f"train_on={cfg.train_on} needs something that draws: representation=aae does"
+            )
+        return
+    if cfg.features.level != "utterance":
+        raise UserError("a representation needs utterance-level features, e.g. features=is10")
+    if cfg.synthetic_per_class < 1:
+        raise UserError(f"synthetic_per_class={cfg.synthetic_per_class}: at least 1")
+    if "grid" in cfg.model:  # its options are chosen by inner folds, so K is, too
+        return
+    if not isinstance(cfg.representation.size, int):
+        raise UserError(
+            f"representation.size={cfg.representation.size}: only model=svm and model=logistic "
+            "choose one of several; this model takes one number"
+        )
+    if cfg.train_on != "real":
+        raise UserError(f"train_on={cfg.train_on} is for model=svm and model=logistic")
 
 
 def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:

@@ -183,7 +183,8 @@ def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
 
 def _system(result: Mapping[str, Any]) -> str:
     system = result["system"]
-    what = f"{system['model']} on {system['features']}"
+    codes = f"{system['representation']} of " if "representation" in system else ""
+    what = f"{system['model']} on {codes}{system['features']}"
     return f"{what}, {system['fold']} {result['fold_index']}, seed {result['seed']}"
 
 

@@ -61,7 +61,6 @@ class DataModule(pl.LightningDataModule):
         self.target, self.fold, self.standardise = target, fold, standardise
         self.unlabelled = False
         self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
-        self._speakers = speakers
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
         self._offsets = None if features.offsets is None else torch.tensor(features.offsets)
         self._codes = self._labelled(target, fold)
@@ -107,12 +106,15 @@ class DataModule(pl.LightningDataModule):
 
         Returns:
             Features before the training part's standardisation (N, D), class indices (N,),
-            speakers (N,).
+            utterance ids (N,).
         """
         parts_ids = [self.labelled if part == "train" else self.fold.parts[part] for part in parts]
         ids = pd.Index(np.concatenate([ids.to_numpy() for ids in parts_ids]))
-        values = self._values[self._numbers.loc[ids].to_numpy()]
-        return values, self._codes.loc[ids].to_numpy(), self._speakers.loc[ids].to_numpy()
+        return self.values_of(ids), self._codes.loc[ids].to_numpy(), ids.to_numpy()
+
+    def values_of(self, ids: pd.Index) -> np.ndarray:
+        """Features of utterances before the training part's standardisation, (N, D)."""
+        return self._values[self._numbers.loc[ids].to_numpy()]
 
     def class_counts(self) -> pd.DataFrame:
         """Utterances by class (rows) and part (columns)."""

@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 from pytorch_lightning.loggers import Logger
@@ -29,11 +30,11 @@ from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 from torch import distributed
 
-from ser.datamodule import DataModule
 from ser.devices import require_gpus
 from ser.errors import UserError
+from ser.keepers import Best, Keeper, Watch
 from ser.models.phased import PhasedModel
-from ser.training import STOPPED, Best, Training
+from ser.training import STOPPED, Training
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,17 @@ class DDP(Training):
     """
 
     def fit(
-        self, model: PhasedModel, data: DataModule, folder: Path, loggers: Sequence[Logger]
-    ) -> Best:
+        self,
+        model: PhasedModel,
+        data: pl.LightningDataModule,
+        folder: Path,
+        loggers: Sequence[Logger],
+        keeper: Keeper | None = None,
+        watch: Watch | None = None,
+    ) -> Keeper:
         self.require_devices()
+        if keeper is not None:
+            raise UserError("trainer=ddp trains recognisers; for a representation, trainer=gpu")
         data.setup("fit")  # once, before the forks share it
         # As Lightning sets it in the ranks: scores must not depend on who computes them.
         torch.use_deterministic_algorithms(self.deterministic)
@@ -96,7 +105,11 @@ class DDP(Training):
         return self.accelerator
 
     def _train_rank(
-        self, model: PhasedModel, data: DataModule, folder: Path, loggers: Sequence[Logger]
+        self,
+        model: PhasedModel,
+        data: pl.LightningDataModule,
+        folder: Path,
+        loggers: Sequence[Logger],
     ) -> None:
         everything = sum(p.requires_grad for p in model.parameters())
         # Gradients of parameters that a phase's loss does not reach are waited for otherwise.
@@ -106,6 +119,7 @@ class DDP(Training):
             data,
             folder,
             loggers,
+            Best(),
             devices=self.devices,
             strategy=DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False),
             # Says that the ranks have been started, and hides a cluster around us.

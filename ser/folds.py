@@ -41,6 +41,11 @@ class Fold:
     def parts(self) -> dict[str, pd.Index]:
         return {"train": self.train, "val": self.val, "test": self.test}
 
+    @property
+    def everyone(self) -> pd.Index:
+        """The utterances of all parts."""
+        return self.train.append([self.val, self.test])
+
 
 def session_swap(table: pd.DataFrame, labelled: pd.Index, *, index: int) -> Fold:
     """All sessions but one train; of its two speakers one validates, the other tests; then swapped.

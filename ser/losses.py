@@ -18,6 +18,29 @@ def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | Non
     return (reconstruction - x).square().sum() / (lengths.sum() * x.shape[2])
 
 
+def summed_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """Squared error summed over the values of an item, averaged over items.
+
+    Args:
+        x: (B, D).
+        reconstruction: (B, D).
+    """
+    return (reconstruction - x).square().sum(dim=1).mean()
+
+
+def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL[N(mean, variance) || N(0, 1)] of each dimension, in nats: (m² + v − 1 − log v) / 2.
+
+    Args:
+        mean: (B, K).
+        log_variance: (B, K).
+
+    Returns:
+        (B, K).
+    """
+    return 0.5 * (mean.square() + log_variance.expm1() - log_variance)
+
+
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Cross-entropy of telling real from fake, the mean of both halves.
 

@@ -92,6 +92,8 @@ def restore(folder: Path) -> tuple[Prepared, PhasedModel]:
         raise UserError(f"{folder} holds no finished run (no {results.RESULT})")
     cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
     assert isinstance(cfg, DictConfig)
+    if cfg.get("representation") is not None:
+        raise UserError(f"{folder}: its model sees codes of a representation, not features")
     prepared = prepare(cfg)
     if prepared.hash != result["config_hash"]:
         raise UserError(f"{folder}: its corpus or features are not those that it was trained on")

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
 from rich.progress import (
@@ -47,8 +48,7 @@ class EpochProgress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
-        scores = [row["val/ua"] for row in module.record]
-        told = f"val UA {scores[-1]:.1%}, best {max(scores):.1%}"
+        told = _told(module.record)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, scores=told)
         elif trainer.is_global_zero and time.monotonic() - self._told > 10:
@@ -67,3 +67,16 @@ class EpochProgress(pl.Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _told(record: Sequence[Mapping[str, float]]) -> str:
+    """Validation scores, or the losses of what has none."""
+    last = record[-1]
+    if "val/ua" in last:
+        return f"val UA {last['val/ua']:.1%}, best {max(row['val/ua'] for row in record):.1%}"
+    losses = {name: value for name, value in last.items() if name.startswith("train/")}
+    return ", ".join(
+        f"{name.removeprefix('train/').removesuffix('_loss')} {value:.3g}"
+        for name, value in losses.items()
+        if name.endswith("_loss")
+    )

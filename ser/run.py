@@ -1,47 +1,35 @@
-"""One run, from corpus to tested recogniser: here and in `ser.prepare` is instantiated."""
+"""One run, from corpus to tested recogniser.
+
+Here, in `ser.prepare` and in `ser.stages` is instantiated what config names.
+"""
 
 import gc
 import logging
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
-from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
-from ser import config, console, loggers, results
+from ser import config, console, loggers, results, stages
 from ser.config import build
-from ser.datamodule import DataModule
 from ser.errors import disk_errors_told
-from ser.models.estimator import Estimator
-from ser.models.phased import PhasedModel
 from ser.prepare import Prepared, prepare
-from ser.training import Training, probabilities
+from ser.stages import Outcome
 
 log = logging.getLogger(__name__)
 
 # Whose versions can change a result.
 LIBRARIES = ("ser", "torch", "pytorch-lightning", "scikit-learn", "numpy", "opensmile")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a fitted model gives: probabilities (N, C) by part, and facts for `result.json`."""
-
-    probabilities: Mapping[str, np.ndarray]
-    details: Mapping[str, Any]
 
 
 def run(
@@ -102,8 +90,6 @@ def _run(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
 def _train(
     cfg: DictConfig, prepared: Prepared, folder: Path, names: Mapping[str, str]
 ) -> tuple[Outcome, list[Logger]]:
-    # Everything random below follows from here; splits and the corpus have seeds of their own.
-    pl.seed_everything(cfg.seed, verbose=False)
     about = loggers.Identity(
         folder,
         names,
@@ -115,50 +101,7 @@ def _train(
         cfg.paper.key if cfg.paper else None,
     )
     logs = [build(node)(about) for node in cfg.logger.values()]
-    factory = build(cfg.model)
-    scored = ("val", "test") if cfg.test else ("val",)
-    parts = [part for part in scored if len(prepared.data.fold.parts[part])]
-    if issubclass(get_class(cfg.model._target_), PhasedModel):
-        training = build(cfg.trainer)
-        model = factory(prepared.data.task)
-        console.parameters(names["model"], model, training.max_epochs)
-        return _train_phased(model, prepared.data, training, folder, logs, parts), logs
-    return _train_estimator(factory(), prepared.data, folder, parts), logs
-
-
-def _train_phased(
-    model: PhasedModel,
-    data: DataModule,
-    training: Training,
-    folder: Path,
-    logs: list[Logger],
-    parts: Sequence[str],
-) -> Outcome:
-    data.unlabelled = model.uses_unlabelled
-    best = training.fit(model, data, folder / "checkpoints", logs)
-    return Outcome(
-        {part: probabilities(model, data, part).numpy() for part in parts},
-        {"best_epoch": best.epoch},
-    )
-
-
-def _train_estimator(
-    model: Estimator, data: DataModule, folder: Path, parts: Sequence[str]
-) -> Outcome:
-    """Options by inner folds over train + validation; validation is scored by a fit without it."""
-    both = data.table("train", "val")
-    choice = model.choose(*both)
-    log.info(
-        "chosen by inner folds over speakers: %s (UA %.1f%%)", choice.options, 100 * choice.score
-    )
-    model.fit(*data.table("train"))
-    found = {"val": model.probabilities(data.table("val")[0])}
-    model.fit(*both)
-    if "test" in parts:
-        found["test"] = model.probabilities(data.table("test")[0])
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    model.save(folder / "checkpoints" / "best.skops")
-    return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
+    return stages.train(cfg, prepared, folder, names["model"], logs), logs
 
 
 def _make_way(folder: Path, hash_: str, *, force: bool) -> float:
@@ -179,7 +122,7 @@ def _make_way(folder: Path, hash_: str, *, force: bool) -> float:
     if finished or begun is None or begun["config_hash"] != hash_:
         for name in results.WRITTEN:
             (folder / name).unlink(missing_ok=True)
-        for made in ("checkpoints", "latents"):
+        for made in ("checkpoints", "latents", results.REPRESENTATION):
             shutil.rmtree(folder / made, ignore_errors=True)
     else:
         spent = results.seconds_spent(folder)
@@ -235,10 +178,10 @@ def _commit() -> str | None:
 def _facts(cfg: DictConfig, names: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:
     corpus, data = prepared.corpus, prepared.data
     speakers = corpus.table["speaker"]
+    groups = ["corpus", "target", "features", "model", "fold"]
+    groups += ["representation"] if cfg.representation is not None else []
     return {
-        "system": {
-            group: names[group] for group in ("corpus", "target", "features", "model", "fold")
-        },
+        "system": {group: names[group] for group in groups},
         "fold_index": data.fold.index,
         "fold_count": data.fold.count,
         "seed": cfg.seed,

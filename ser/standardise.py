@@ -1,12 +1,14 @@
 """Standardisation: statistics from the training part alone, in float64."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 # Rows standardised at a time, so that memory-mapped features never come into memory whole.
 _CHUNK = 4096
+FILE = "standardiser.npz"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,23 @@ class Standardiser:
                 block.clip(-self.clip, self.clip, out=block)
             out[start : start + _CHUNK] = block
         return out
+
+    def undo(self, values: np.ndarray) -> np.ndarray:
+        """Standardised (N, D) -> features at their own scale, float32."""
+        return (values * self.scale + self.mean).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Writes `standardiser.npz` into a folder."""
+        # No limit is infinitely far, so that the file needs no objects.
+        clip = np.inf if self.clip is None else self.clip
+        np.savez(folder / FILE, mean=self.mean, scale=self.scale, clip=clip)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Standardiser":
+        """What `save` wrote."""
+        with np.load(folder / FILE, allow_pickle=False) as found:
+            clip = float(found["clip"])
+            return cls(found["mean"], found["scale"], None if np.isinf(clip) else clip)
 
 
 def per_speaker(values: np.ndarray, speakers: pd.Series) -> np.ndarray:

@@ -3,7 +3,6 @@
 import csv
 import io
 import logging
-import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from ser import ranks
 from ser.datamodule import DataModule
 from ser.devices import free_gpu, require_gpus
 from ser.errors import UserError
+from ser.keepers import Best, EpochEnd, Keeper, Watch
 from ser.models.phased import PhasedModel
 from ser.progress import EpochProgress
 from ser.results import METRICS
@@ -30,10 +30,10 @@ for library in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(library).setLevel(logging.WARNING)
 # Its own use of a torch name that is on its way out.
 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
+# A representation is trained without.
+warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")
 
 STOPPED = "stopped; the same command goes on from the last checkpoint"
-
-Weights = dict[str, torch.Tensor]
 
 
 class Training:
@@ -70,15 +70,23 @@ class Training:
         self.deterministic = deterministic
 
     def fit(
-        self, model: PhasedModel, data: DataModule, folder: Path, loggers: Sequence[Logger]
-    ) -> "Best":
-        """Trains `model`, or continues from `folder/last.ckpt`, and loads its best weights.
+        self,
+        model: PhasedModel,
+        data: pl.LightningDataModule,
+        folder: Path,
+        loggers: Sequence[Logger],
+        keeper: Keeper | None = None,
+        watch: Watch | None = None,
+    ) -> Keeper:
+        """Trains `model`, or continues from `folder/last.ckpt`, and loads the weights that it kept.
 
         Args:
             model: freshly made from the run's seed.
             data: of the fold.
             folder: of the checkpoints.
             loggers: beside `metrics.csv`.
+            keeper: chooses which weights are kept; None: the best on validation.
+            watch: what else is recorded.
 
         Raises:
             UserError: a loss is not finite, or there is no such device as is asked for.
@@ -86,9 +94,11 @@ class Training:
         """
         self.require_devices()
         with self._device() as devices:
-            best = self._train(model, data, folder, loggers, devices=devices)
-        model.load_state_dict(best.weights)
-        return best
+            keeper = self._train(
+                model, data, folder, loggers, keeper or Best(), watch, devices=devices
+            )
+        model.load_state_dict(keeper.weights)
+        return keeper
 
     def require_devices(self) -> None:
         """Holds the devices asked for against those that there are.
@@ -117,23 +127,27 @@ class Training:
     def _train(
         self,
         model: PhasedModel,
-        data: DataModule,
+        data: pl.LightningDataModule,
         folder: Path,
         loggers: Sequence[Logger],
+        keeper: Keeper,
+        watch: Watch | None = None,
         **where: Any,
-    ) -> "Best":
+    ) -> Keeper:
         """Trains in this process, `where` being Lightning's devices; leaves `best.ckpt`."""
         folder.mkdir(parents=True, exist_ok=True)
         # Deterministic mode would fill all new memory with NaN, which costs and changes nothing.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        best, timed = Best(), TimedCheckpoint(folder, self.checkpoint_seconds)
+        timed = TimedCheckpoint(folder, self.checkpoint_seconds)
+        # In the order in which they are to see an epoch's end.
+        callbacks = [EpochEnd(), watch, keeper, Record(folder.parent / METRICS), EpochProgress()]
         trainer = pl.Trainer(
-            max_epochs=self.max_epochs,
+            max_epochs=keeper.max_epochs or self.max_epochs,
             accelerator=self.accelerator,
             precision=self.precision,
             deterministic=self.deterministic,
             logger=list(loggers),
-            callbacks=[best, Record(folder.parent / METRICS), EpochProgress(), timed],
+            callbacks=[*filter(None, callbacks), timed],
             num_sanity_val_steps=0,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -147,34 +161,8 @@ class Training:
             log.info("continuing from %s", resumed)
         trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
         if trainer.is_global_zero:
-            write_whole(folder / "best.ckpt", best.state_dict())
-        return best
-
-
-class Best(pl.Callback):
-    """Keeps the weights of the epoch with the highest validation UA, the first of equals."""
-
-    def __init__(self) -> None:
-        self.epoch = -1
-        self.score = -math.inf
-        self.weights: Weights = {}
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, PhasedModel)
-        row = module.record[-1]
-        _require_finite(row)
-        if row["val/ua"] > self.score:
-            self.epoch, self.score = int(row["epoch"]), row["val/ua"]
-            # On the CPU, so that they can be read where there is no GPU.
-            self.weights = {
-                name: t.detach().to("cpu", copy=True) for name, t in module.state_dict().items()
-            }
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "score": self.score, "weights": self.weights}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.score, self.weights = state["epoch"], state["score"], state["weights"]
+            write_whole(folder / "best.ckpt", keeper.state_dict())
+        return keeper
 
 
 class Record(pl.Callback):
@@ -291,13 +279,3 @@ def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tens
             for batch in data.part_dataloader(part)
         ]
     return torch.cat(rows).cpu()
-
-
-def _require_finite(row: dict[str, float]) -> None:
-    broken = [name for name, value in row.items() if not math.isfinite(value)]
-    if broken:
-        raise UserError(
-            f"epoch {row['epoch']:.0f}: {', '.join(broken)} is not finite; a lower learning rate "
-            "(model.optimiser.lr) or clipped features (data.clip) may help. The last checkpoint "
-            "before it is kept"
-        )

@@ -1,8 +1,8 @@
 """Nested search: options chosen by folds inside the training part.
 
-The test part is nowhere in here. Whatever is fitted on the way (a scaler, later a representation)
-is a step of the pipeline, so it is refitted inside each inner fold and never sees the speaker that
-the fold scores.
+The test part is nowhere in here. Whatever is fitted on the way (a scaler, a representation)
+is a step of the pipeline, so it is refitted inside each inner fold and never sees the speaker or
+session that the fold scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Choice:
 
 def search(
     pipeline: BaseEstimator,
-    grid: Mapping[str, Sequence[Any]],
+    grid: Sequence[Mapping[str, Sequence[Any]]],
     x: np.ndarray,
     y: np.ndarray,
     groups: np.ndarray,
@@ -45,7 +45,8 @@ def search(
 
     Args:
         pipeline: unfitted; cloned for every inner fold.
-        grid: values to try by option, as in scikit-learn (`classifier__C`).
+        grid: values to try by option, as in scikit-learn (`classifier__C`); grids one after
+            another.
         x: (N, D).
         y: (N,) class indices.
         groups: (N,) what an inner fold leaves out.
@@ -53,7 +54,7 @@ def search(
     """
     found = GridSearchCV(
         pipeline,
-        dict(grid),
+        [dict(each) for each in grid],
         cv=LeaveOneGroupOut(),
         scoring=_ua_scorer,
         n_jobs=jobs,

@@ -7,7 +7,9 @@ from omegaconf import DictConfig
 from ser.config import CONF, check, digest, explain, identity, register_resolvers
 from ser.errors import UserError
 
-GROUPS = ("corpus", "target", "features", "fold", "model", "trainer", "logger", "search")
+GROUPS = (
+    "corpus", "target", "features", "fold", "representation", "model", "trainer", "logger", "search"
+)  # fmt: skip
 YAMLS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
@@ -20,8 +22,10 @@ def composed(*overrides: str) -> DictConfig:
 @pytest.mark.parametrize(("group", "name"), YAMLS)
 def test_every_yaml_composes_and_fits_its_target(group: str, name: str) -> None:
     cfg = composed(f"{group}={name}")
-    if group == "model" and name == "cnn":
-        cfg = composed("model=cnn", "features=lld")
+    if group == "model" and name in ("cnn", "lstm", "blstm"):
+        cfg = composed(f"model={name}", "features=lld")
+    if group == "representation":  # which may be a list of sizes to choose from
+        cfg = composed(f"representation={name}", "model=svm")
     if group == "features" and cfg.features.level != "utterance":
         with pytest.raises(UserError, match="needs utterance-level features"):
             check(cfg)
@@ -55,6 +59,50 @@ def test_every_experiment_on_emodb_is_one_of_the_papers(experiment: str) -> None
     assert identity(cfg)["model"]["_target_"] == identity(paper)["model"]["_target_"]
     header = (CONF / "experiment/emodb" / f"{experiment}.yaml").read_text()
     assert f"python train.py -m experiment=emodb/{experiment} corpus.root=" in header
+
+
+SAHU = sorted(p.stem for p in (CONF / "experiment/sahu2017").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", SAHU)
+def test_every_experiment_of_sahu2017_is_on_its_4490_utterances(experiment: str) -> None:
+    cfg = composed(f"experiment=sahu2017/{experiment}", "corpus=iemocap")
+    check(cfg)
+    assert cfg.target.merge is None  # excitement is no happiness: an empty dict would merge it
+    assert list(cfg.target.classes) == ["anger", "happiness", "neutral", "sadness"]
+    assert (cfg.features.dim, cfg.fold._target_) == (1582, "ser.folds.session")
+    assert cfg.model.leave_out == "session"
+    assert (cfg.paper.key, cfg.paper.corpus) == ("sahu2017", "iemocap")
+    assert 20 < cfg.paper.published.emotion.ua < 60
+    header = (CONF / "experiment/sahu2017" / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment=sahu2017/{experiment} corpus=iemocap" in header
+
+
+@pytest.mark.parametrize("experiment", SAHU)
+def test_sahu2017_on_emodb_is_the_paper_s_but_for_what_a_small_corpus_needs(
+    experiment: str,
+) -> None:
+    cfg = composed(f"experiment=emodb_sahu2017/{experiment}")
+    check(cfg)
+    assert cfg.paper.published is None
+    assert len(cfg.target.classes) == 7
+    here = identity(cfg)
+    paper = identity(composed(f"experiment=sahu2017/{experiment}", "corpus=emodb"))
+    for each in (here, paper):
+        for name in ("size", "batch_size", "stopping"):
+            each.get("representation", {}).pop(name, None)
+    assert here == paper
+    header = (CONF / "experiment/emodb_sahu2017" / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment=emodb_sahu2017/{experiment} corpus.root=" in header
+
+
+def test_real_data_alone_are_the_features_of_table_1() -> None:
+    """So that one run serves both tables of sahu2017."""
+    first, second = (
+        identity(composed(f"experiment=sahu2017/{name}"))
+        for name in ("compression_features", "synthesis_real")
+    )
+    assert first == second
 
 
 def test_ablations_change_one_thing() -> None:

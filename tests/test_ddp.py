@@ -70,7 +70,7 @@ def test_validation_is_of_every_utterance_once(name: str, tmp_path: Path) -> Non
     with torch.inference_mode():
         for number, batch in enumerate(data.part_dataloader("val")):
             model.validation_step(batch, number)
-    model.on_validation_epoch_end()
+    model.end_epoch()
     (row,) = model.record
     of_validation = [column for column in row if column.startswith("val/")]
     assert "val/r2_v" in of_validation

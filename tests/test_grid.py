@@ -12,6 +12,10 @@ from ser.errors import UserError
 GRIDS = {
     "demo": 8,
     "emodb_table1": 150,
+    "emodb_sahu2017_table1": 75,
+    "emodb_sahu2017_table2": 45,
+    "sahu2017_table1": 75,
+    "sahu2017_table2": 45,
     "parthasarathy2019_table1": 1500,
     "parthasarathy2019_ablations": 1800,
 }

@@ -1,8 +1,15 @@
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
-from ser.losses import discriminator_loss, generator_loss, reconstruction_loss
+from ser.losses import (
+    discriminator_loss,
+    generator_loss,
+    kl_to_standard_normal,
+    reconstruction_loss,
+    summed_squared_error,
+)
 
 torch.manual_seed(0)
 REAL, FAKE = torch.randn(50) * 3, torch.randn(50) * 3
@@ -51,3 +58,22 @@ def test_reconstruction_loss_of_frames_leaves_padding_out() -> None:
         longer = functional.pad(torch.stack([x, made]), (0, 0, 0, pad))
         found = reconstruction_loss(longer[0], longer[1], torch.tensor(lengths))
         torch.testing.assert_close(found, expected)
+
+
+def test_summed_squared_error_is_summed_over_values_and_averaged_over_items() -> None:
+    x, made = torch.randn(4, 3), torch.randn(4, 3)
+    expected = sum(float((x[i, j] - made[i, j]) ** 2) for i in range(4) for j in range(3)) / 4
+    assert float(summed_squared_error(x, made)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_kl_to_standard_normal_is_that_of_torch_distributions() -> None:
+    mean, log_variance = 3 * torch.randn(20, 7).double(), 4 * torch.randn(20, 7).double()
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    expected = kl_divergence(posterior, Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
+
+
+def test_the_kl_of_the_prior_to_itself_is_0_and_is_never_negative() -> None:
+    assert not kl_to_standard_normal(torch.zeros(2, 3), torch.zeros(2, 3)).any()
+    near = 1e-4 * torch.randn(1000, 2)
+    assert (kl_to_standard_normal(near[:, :1], near[:, 1:]) > -1e-9).all()

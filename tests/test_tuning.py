@@ -37,7 +37,7 @@ class Recorder(ClassifierMixin, BaseEstimator):
 def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> None:
     _, y, speakers = made()
     Recorder.seen.clear()
-    search(Recorder(), {"says": [0]}, np.arange(60.0)[:, None], y, speakers, jobs=1)
+    search(Recorder(), [{"says": [0]}], np.arange(60.0)[:, None], y, speakers, jobs=1)
     everyone = frozenset(range(60))
     pairs = [(Recorder.seen[i], Recorder.seen[i + 1]) for i in range(0, 8, 2)]
     left_out = [frozenset(np.flatnonzero(speakers == s).tolist()) for s in range(4)]
@@ -47,7 +47,7 @@ def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> Non
 def test_the_first_of_equals_is_chosen() -> None:
     _, y, speakers = made()
     x = np.arange(60.0)[:, None]
-    choice = search(Recorder(), {"says": [2, 0, 1]}, x, y, speakers, jobs=1)
+    choice = search(Recorder(), [{"says": [2, 0, 1]}], x, y, speakers, jobs=1)
     assert choice.options == {"says": 2}
     assert choice.score == pytest.approx(1 / 3)
     assert choice.tried["says"].tolist() == [2, 0, 1]
@@ -56,13 +56,13 @@ def test_the_first_of_equals_is_chosen() -> None:
 
 def test_a_class_that_a_speaker_lacks_is_left_out_of_their_score() -> None:
     y, speakers = np.array([0, 1, 2, 0, 2, 2]), np.array([0, 0, 0, 1, 1, 1])
-    choice = search(Recorder(), {"says": [2]}, np.arange(6.0)[:, None], y, speakers, jobs=1)
+    choice = search(Recorder(), [{"says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
 def test_the_last_class_may_be_one_that_only_the_speaker_left_out_has() -> None:
     y, speakers = np.array([0, 1, 2, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
-    choice = search(Recorder(), {"says": [1]}, np.arange(6.0)[:, None], y, speakers, jobs=1)
+    choice = search(Recorder(), [{"says": [1]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
@@ -70,7 +70,7 @@ def test_what_is_fitted_on_the_way_is_refitted_in_each_inner_fold() -> None:
     """Scaled copies of one speaker's rows change a scaler only where that speaker is seen."""
     x, y, speakers = made()
     grid = {"classifier__C": [0.1]}
-    honest = search(PIPELINE, grid, x, y, speakers, jobs=1)
+    honest = search(PIPELINE, [grid], x, y, speakers, jobs=1)
     expected = []
     for out in range(4):
         inside = speakers != out
@@ -84,6 +84,6 @@ def test_what_is_fitted_on_the_way_is_refitted_in_each_inner_fold() -> None:
 def test_jobs_change_nothing_and_the_pipeline_is_left_alone() -> None:
     x, y, speakers = made()
     grid = {"classifier__C": [0.01, 1.0]}
-    one, two = (search(PIPELINE, grid, x, y, speakers, jobs=jobs) for jobs in (1, 2))
+    one, two = (search(PIPELINE, [grid], x, y, speakers, jobs=jobs) for jobs in (1, 2))
     assert one.tried.equals(two.tried)
     assert not hasattr(PIPELINE.named_steps["classifier"], "support_")

@@ -52,6 +52,7 @@ def latents(folder: Path, audio: Audio | None) -> None:
         assert result is not None
         codes, table = encoded(model, data), described(prepared, model)
         found = probed(codes, table, data.target.name, data.fold.speaker_independent)
+        assert model.classifier is not None
         told = verdict(found, model.classifier, data.target.name)
         show(found, told, result["remarks"])
         mapped = [name for name in codes if name != model.classifier] or list(codes)
@@ -85,8 +86,9 @@ def _require_latents(folder: Path) -> None:
     config = folder / ".hydra" / "config.yaml"
     if results.read_json(folder / results.RESULT) is None or not config.exists():
         raise UserError(f"{folder} holds no finished run (no {results.RESULT}); {advice}")
-    name = OmegaConf.load(config).model._target_
-    if not issubclass(get_class(name), AAE):
+    model = OmegaConf.load(config).model
+    name = model._target_
+    if not issubclass(get_class(name), AAE) or model.classifier is None:
         raise UserError(f"{folder}: {name} has no latents; {advice}")
 
 

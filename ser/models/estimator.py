@@ -1,64 +1,132 @@
 """scikit-learn classifiers as they are: the classical reference of every table."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import skops.io
-from sklearn.base import ClassifierMixin
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ser.representations import Representation
+from ser.representations.steps import Coded, Synthesised, Synthetic
 from ser.tuning import Choice, search
 
 
 class Estimator:
-    """A classifier behind a standardisation, its options chosen by inner folds over speakers.
+    """A classifier behind a standardisation, its options chosen by inner folds.
+
+    Where there is a representation it is fitted anew inside each inner fold, and how many values
+    its codes have is one of the options.
 
     Probabilities are the softmax of the classifier's scores over one temperature, which is fitted
-    on scores of speakers left out in turn; the most probable class is the one scored highest.
+    on scores of speakers or sessions left out in turn; the most probable class is the one scored
+    highest.
 
     Args:
+        representation: whose codes are classified; None: features are.
+        synthetic: train on samples of the representation, and classify features; None: do not.
         classifier: a scikit-learn classifier.
         grid: values to try for some of its options, e.g. {"C": [0.01, 0.1]}.
+        leave_out: of which one is left out by each inner fold.
         jobs: inner fits at a time; changes no result.
     """
 
     level = "utterance"
 
     def __init__(
-        self, *, classifier: ClassifierMixin, grid: Mapping[str, Sequence[Any]], jobs: int
+        self,
+        representation: Representation | None,
+        synthetic: Synthetic | None,
+        *,
+        classifier: ClassifierMixin,
+        grid: Mapping[str, Sequence[Any]],
+        leave_out: Literal["speaker", "session"],
+        jobs: int,
     ) -> None:
-        self.grid = {f"classifier__{option}": list(values) for option, values in grid.items()}
-        self.jobs = jobs
-        self.pipeline = Pipeline([("standardise", StandardScaler()), ("classifier", classifier)])
+        self.representation, self.leave_out, self.jobs = representation, leave_out, jobs
+        plain = [("standardise", StandardScaler()), ("classifier", classifier)]
+        self.pipeline, where = Pipeline(plain), ""
+        sizes = [] if representation is None else representation.sizes
+        if representation is not None and synthetic is None:
+            codes = Coded(representation, sizes[0])
+            self.pipeline = Pipeline([("codes", codes), *plain])
+        elif representation is not None and synthetic is not None:
+            synthesised = Synthesised(self.pipeline, representation, sizes[0], synthetic)
+            self.pipeline, where = Pipeline([("synthesised", synthesised)]), "synthesised__"
+            where += "classifier__"
+        grid = {f"{where}classifier__{option}": list(values) for option, values in grid.items()}
+        # One after another, so that few fits of the representation are held at a time.
+        self.grid = [{self._size_option: [size], **grid} for size in sizes] or [grid]
 
-    def choose(self, x: np.ndarray, y: np.ndarray, speakers: np.ndarray) -> Choice:
+    @property
+    def _size_option(self) -> str:
+        return f"{self.pipeline.steps[0][0]}__size"
+
+    @property
+    def size(self) -> int:
+        """K, as it was chosen."""
+        return self.pipeline.get_params()[self._size_option]
+
+    def choose(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> Choice:
         """Chooses the options, and keeps them for `fit`.
 
         Args:
             x: (N, D) features, not standardised.
             y: (N,) class indices.
-            speakers: (N,) whom an inner fold leaves out.
+            groups: (N,) speakers or sessions, of which an inner fold leaves one out.
         """
-        choice = search(self.pipeline, self.grid, x, y, speakers, jobs=self.jobs)
+        choice = search(self.pipeline, self.grid, x, y, groups, jobs=self.jobs)
         self.pipeline.set_params(**choice.options)
         return choice
 
-    def fit(self, x: np.ndarray, y: np.ndarray, speakers: np.ndarray) -> None:
-        """Fits and calibrates with the options chosen; arguments as `choose`."""
-        folds = list(LeaveOneGroupOut().split(x, y, speakers))
+    def fit(
+        self, x: np.ndarray, y: np.ndarray, groups: np.ndarray, *, calibrated: bool = True
+    ) -> None:
+        """Fits with the options chosen; arguments as `choose`.
+
+        Args:
+            x, y, groups: as in `choose`.
+            calibrated: fit the temperature, too, for which a representation is fitted again in
+                each inner fold; False: it is 1.
+        """
+        if not calibrated:
+            self._fitted = clone(self.pipeline).fit(x, y)
+            return
+        folds = list(LeaveOneGroupOut().split(x, y, groups))
         self._fitted = CalibratedClassifierCV(
             self.pipeline, method="temperature", cv=folds, ensemble=False, n_jobs=self.jobs
         ).fit(x, y)
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """(N, D) features -> (N, C) class probabilities."""
-        return self._fitted.predict_proba(x)
+        if isinstance(self._fitted, CalibratedClassifierCV):
+            return self._fitted.predict_proba(x)
+        scores = self._fitted.decision_function(x)
+        two = np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+        return softmax(two, axis=1)
 
     def save(self, path: Path) -> None:
-        """Stores what was fitted by skops, whose files hold no code to run."""
-        skops.io.dump(self._fitted, path)
+        """Stores what was fitted, but the representation, by skops, whose files hold no code."""
+        bare = self._fitted
+        if self.representation is not None:
+            bare = copy(bare)
+            (calibrated,) = bare.calibrated_classifiers_
+            calibrated = copy(calibrated)
+            calibrated.estimator = self._without_representation(calibrated.estimator)
+            bare.calibrated_classifiers_ = [calibrated]
+            bare.estimator = self._without_representation(bare.estimator)
+        skops.io.dump(bare, path)
+
+    @staticmethod
+    def _without_representation(pipeline: Pipeline) -> Pipeline:
+        first = pipeline.steps[0][1]
+        if isinstance(first, Synthesised):
+            return getattr(first, "classifier_", first.classifier)
+        return Pipeline(pipeline.steps[1:])

@@ -41,9 +41,10 @@ class Phase:
 class PhasedModel(pl.LightningModule, ABC):
     """A model whose every batch goes through its phases in order.
 
-    A subclass gives `phases` and `forward(batch) -> logits`; where its losses need random draws
-    beyond dropout, `draw`; where more is to be recorded than losses, `observe` and `summary`.
-    This class alone steps optimisers and keeps the record of each epoch.
+    A subclass gives `phases`; as a recogniser `forward(batch) -> logits`, as a representation what
+    `ser.representations.learned` asks for; where its losses need random draws beyond dropout,
+    `draw`; where more is to be recorded than losses, `observe` and `summary`. This class alone
+    steps optimisers and keeps the record of each epoch.
 
     Args:
         task: what the model is made for.
@@ -63,6 +64,9 @@ class PhasedModel(pl.LightningModule, ABC):
         self.optimiser = optimiser
         self.record: list[dict[str, float]] = []
         self._confusion = MulticlassConfusionMatrix(task.classes, validate_args=False)
+        self._validated = False
+        # What a subclass sums over validation for its `summary`, a tensor a batch.
+        self._val_sums: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
 
@@ -133,8 +137,8 @@ class PhasedModel(pl.LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         self._confusion.reset()
-        # What a subclass sums over validation for its `summary`, a tensor a batch.
-        self._val_sums: list[Tensor] = []
+        self._validated = True
+        self._val_sums = []
         self._val_loss = torch.zeros((), device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -143,19 +147,25 @@ class PhasedModel(pl.LightningModule, ABC):
         self._val_loss -= likelihood.log().sum()
         self._confusion.update(found.argmax(dim=1), batch.y)
 
-    def on_validation_epoch_end(self) -> None:
-        # Lightning validates at the end of the epoch, so the training sums are complete.
+    def end_epoch(self) -> None:
+        """Adds a row to the record; called when training and validation of an epoch are done."""
         seen = sum(ranks.every(self._seen))
         means = {name: ranks.total(value) / seen for name, value in self._sums.items()}
         row: dict[str, float] = {"epoch": self.current_epoch}
         row |= {name: float(mean) for name, mean in means.items() if name.startswith("train/")}
-        confusion = self._confusion.compute().cpu().numpy()
-        found = scores(confusion)
-        row["val/loss"] = float(ranks.total(self._val_loss)) / int(confusion.sum())
-        row |= {f"val/{name}": found[name] for name in ("ua", "wa", "f1")}
-        if self._val_sums and ranks.count() > 1:
-            self._val_sums = [ranks.total(torch.stack(self._val_sums).sum(0))]
+        if self._validated:
+            confusion = self._confusion.compute().cpu().numpy()
+            found = scores(confusion)
+            row["val/loss"] = float(ranks.total(self._val_loss)) / int(confusion.sum())
+            row |= {f"val/{name}": found[name] for name in ("ua", "wa", "f1")}
+            if self._val_sums and ranks.count() > 1:
+                self._val_sums = [ranks.total(torch.stack(self._val_sums).sum(0))]
         self.record.append(row | self.summary(means))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Each phase's loss on a batch, by its column in the record but for the part before it."""
+        noise = self.draw(batch)
+        return {f"{phase.name}_loss": phase.loss(batch, noise) for phase in self.phases}
 
     def probabilities(self, batch: Batch) -> Tensor:
         """Class probabilities of a batch's utterances, (U, C); those of windows are averaged."""

@@ -4,24 +4,40 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ser.errors import UserError
 
-def dense(inputs: int, widths: Sequence[int], *, dropout: float, batch_norm: bool) -> nn.Sequential:
+Dropout = float | Sequence[float]
+
+
+def dense(
+    inputs: int, widths: Sequence[int], *, dropout: Dropout, batch_norm: bool
+) -> nn.Sequential:
     """Linear layers, each with (batch normalisation and) ReLU: (B, inputs) -> (B, widths[-1]).
 
     Args:
         inputs: width of what comes in.
         widths: of the layers.
-        dropout: between the layers, i.e. after each but the last; 0 adds nothing.
+        dropout: between the layers, i.e. after each but the last; or a list, after each; 0 adds
+            nothing.
         batch_norm: normalise each layer before its ReLU.
+
+    Raises:
+        UserError: a list of another length than `widths`.
     """
+    if isinstance(dropout, Sequence):
+        shares = list(dropout)
+    else:
+        shares = [dropout] * (len(widths) - 1) + [0.0] * bool(widths)
+    if len(shares) != len(widths):
+        raise UserError(f"dropout={shares}: {len(widths)} layers need as many, or one number")
     layers: list[nn.Module] = []
-    for number, width in enumerate(widths):
+    for width, share in zip(widths, shares, strict=True):
         layers.append(nn.Linear(inputs, width))
         if batch_norm:
             layers.append(nn.BatchNorm1d(width))
         layers.append(nn.ReLU())
-        if dropout > 0 and number < len(widths) - 1:
-            layers.append(nn.Dropout(dropout))
+        if share > 0:
+            layers.append(nn.Dropout(share))
         inputs = width
     return nn.Sequential(*layers)
 
@@ -51,14 +67,14 @@ class MLPEncoder(nn.Module):
     Args:
         inputs: D.
         hidden: widths, ReLU.
-        dropout: between the hidden layers.
+        dropout: between the hidden layers; or a list, after each of them.
         batch_norm: on every layer.
     """
 
     level = "utterance"
 
     def __init__(
-        self, inputs: int, *, hidden: Sequence[int], dropout: float, batch_norm: bool
+        self, inputs: int, *, hidden: Sequence[int], dropout: Dropout, batch_norm: bool
     ) -> None:
         super().__init__()
         self.layers = dense(inputs, hidden, dropout=dropout, batch_norm=batch_norm)
@@ -75,17 +91,24 @@ class MLPDecoder(nn.Module):
         codes: K.
         outputs: D.
         hidden: widths, ReLU.
+        dropout: between the hidden layers; or a list, after each of them.
         batch_norm: on every layer, the last one included (parthasarathy2019, section 5.2).
     """
 
     def __init__(
-        self, codes: int, outputs: int, *, hidden: Sequence[int], batch_norm: bool
+        self,
+        codes: int,
+        outputs: int,
+        *,
+        hidden: Sequence[int],
+        dropout: Dropout,
+        batch_norm: bool,
     ) -> None:
         super().__init__()
         last: list[nn.Module] = [nn.Linear(hidden[-1], outputs)]
         if batch_norm:
             last.append(nn.BatchNorm1d(outputs))
-        layers = dense(codes, hidden, dropout=0.0, batch_norm=batch_norm)
+        layers = dense(codes, hidden, dropout=dropout, batch_norm=batch_norm)
         self.layers = nn.Sequential(*layers, *last)
 
     def forward(self, codes: Tensor, lengths: None = None) -> Tensor:

@@ -30,8 +30,12 @@ def made(count: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.nda
     return x.astype(np.float32), y, np.array([f"s{i}" for i in speakers])
 
 
+def estimator(classifier: ClassifierMixin) -> Estimator:
+    return Estimator(None, None, classifier=classifier, grid=GRID, leave_out="speaker", jobs=1)
+
+
 def fitted(classifier: ClassifierMixin) -> Estimator:
-    model = Estimator(classifier=classifier, grid=GRID, jobs=1)
+    model = estimator(classifier)
     x, y, speakers = made()
     model.choose(x, y, speakers)
     model.fit(x, y, speakers)
@@ -41,7 +45,7 @@ def fitted(classifier: ClassifierMixin) -> Estimator:
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_options_are_chosen_by_leaving_a_speaker_out(classifier: ClassifierMixin) -> None:
     x, y, speakers = made()
-    choice = Estimator(classifier=classifier, grid=GRID, jobs=1).choose(x, y, speakers)
+    choice = estimator(classifier).choose(x, y, speakers)
     means = []
     for c in GRID["C"]:
         scores = []

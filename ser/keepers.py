@@ -1,0 +1,149 @@
+"""Which weights a training keeps, what it records beside them, and when it ends."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from ser.batches import Batches
+from ser.errors import UserError
+from ser.models.phased import PhasedModel
+
+Weights = dict[str, torch.Tensor]
+
+
+class EpochEnd(pl.Callback):
+    """Has the model close its record of an epoch, before others read it."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        module.end_epoch()
+        _require_finite(module.record[-1])
+
+
+class Watch(pl.Callback):
+    """Adds the losses on other utterances to an epoch's record, for a figure.
+
+    Training does not notice: it draws the same random numbers with it and without.
+
+    Args:
+        part: of the utterances, which names the columns.
+        batches: of them.
+    """
+
+    def __init__(self, part: str, batches: Batches) -> None:
+        self.part, self.batches = part, batches
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        sums: dict[str, float] = defaultdict(float)
+        module.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            for batch in self.batches:
+                on_device = module.transfer_batch_to_device(batch, module.device, 0)
+                for name, loss in module.losses(on_device).items():
+                    sums[name] += float(loss) * len(batch.y)
+        module.train()
+        count = len(self.batches.y)
+        module.record[-1] |= {f"{self.part}/{name}": value / count for name, value in sums.items()}
+
+
+class Keeper(pl.Callback):
+    """Keeps the weights of one epoch.
+
+    Attributes:
+        epoch: whose they are, from 0.
+        weights: on the CPU, so that they can be read where there is no GPU.
+        max_epochs: after which training ends; None: the trainer's.
+    """
+
+    max_epochs: int | None = None
+
+    def __init__(self) -> None:
+        self.epoch = -1
+        self.weights: Weights = {}
+
+    def keep(self, module: PhasedModel) -> None:
+        self.epoch = int(module.record[-1]["epoch"])
+        self.weights = {
+            name: t.detach().to("cpu", copy=True) for name, t in module.state_dict().items()
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.weights = state["epoch"], state["weights"]
+
+
+class Converged(Keeper):
+    """Keeps the last weights, and ends training once its losses have come to rest.
+
+    They have when the mean of each over the last `window` epochs differs from its mean over the
+    `window` before by no more than a share of `tolerance`. sahu2017 (section 3.3.1) trains "while
+    adversarial losses converge", and says no more; only losses of the training part are read.
+
+    Args:
+        phases: whose losses are read.
+        window: epochs.
+        tolerance: relative change.
+        max_epochs: after which training ends in any case.
+    """
+
+    def __init__(
+        self, *, phases: Sequence[str], window: int, tolerance: float, max_epochs: int
+    ) -> None:
+        super().__init__()
+        self.columns = [f"train/{phase}_loss" for phase in phases]
+        self.window, self.tolerance, self.max_epochs = window, tolerance, max_epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        if self.is_at_rest(module.record):
+            trainer.should_stop = True
+        if trainer.should_stop or len(module.record) == self.max_epochs:
+            self.keep(module)
+
+    def is_at_rest(self, record: Sequence[Mapping[str, float]]) -> bool:
+        """Whether the losses of a record have come to rest at its end."""
+        if len(record) < 2 * self.window:
+            return False
+        rows = [[row[column] for column in self.columns] for row in record[-2 * self.window :]]
+        before, last = np.asarray(rows).reshape(2, self.window, -1).mean(axis=1)
+        return bool((np.abs(last - before) <= self.tolerance * np.abs(before)).all())
+
+
+class Best(Keeper):
+    """Keeps the weights of the epoch with the highest validation UA, the first of equals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = -math.inf
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        row = module.record[-1]
+        if row["val/ua"] > self.score:
+            self.score = row["val/ua"]
+            self.keep(module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "score": self.score}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.score = state["score"]
+
+
+def _require_finite(row: dict[str, float]) -> None:
+    broken = [name for name, value in row.items() if not math.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"epoch {row['epoch']:.0f}: {', '.join(broken)} is not finite; a lower learning rate "
+            "(model.optimiser.lr) or clipped features (data.clip) may help. The last checkpoint "
+            "before it is kept"
+        )

@@ -1,0 +1,108 @@
+"""Representations: fitted on training utterances, they turn features into codes.
+
+Two kinds under one small contract: scikit-learn's transforms (`ser.representations.projection`)
+and networks trained by phases (`ser.representations.learned`).
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser import config
+from ser.errors import UserError
+from ser.training import Training
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How the fits inside a run are made, and where they are kept for others that need the same.
+
+    Attributes:
+        training: of networks.
+        seed: of the run.
+        classes: C of the target.
+        root: folder of what was fitted.
+        recipe: all of the config that can change a fit.
+    """
+
+    training: Training
+    seed: int
+    classes: int
+    root: Path
+    recipe: Mapping[str, Any]
+
+
+class Fitted(ABC):
+    """A representation that was fitted."""
+
+    @abstractmethod
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """(N, D) features -> (N, K) codes."""
+
+    def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """(N,) class indices -> (N, D) synthetic features of these classes.
+
+        Raises:
+            UserError: this kind of representation has no distribution to draw from.
+        """
+        raise UserError("this representation draws no samples: representation=aae does")
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Leaves what was fitted in a folder, which is made anew."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is to be told of the fit, as plain content for a JSON file."""
+        return {}
+
+
+class Representation(ABC):
+    """A recipe for codes; fitted as often as folds inside a run need it.
+
+    Args:
+        fitting: how and where fits are made.
+        size: K, or several of which inner folds choose one.
+        clip: largest magnitude of a standardised feature; None: no limit. Features are
+            standardised by the statistics of those that are fitted on, and of no others.
+    """
+
+    def __init__(self, fitting: Fitting, *, size: int | Sequence[int], clip: float | None) -> None:
+        self.fitting, self.clip = fitting, clip
+        self.sizes = [size] if isinstance(size, int) else list(size)
+
+    @abstractmethod
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        size: int,
+        *,
+        watched: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Fitted:
+        """Fits codes of `size` values, or finds that this was done before.
+
+        Args:
+            x: (N, D) features.
+            y: (N,) class indices; `ser.batches.UNLABELLED` where there is none.
+            size: K.
+            watched: features and classes on which losses are recorded epoch by epoch, for a
+                figure; they change nothing of what is fitted.
+        """
+
+    def key(self, x: np.ndarray, y: np.ndarray, size: int) -> str:
+        """A name for a fit: equal fits have equal ones."""
+        content = hashlib.blake2b(digest_size=16)
+        for array in (np.asarray(x, np.float32), np.asarray(y, np.int64)):
+            content.update(np.ascontiguousarray(array).data)
+        facts = {"recipe": self.fitting.recipe, "seed": self.fitting.seed, "size": size}
+        return config.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})
+
+    def __sklearn_clone__(self) -> "Representation":
+        # scikit-learn clones a pipeline for each inner fold; a recipe is the same for all.
+        return self

@@ -1,0 +1,197 @@
+"""Networks as representations: trained by phases until their losses come to rest.
+
+No rule here reads more than training losses, so nothing is held out and nothing can leak.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ser import results
+from ser.batches import EVALUATED, Batch, Batches, Rows, Task
+from ser.errors import UserError
+from ser.keepers import Converged, Watch
+from ser.models.phased import PhasedModel
+from ser.representations import Fitted, Fitting, Representation
+from ser.standardise import Standardiser
+
+log = logging.getLogger(__name__)
+
+
+class Coder(Protocol):
+    """What a `PhasedModel` has, beyond its phases, to be a representation."""
+
+    width: int  # of a code
+
+    def codes(self, batch: Batch) -> Tensor:
+        """(B, D) features -> (B, width) codes; without labels."""
+
+    def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """(B, K) codes and (B,) labels -> (B, D) features."""
+
+    def draw_codes(self, labels: Tensor) -> Tensor:
+        """(B,) labels -> (B, K) samples of the prior."""
+
+
+class Learned(Representation):
+    """A network trained on the training part, and kept in a folder for whoever needs the same.
+
+    Args:
+        fitting: how and where fits are made.
+        module: partial of a `PhasedModel` that is a `Coder`, called with a task and K.
+        size: K, or several of which inner folds choose one.
+        clip: as of every representation.
+        batch_size: utterances a batch.
+        stopping: partial of the rule that ends training.
+    """
+
+    def __init__(
+        self,
+        fitting: Fitting,
+        *,
+        module: Callable[..., PhasedModel],
+        size: int | Sequence[int],
+        clip: float | None,
+        batch_size: int,
+        stopping: Callable[[], Converged],
+    ) -> None:
+        super().__init__(fitting, size=size, clip=clip)
+        self.module, self.batch_size, self.stopping = module, batch_size, stopping
+
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        size: int,
+        *,
+        watched: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> "Network":
+        folder = self.fitting.root / self.key(x, y, size)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another run that needs the same waits for it, or goes on where it was killed.
+        with FileLock(folder / results.CLAIM):
+            facts = results.read_json(folder / results.FITTED)
+            if facts is None or (watched is not None and not facts["watched"]):
+                self._train(x, y, size, watched, folder)
+        return self.load(folder)
+
+    def load(self, folder: Path) -> "Network":
+        """What `fit` or `Network.save` left in a folder.
+
+        Raises:
+            UserError: it holds nothing of this kind.
+        """
+        facts = results.read_json(folder / results.FITTED)
+        if facts is None:
+            raise UserError(f"{folder} holds no fitted representation (no {results.FITTED})")
+        task = Task(facts["inputs"], facts["classes"], None, {})
+        module = self.module(task, facts["size"])
+        best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        module.load_state_dict(best["weights"])
+        return Network(module.eval(), Standardiser.load(folder), facts, folder)
+
+    def _train(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        size: int,
+        watched: tuple[np.ndarray, np.ndarray] | None,
+        folder: Path,
+    ) -> None:
+        started, fitting = time.monotonic(), self.fitting
+        standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)
+        pl.seed_everything(fitting.seed, verbose=False)
+        module = self.module(Task(x.shape[1], fitting.classes, None, {}), size)
+        data = _Loaded(self._batches(standardiser, x, y, self.batch_size, fitting.seed))
+        watch = None
+        if watched is not None:
+            watch = Watch("test", self._batches(standardiser, *watched, EVALUATED, None))
+        kept = fitting.training.fit(
+            module, data, folder / "checkpoints", [], self.stopping(), watch
+        )
+        (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
+        standardiser.save(folder)
+        facts = {
+            "inputs": x.shape[1],
+            "classes": fitting.classes,
+            "size": size,
+            "utterances": len(x),
+            "epochs": kept.epoch + 1,
+            "watched": watched is not None,
+        }
+        results.write_json(folder / results.FITTED, facts)
+        log.info(
+            "%s of %d values fitted on %d utterances: %d epochs, %.0f s",
+            type(module).__name__,
+            size,
+            len(x),
+            kept.epoch + 1,
+            time.monotonic() - started,
+        )
+
+    @staticmethod
+    def _batches(
+        standardiser: Standardiser, x: np.ndarray, y: np.ndarray, size: int, seed: int | None
+    ) -> Batches:
+        rows = Rows(x, standardiser, at_once=True)
+        labels = torch.as_tensor(y, dtype=torch.long)
+        return Batches(rows, torch.arange(len(x)), labels, batch_size=size, seed=seed)
+
+
+class _Loaded(pl.LightningDataModule):
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> Batches:
+        return self.batches
+
+
+class Network(Fitted):
+    """A trained network.
+
+    Args:
+        module: in evaluation mode.
+        standardiser: of the features that it was trained on.
+        facts: of its training.
+        folder: where it lies.
+    """
+
+    def __init__(
+        self, module: Any, standardiser: Standardiser, facts: dict[str, Any], folder: Path
+    ) -> None:
+        self.module, self.standardiser, self.folder = module, standardiser, folder
+        self._facts = facts
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        labels = torch.full((len(x),), -1)
+        with torch.inference_mode():
+            rows = torch.from_numpy(self.standardiser(x))
+            parts = zip(rows.split(EVALUATED), labels.split(EVALUATED), strict=True)
+            return torch.cat([self.module.codes(Batch(*part)) for part in parts]).numpy()
+
+    def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        wanted = torch.as_tensor(labels, dtype=torch.long)
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = self.module.decode(self.module.draw_codes(wanted), wanted)
+        return self.standardiser.undo(made.numpy())
+
+    def save(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(results.CLAIM))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        centres = getattr(self.module, "centres", None)
+        told = {} if centres is None else {"centres": centres.tolist()}
+        return {**self._facts, **told}

@@ -1,0 +1,96 @@
+"""Linear projections by scikit-learn: PCA, LDA."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from sklearn.base import TransformerMixin
+
+from ser.errors import UserError
+from ser.representations import Fitted, Fitting, Representation
+from ser.standardise import Standardiser
+
+KEPT = 16  # fits held in memory: more than a run has inner folds
+
+
+class Projection(Representation):
+    """The first K axes of a projection whose axes are ordered by what they tell.
+
+    So one fit of the largest K serves every smaller one.
+
+    Args:
+        fitting: how and where fits are made.
+        transform: partial of a scikit-learn transform that takes `n_components`.
+        size: K, or several of which inner folds choose one.
+        clip: as of every representation.
+    """
+
+    def __init__(
+        self,
+        fitting: Fitting,
+        *,
+        transform: Callable[..., TransformerMixin],
+        size: int | Sequence[int],
+        clip: float | None,
+    ) -> None:
+        super().__init__(fitting, size=size, clip=clip)
+        self.transform = transform
+        self._known: dict[str, tuple[Standardiser, Any]] = {}
+
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        size: int,
+        *,
+        watched: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> "Projected":
+        """As of every representation; there are no epochs to be watched.
+
+        Raises:
+            UserError: more axes than these utterances and classes have.
+        """
+        key = self.key(x, y, max(self.sizes))
+        if key not in self._known:
+            while len(self._known) >= KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._fit(x, y)
+        return Projected(*self._known[key], size)
+
+    def _fit(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
+        standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)
+        transform = self.transform(n_components=max(self.sizes))
+        try:
+            return standardiser, transform.fit(standardiser(x), y)
+        except ValueError as error:
+            told = f"{len(x)} utterances of {len(np.unique(y))} classes"
+            raise UserError(
+                f"representation.size={max(self.sizes)} cannot be had from {told}: {error}"
+            ) from error
+
+
+class Projected(Fitted):
+    """A fitted projection.
+
+    Args:
+        standardiser: of the features.
+        transform: fitted, of `size` or more axes.
+        size: K.
+    """
+
+    def __init__(self, standardiser: Standardiser, transform: Any, size: int) -> None:
+        self.standardiser, self.transformer, self.size = standardiser, transform, size
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        return self.transformer.transform(self.standardiser(x))[:, : self.size]
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.standardiser.save(folder)
+        skops.io.dump(self.transformer, folder / "transform.skops")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"size": self.size}

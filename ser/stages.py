@@ -1,0 +1,157 @@
+"""The stages of a run: a representation where there is one, and the recogniser on its codes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+from hydra.utils import get_class
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+
+from ser import config, console, results
+from ser.config import build
+from ser.datamodule import DataModule
+from ser.features import Features
+from ser.keepers import Best
+from ser.models.estimator import Estimator
+from ser.models.phased import PhasedModel
+from ser.prepare import Prepared
+from ser.representations import Fitted, Fitting, Representation
+from ser.representations.steps import Synthetic
+from ser.training import probabilities
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fitted model gives: probabilities (N, C) by part, and facts for `result.json`."""
+
+    probabilities: Mapping[str, np.ndarray]
+    details: Mapping[str, Any]
+
+
+def train(
+    cfg: DictConfig, prepared: Prepared, folder: Path, name: str, loggers: list[Logger]
+) -> Outcome:
+    """Fits all stages of a run.
+
+    Args:
+        cfg: of the run.
+        prepared: its data.
+        folder: of the run; receives `checkpoints/` and `representation/`.
+        name: of the model.
+        loggers: of the recogniser's training.
+
+    Raises:
+        UserError: an option that cannot be, or a loss that is not finite.
+    """
+    # Everything random below follows from here; splits and the corpus have seeds of their own.
+    pl.seed_everything(cfg.seed, verbose=False)
+    scored = ("val", "test") if cfg.test else ("val",)
+    parts = [part for part in scored if len(prepared.data.fold.parts[part])]
+    representation = _representation(cfg, prepared)
+    synthetic = None
+    if cfg.train_on != "real":
+        synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
+    if not issubclass(get_class(cfg.model._target_), PhasedModel):
+        model = build(cfg.model)(representation, synthetic)
+        return _train_estimator(model, prepared, folder, parts)
+    data = prepared.data
+    if representation is not None:
+        data = _recoded(cfg, prepared, representation, folder)
+        pl.seed_everything(cfg.seed, verbose=False)
+    factory, training = build(cfg.model), build(cfg.trainer)
+    model = factory(data.task)
+    console.parameters(name, model, training.max_epochs)
+    data.unlabelled = model.uses_unlabelled
+    best = training.fit(model, data, folder / "checkpoints", loggers)
+    assert isinstance(best, Best)
+    found = {part: probabilities(model, data, part).numpy() for part in parts}
+    return Outcome(found, {"best_epoch": best.epoch})
+
+
+def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | None:
+    if cfg.representation is None:
+        return None
+    identity = config.identity(cfg)
+    recipe = {"representation": dict(identity["representation"]), "trainer": identity["trainer"]}
+    del recipe["representation"]["size"]
+    fitting = Fitting(
+        build(cfg.trainer), cfg.seed, prepared.data.task.classes, Path(cfg.fitted), recipe
+    )
+    return build(cfg.representation)(fitting)
+
+
+def _train_estimator(
+    model: Estimator, prepared: Prepared, folder: Path, parts: Sequence[str]
+) -> Outcome:
+    """Options by inner folds over train + validation; validation is scored by a fit without it."""
+    data = prepared.data
+
+    def table(*parts: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, y, ids = data.table(*parts)
+        return x, y, prepared.corpus.table.loc[ids, model.leave_out].to_numpy()
+
+    both = table("train", "val")
+    choice = model.choose(*both)
+    log.info(
+        "chosen by inner folds over %ss: %s (UA %.1f%%)",
+        model.leave_out,
+        choice.options,
+        100 * choice.score,
+    )
+    if model.representation is not None:
+        # Of what was fitted before the test part was looked at, losses on it are recorded.
+        watched = table("test")[:2] if "test" in parts else None
+        fitted = model.representation.fit(*both[:2], model.size, watched=watched)
+        _keep(fitted, data, folder)
+    # Which class is most probable needs no temperature, and fitting one many more autoencoders.
+    model.fit(*table("train"), calibrated=model.representation is None)
+    found = {"val": model.probabilities(table("val")[0])}
+    model.fit(*both)
+    if "test" in parts:
+        found["test"] = model.probabilities(table("test")[0])
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    model.save(folder / "checkpoints" / "best.skops")
+    return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
+
+
+def _recoded(
+    cfg: DictConfig, prepared: Prepared, representation: Representation, folder: Path
+) -> DataModule:
+    """The run's data with codes in place of features; the representation sees the training part."""
+    data = prepared.data
+    (size,) = representation.sizes
+    fitted = representation.fit(*data.table("train")[:2], size)
+    _keep(fitted, data, folder)
+    ids = data.fold.everyone
+    codes = fitted.transform(data.values_of(ids))
+    columns = tuple(f"code_{number}" for number in range(codes.shape[1]))
+    features = Features(ids, codes, None, columns, "utterance")
+    speakers = prepared.corpus.table["speaker"]
+    return build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
+
+
+def _keep(fitted: Fitted, data: DataModule, folder: Path) -> None:
+    """Leaves a representation in the run's folder, with the codes of the fold's utterances."""
+    place = folder / results.REPRESENTATION
+    fitted.save(place)
+    tables = []
+    for part, ids in data.fold.parts.items():
+        codes = fitted.transform(data.values_of(ids))
+        columns = [f"code_{number}" for number in range(codes.shape[1])]
+        table = pd.DataFrame(codes, columns=columns)
+        table.insert(0, "truth", data.target.labels.loc[ids].to_numpy())
+        table.insert(0, "part", part)
+        table.insert(0, "utterance", ids)
+        tables.append(table)
+    results.write_text(
+        place / results.CODES, pd.concat(tables).to_csv(index=False, float_format="%.9g")
+    )
+    results.write_json(place / results.FITTED, fitted.facts)
