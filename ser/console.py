@@ -99,12 +99,21 @@ def parameters(name: str, model: "nn.Module", epochs: int) -> None:
     log.info("%s: %s parameters%s, %d epochs", name, count(model), encoder, epochs)
 
 
-def report(folder: Path, result: Mapping[str, Any], seconds: float) -> None:
-    """Prints a run's scores: the part tested, or validation where nobody is tested."""
+def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: str | None) -> None:
+    """Prints a run's scores: the part tested, or validation where nobody is tested.
+
+    Args:
+        folder: of the run.
+        result: of it.
+        seconds: that it took.
+        experiment: by which one of many runs is called, since those of a paper may differ in
+            options alone; None: by its model.
+    """
     part = "test" if result["test"] else "val"
     found = result[part]
     if console.quiet:
-        print(f"{_system(result)}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
+        system = _system(result, experiment)
+        print(f"{system}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
         return
     table = Table(box=None, header_style="bold")
     table.add_column(f"{part} %")
@@ -181,10 +190,11 @@ def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
     return table
 
 
-def _system(result: Mapping[str, Any]) -> str:
+def _system(result: Mapping[str, Any], experiment: str | None = None) -> str:
     system = result["system"]
     codes = f"{system['representation']} of " if "representation" in system else ""
     what = f"{system['model']} on {codes}{system['features']}"
+    what = experiment.rpartition("/")[2] if experiment else what
     return f"{what}, {system['fold']} {result['fold_index']}, seed {result['seed']}"
 
 

@@ -86,6 +86,8 @@ def is_claimed(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except PermissionError:  # a folder that may be read, but not worked in
+        return False
 
 
 def seconds_spent(folder: Path) -> float:

@@ -161,7 +161,7 @@ def _write(
     results.write_json(folder / results.RESULT, result)
     for leftover in (folder / results.UNFINISHED, folder / "checkpoints" / "last.ckpt"):
         leftover.unlink(missing_ok=True)
-    console.report(folder, result, cost["seconds"])
+    console.report(folder, result, cost["seconds"], names.get("experiment"))
     return result
 
 

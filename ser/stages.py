@@ -103,7 +103,7 @@ def _train_estimator(
     log.info(
         "chosen by inner folds over %ss: %s (UA %.1f%%)",
         model.leave_out,
-        choice.options,
+        ", ".join(f"{key.rpartition('__')[2]}={value}" for key, value in choice.options.items()),
         100 * choice.score,
     )
     if model.representation is not None:
