@@ -253,7 +253,8 @@ def log_report(
         mode=_mode(mode),
     )
     shown: dict[str, Any] = {path.stem: _table(path) for path in tables}
-    shown |= {path.stem: client.Image(str(path)) for path in images}
+    # A picture may have a page of the same name beside it.
+    shown |= {path.name: client.Image(str(path)) for path in images}
     shown |= {path.stem: client.Html(path.read_text(), inject=False) for path in pages}
     run.log(shown)
     run.finish()

@@ -242,7 +242,7 @@ class Elements(HTMLParser):
 def page(folder: Path) -> tuple[str, Elements, dict, list]:
     text = (folder / "latents" / "map.html").read_text()
     elements = Elements(text)
-    data, clips = (json.loads(elements.scripts[name]) for name in ("data", "clips"))
+    (data,), clips = (json.loads(elements.scripts[name]) for name in ("data", "clips"))
     return text, elements, data, clips
 
 

@@ -257,7 +257,7 @@ def test_a_report_is_one_run_that_is_replaced(tmp_path: Path) -> None:
     assert table["data"] == [["mlp", 0.5, None], ["aae", 0.6, 0.1]]
     assert "<title>table 1</title>" in (found.files / row["index/path"]).read_text()
     assert "<svg" in (found.files / row["dots/path"]).read_text()
-    assert (found.files / row["confusion/path"]).read_bytes() == (
+    assert (found.files / row["confusion.png/path"]).read_bytes() == (
         tmp_path / "confusion.png"
     ).read_bytes()
 

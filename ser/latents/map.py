@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -28,12 +29,53 @@ PART, RIGHT = "part", "right or wrong"  # colourings of the page alone
 
 
 @dataclass(frozen=True)
+class Prior:
+    """Components that codes of two values were drawn towards.
+
+    Attributes:
+        centres: (C, 2), one a category of the first colouring, in its order.
+        spread: standard deviation of each component; None: unknown.
+    """
+
+    centres: np.ndarray
+    spread: float | None
+
+    @property
+    def radii(self) -> list[float]:
+        """Of the circles around each centre: one and two standard deviations."""
+        return [] if self.spread is None else [self.spread, 2 * self.spread]
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(2C, 2), between which all circles lie."""
+        reach = max(self.radii, default=0.0)
+        return np.concatenate([self.centres - reach, self.centres + reach])
+
+
+@dataclass(frozen=True)
 class Map:
-    """Points (N, 2) of one method, and what is to be known about it."""
+    """A place for each utterance.
+
+    Attributes:
+        name: of the method, or of the system whose codes these are.
+        points: (N, 2).
+        caption: what is to be known about it.
+        is_plane: the points are the codes themselves, so both axes have one scale.
+        prior: drawn beneath the points, of a plane; None: there is none.
+    """
 
     name: str
     points: np.ndarray
     caption: str
+    is_plane: bool = False
+    prior: Prior | None = None
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest x and y of points and prior, (2,) each."""
+        corners = [] if self.prior is None else [self.prior.corners]
+        both = np.concatenate([self.points, *corners])
+        return both.min(axis=0), both.max(axis=0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +94,7 @@ class Atlas:
     Attributes:
         title: whose codes.
         remarks: what must stand beside them.
-        table: N utterances, as of `ser.latents.described`.
+        table: N utterances, as of `ser.latents.described`; `prediction` may be NaN.
         maps: of the same N utterances.
         colourings: likewise.
     """
@@ -95,6 +137,7 @@ def colourings(table: pd.DataFrame, target: Target) -> list[Colouring]:
     parts = [part for part in MARKERS if (table["part"] == part).any()]
     found.append(Colouring(PART, parts, table["part"].map(parts.index).to_numpy()))
     wrong = (table["truth"] != table["prediction"]).to_numpy().astype(int)
+    wrong[table["prediction"].isna().to_numpy()] = -1
     return [*found, Colouring(RIGHT, ["right", "wrong"], wrong)]
 
 
@@ -107,21 +150,22 @@ def draw(path: Path, atlas: Atlas) -> None:
         grid = figure.subplots(len(atlas.maps), len(columns), squeeze=False)
         for number, (row, each) in enumerate(zip(grid, atlas.maps, strict=True)):
             for axes, colouring in zip(row, columns, strict=True):
-                _scatter(axes, each.points, colouring, atlas.table["part"])
+                scatter(axes, each.points, colouring, atlas.table["part"])
                 if number == 0:
                     axes.set_title(f"by {colouring.name}")
                 else:
-                    _legend(axes, colouring)
+                    legend(axes, colouring)
             row[0].set_ylabel(f"{each.name} ({each.caption})")
         remarks = "".join(f"\n{remark}" for remark in atlas.remarks)
-        figure.suptitle(_plain(atlas.title + remarks), fontsize=14)
+        figure.suptitle(plain(atlas.title + remarks), fontsize=14)
         parts = [part for part in MARKERS if (atlas.table["part"] == part).any()]
-        handles = [_handle(MARKERS[part], "0.35", part) for part in parts]
+        handles = [handle(MARKERS[part], "0.35", part) for part in parts]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(parts), frameon=False)
-        _write(path, figure)
+        write_bytes(path, rendered(figure))
 
 
-def _scatter(axes: Axes, points: np.ndarray, colouring: Colouring, parts: pd.Series) -> None:
+def scatter(axes: Axes, points: np.ndarray, colouring: Colouring, parts: pd.Series) -> None:
+    """Draws points (N, 2) of utterances whose parts are given, coloured."""
     colours = np.array([*(colour(i) for i in range(len(colouring.categories))), "#d0d0d0"])
     # The few held-out points lie above the many of the training part, and are larger.
     for order, (part, marker) in enumerate(MARKERS.items()):
@@ -141,29 +185,31 @@ def _scatter(axes: Axes, points: np.ndarray, colouring: Colouring, parts: pd.Ser
     axes.spines[:].set_color("0.8")
 
 
-def _legend(axes: Axes, colouring: Colouring) -> None:
+def legend(axes: Axes, colouring: Colouring, down: float = -0.02, abreast: int = 4) -> None:
+    """Says which colour is which category, so far down from some axes, so many in a line."""
     names = list(colouring.categories)
     shown = names[:30]
-    handles = [_handle("o", colour(i), _plain(name)) for i, name in enumerate(shown)]
+    handles = [handle("o", colour(i), plain(name)) for i, name in enumerate(shown)]
     if len(names) > len(shown):
-        handles.append(_handle("", "none", f"and {len(names) - len(shown)} more"))
+        handles.append(handle("", "none", f"and {len(names) - len(shown)} more"))
     again = f"\ncolours repeat after {len(PALETTE)}" if len(names) > len(PALETTE) else ""
     axes.legend(
         handles=handles,
         title=f"{colouring.name}{again}",
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.02),
-        ncols=min(4, len(handles)),
+        bbox_to_anchor=(0.5, down),
+        ncols=min(abreast, len(handles)),
         frameon=False,
         handletextpad=0.2,
     )
 
 
-def _handle(marker: str, colour: str, label: str) -> Line2D:
+def handle(marker: str, colour: str, label: str) -> Line2D:
+    """A line of a legend."""
     return Line2D([], [], ls="", marker=marker, markersize=8, color=colour, label=label)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """So that matplotlib draws a `$` and does not read formulas between two."""
     return text.replace("$", r"\$")
 
@@ -173,11 +219,16 @@ def colour(number: int) -> str:
     return PALETTE[number % len(PALETTE)]
 
 
-def _write(path: Path, figure: Figure) -> None:
-    """Writes the picture whole or not at all, without date or version in it."""
+def rendered(figure: Figure, **options: Any) -> bytes:
+    """A PNG without date or version in it; options as of `savefig`."""
     held = io.BytesIO()
-    figure.savefig(held, format="png", metadata={"Software": None})
+    figure.savefig(held, format="png", metadata={"Software": None}, **options)
+    return held.getvalue()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_bytes(held.getbuffer())
+    unfinished.write_bytes(content)
     unfinished.replace(path)

@@ -1,4 +1,11 @@
-"""The page of `ser.latents.page`, as a `string.Template`: so no `$` of the script's own."""
+"""The page of `ser.latents.page`, as `string.Template`s: so no `$` of the script's own."""
+
+PROBES = """<h2>What a linear probe finds</h2>
+<p>$verdict</p>
+<div class="wide"><table>$scores</table></div>
+<p class="quiet">Bold: above chance. Small: 95% over other utterances of these speakers.</p>
+<ul class="quiet">$how</ul>
+"""
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -19,6 +26,7 @@ h2 { font-size: 1.05rem; margin: 1.5rem 0 .3rem; }
 .remark { color: var(--warn); font-weight: 600; margin: .2rem 0; }
 .quiet, small { color: var(--quiet); font-size: .85rem; }
 .controls { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
+.controls label, select { max-width: 100%; }
 select { font: inherit; padding: .25rem .4rem; }
 [hidden] { display: none !important; }
 .view { display: grid; grid-template-columns: minmax(0, 1fr) 17rem; gap: 1rem;
@@ -26,6 +34,8 @@ select { font: inherit; padding: .25rem .4rem; }
 #map { width: 100%; max-height: 78vh; background: var(--panel); border: 1px solid var(--line);
   border-radius: 6px; touch-action: manipulation; cursor: crosshair; display: block; }
 #map:focus-visible { outline: 2px solid #3f90da; outline-offset: 2px; }
+#prior * { fill: none; stroke-width: 1.6; }
+#prior path { stroke-width: 4; }
 .point { stroke: var(--back); stroke-width: .8; outline: none; }
 .point.val, .point.test { stroke: var(--text); stroke-width: 1.3; }
 .point.faded { opacity: .1; }
@@ -71,38 +81,35 @@ ul { padding-left: 1.2rem; margin: .3rem 0; }
 $remarks
 <div class="controls">
 <label>map <select id="maps">$maps</select></label>
-<label>coloured by <select id="colourings">$colourings</select></label>
+<label>coloured by <select id="colourings"></select></label>
 <label $hidden><input type="checkbox" id="follow"> play what is pointed at</label>
 </div>
 <div id="legend" role="group" aria-label="categories: press one to see it alone"></div>
 <div class="view">
 <div>
 <svg id="map" viewBox="$box" tabindex="0" role="application"
- aria-label="map of the utterances: arrow keys go to the next point, Enter plays it">$points</svg>
-<p class="quiet">$parts <span id="caption"></span><br>Hover or tap a point for its utterance; click
-or tap to play. By keyboard: arrows to move, Enter to play.</p>
+ aria-label="$keys"><g id="prior"></g>$points</svg>
+<p class="quiet">$parts <span id="caption"></span><br>
+<span $hidden>Hover or tap a point for its utterance; click or tap to play. By keyboard: arrows to
+move, Enter to play.</span>
+<span $silent>Hover or tap a point for its utterance. By keyboard: arrows to move.</span></p>
 </div>
 <div class="side">
 <div id="told" aria-live="polite"><dl id="facts"><dt>utterance</dt><dd>none chosen</dd></dl>
 <audio id="player" controls preload="none" $hidden></audio></div>
 </div>
 </div>
-<h2>What a linear probe finds</h2>
-<p>$verdict</p>
-<div class="wide"><table>$scores</table></div>
-<p class="quiet">Bold: above chance. Small: 95% over other utterances of these speakers.</p>
-<ul class="quiet">$how</ul>
-<p class="quiet">$about</p>
+$probes<p class="quiet">$about</p>
 <script type="application/json" id="data">$data</script>
 <script type="application/json" id="clips">$clips</script>
 <script>
 "use strict";
 const get = id => document.getElementById(id);
-const data = JSON.parse(get("data").textContent);
+const atlases = JSON.parse(get("data").textContent);
 const map = get("map"), player = get("player"), facts = get("facts");
-const points = [];
-for (const node of map.querySelectorAll(".point")) points[Number(node.dataset.i)] = node;
-let clips = null, places = [], chosen = -1, alone = -1;
+const layers = [...map.querySelectorAll(".layer")];
+const counts = [...document.querySelectorAll(".counts")];
+let data = null, points = [], clips = null, places = [], chosen = -1, alone = -1;
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -110,11 +117,46 @@ function element(name, text, className) {
   if (className) made.className = className;
   return made;
 }
+function drawn(name, attributes) {
+  const made = document.createElementNS(map.namespaceURI, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+// To the atlas of a map; whoever was chosen stays so, if there.
+function turn(number) {
+  if (data === atlases[number]) return;
+  const before = chosen < 0 ? null : data.rows.utterance[chosen];
+  if (chosen >= 0) points[chosen].classList.remove("chosen");
+  data = atlases[number];
+  points = [];
+  for (const node of layers[number].children) points[Number(node.dataset.i)] = node;
+  for (const shown of [layers, counts])
+    shown.forEach((node, i) => node.toggleAttribute("hidden", i !== number));
+  const colourings = get("colourings"), by = colourings.selectedOptions[0];
+  const names = data.colourings.map(each => each.name);
+  colourings.replaceChildren(...names.map((name, i) => new Option(name, i)));
+  colourings.value = Math.max(0, by ? names.indexOf(by.text) : 0);
+  paint();
+  chosen = -1;
+  facts.replaceChildren(element("dt", "utterance"), element("dd", "none chosen"));
+  choose(data.rows.utterance.indexOf(before));
+}
 function place() {
-  const shown = data.maps[get("maps").value];
+  const [number, which] = get("maps").value.split(" ").map(Number);
+  turn(number);
+  const shown = data.maps[which];
   places = shown.places;
   places.forEach((p, i) => points[i].setAttribute("transform", "translate(" + p + ")"));
   get("caption").textContent = shown.caption;
+  get("prior").replaceChildren(...(shown.prior ? components(shown.prior) : []));
+}
+// Each in the colour of its category of the first colouring.
+function components(prior) {
+  return prior.centres.flatMap(([x, y], i) => {
+    const style = "stroke: " + data.colourings[0].colours[i];
+    const circles = prior.radii.map(r => drawn("circle", { cx: x, cy: y, r, style }));
+    return [...circles, drawn("path", { d: "M" + (x - 9) + " " + y + "h18m-9-9v18", style })];
+  });
 }
 function fade(numbers) {
   points.forEach((p, i) => p.classList.toggle("faded", alone >= 0 && numbers[i] !== alone));
@@ -153,7 +195,8 @@ function choose(i) {
     cells.push(element("dt", name), element("dd", told, name === "utterance" ? "long" : ""));
   }
   facts.replaceChildren(...cells);
-  const spoken = Object.entries(data.rows).map(([name, values]) => name + " " + values[i]);
+  const spoken = Object.entries(data.rows).filter(([, values]) => values[i])
+    .map(([name, values]) => name + " " + values[i]);
   points[i].setAttribute("aria-label", spoken.join(", "));
   if (get("follow").checked) play();
 }
@@ -214,7 +257,6 @@ map.addEventListener("keydown", event => {
 get("maps").onchange = place;
 get("colourings").onchange = paint;
 place();
-paint();
 </script>
 </body>
 </html>

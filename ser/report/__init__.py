@@ -1,7 +1,7 @@
 """The report of a grid: tables, tests and figures from what its runs left, and nothing else.
 
-Whatever is written, but `cost.csv`, is a function of predictions: the same bytes whenever, wherever
-and in whatever order the runs were made.
+Whatever is written, but `cost.csv`, is a function of predictions, curves and representations: the
+same bytes whenever, wherever and in whatever order the runs were made.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ser.report import frames
 from ser.report.comparisons import baseline_of, compared
 from ser.report.findings import Findings
 from ser.report.gather import Run, finished_runs
-from ser.report.page import Documents
+from ser.report.page import CODES, EXPLORABLE, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
 from ser.results import write_text
@@ -27,7 +27,8 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
     Args:
         grid: which runs there should be; those that are missing are named.
         out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, curves.svg,
-            scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv.
+            scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv; where
+            runs have representations also losses.svg, codes.png and codes.html.
         console: where it prints; None: standard output.
 
     Raises:
@@ -35,8 +36,7 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
     """
     console = console or Console(highlight=False)
     found = compute(grid, console)
-    write(found, out)
-    tell(found, out, console)
+    tell(found, out, console, write(found, out))
 
 
 def compute(grid: Grid, console: Console | None = None) -> Findings:
@@ -65,8 +65,13 @@ def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
     return Findings(grid.name, len(grid.runs), made, baseline, tests)
 
 
-def write(found: Findings, out: Path) -> None:
-    """Writes every file of a report, each whole or not at all."""
+def write(found: Findings, out: Path) -> list[Path]:
+    """Writes every file of a report, each whole or not at all.
+
+    Returns:
+        Those that not every report has. What an earlier report had, and this one has not, is
+        removed.
+    """
     documents = Documents(found)
     files = {
         "report.md": documents.markdown(),
@@ -82,5 +87,14 @@ def write(found: Findings, out: Path) -> None:
         "cost": frames.cost(found),
     }
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in made.items()}
+    if documents.codes:
+        from ser.latents.map import write_bytes  # slow to load, which it was for them
+
+        files[EXPLORABLE] = documents.codes.page
+        write_bytes(out / CODES, documents.codes.picture)
     for name, text in files.items():
         write_text(out / name, text)
+    there = {*files, *([CODES] if documents.codes else [])}
+    for name in set(SOMETIMES) - there:
+        (out / name).unlink(missing_ok=True)
+    return [out / name for name in SOMETIMES if name in there]

@@ -6,11 +6,13 @@ Colours are classes of `STYLE`, so that a figure follows the page, or the reader
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 
 import numpy as np
 
 WIDE, HIGH = 320, 170
 LEFT, RIGHT, TOP, BOTTOM = 34, 6, 8, 18
+TITLE = 46  # characters of a title's line
 # Of middling lightness, to be seen on white and on black.
 PALETTE = ("#3f90da", "#e76300", "#2f9e62", "#b5559b", "#a98600", "#7d858c")
 
@@ -70,16 +72,21 @@ class Figure:
 
 def sheet(rows: Sequence[Sequence[tuple[str, Figure | None]]]) -> str:
     """A file of figures in rows, each under its title; it needs nothing beside it."""
-    gap, head = 16, 18
+    gap = 16
     body, y = [], gap
     for row in rows:
         high = max((figure.height for _, figure in row if figure), default=0)
+        titles = [wrap(title, TITLE) for title, figure in row if figure]
+        head = 5 + 13 * max(map(len, titles), default=1)
         for number, (title, figure) in enumerate(row):
             if figure is not None:
                 x = gap + number * (WIDE + gap)
+                titled = "".join(
+                    f'<text class="title" y="{10 + 13 * at}">{escape(each)}</text>'
+                    for at, each in enumerate(wrap(title, TITLE))
+                )
                 body.append(
-                    f'<g transform="translate({x} {y})">'
-                    f'<text class="title" y="10">{escape(title)}</text>'
+                    f'<g transform="translate({x} {y})">{titled}'
                     f'<g transform="translate(0 {head})">{figure.body}</g></g>'
                 )
         y += int(high) + (head + gap if high else 0)

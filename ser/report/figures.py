@@ -184,12 +184,7 @@ def _by_epoch(cell: Cell) -> dict[str, np.ndarray]:
 def _panel(drawn: Mapping[str, np.ndarray], scaled: float) -> tuple[str, float]:
     """Curves over one pair of axes, and its height."""
     shown = {name: _statistics(rows) for name, rows in drawn.items()}
-    values = np.concatenate([each.ravel() for _, each in shown.values()])
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    # Losses of several orders of magnitude share a panel, if the logarithm can hold them.
-    is_log = scaled == 1 and low > 0 and high / low > 20
-    pad = 0.04 * (high - low) or 0.01
-    limits = (low / 1.1, high * 1.1) if is_log else (low - pad, high + pad)
+    limits, is_log = span(np.concatenate([each for _, each in shown.values()], axis=1), scaled == 1)
     epochs = max(int(each[0][-1]) for each in shown.values())
     x = scale((0, max(epochs, 1)), (LEFT, WIDE - RIGHT))
     y = scale(limits, (HIGH - BOTTOM, TOP), is_log)
@@ -202,22 +197,47 @@ def _panel(drawn: Mapping[str, np.ndarray], scaled: float) -> tuple[str, float]:
         parts.append(f'<polygon class="band {kind}" points="{points(around)}"/>')
         middle = points(zip(places, map(y, mean), strict=True))
         parts.append(f'<polyline class="line {kind}" points="{middle}"/>')
-        across, down = LEFT + 140 * (number % 2), HIGH + 8 + 13 * (number // 2)
-        parts.append(line(f"line {kind}", across, down - 3, across + 14, down - 3))
-        parts.append(text("", across + 18, down, _called(name)))
-    parts += [
-        text("middle", x(tick), HIGH - 5, f"{tick:g}")
-        for tick in ticks(0, epochs)
-        if 1 <= tick < 0.88 * epochs and tick == int(tick)
-    ]
-    parts.append(text("end", WIDE - RIGHT, HIGH - 5, "epoch"))
+        parts += key(number, HIGH + 8, _called(name))
+    parts += by_epoch(x, epochs)
     return "".join(parts), HIGH + 7 + 13 * ((len(shown) + 1) // 2)
 
 
+def span(values: np.ndarray, may_be_log: bool) -> tuple[tuple[float, float], bool]:
+    """Limits of an axis on which values, some of them NaN, are seen, and whether it is a log."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    # Losses of several orders of magnitude share a panel, if the logarithm can hold them.
+    is_log = may_be_log and low > 0 and high / low > 20
+    pad = 0.04 * (high - low) or 0.01
+    return (low / 1.1, high * 1.1) if is_log else (low - pad, high + pad), is_log
+
+
+def key(number: int, down: float, name: str) -> Iterator[str]:
+    """What a line stands for, two beside each other; `down`: where the first are."""
+    across, down = LEFT + 140 * (number % 2), down + 13 * (number // 2)
+    yield line(f"line c{number % len(PALETTE)}", across, down - 3, across + 14, down - 3)
+    yield text("", across + 18, down, name)
+
+
+def by_epoch(x: Callable[[float], float], epochs: int) -> Iterator[str]:
+    """Numbers of epochs below a panel."""
+    for tick in ticks(0, epochs):
+        if 1 <= tick < 0.88 * epochs and tick == int(tick):
+            yield text("middle", x(tick), HIGH - 5, f"{tick:g}")
+    yield text("end", WIDE - RIGHT, HIGH - 5, "epoch")
+
+
 def _called(name: str) -> str:
-    if name == VALIDATION:
-        return "UA on validation, %"
-    return name.removeprefix("train/").replace("_", " ")
+    return "UA on validation, %" if name == VALIDATION else called(name)
+
+
+def called(name: str) -> str:
+    """A loss in words.
+
+    Examples:
+        >>> called("train/reconstruction_loss")
+        'reconstruction loss'
+    """
+    return name.partition("/")[2].replace("_", " ")
 
 
 def _statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

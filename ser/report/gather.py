@@ -169,10 +169,15 @@ def read(planned: Planned, result: Mapping[str, Any], known: _Known) -> Run:
             _curves(folder / results.METRICS),
         )
     except (OSError, ValueError, KeyError, IndexError) as error:
-        raise UserError(
-            f"{folder} is marked as finished, but cannot be read ({error}): "
-            "train it again with force=true"
-        ) from error
+        raise damaged(folder, error) from error
+
+
+def damaged(folder: Path, error: Exception) -> UserError:
+    """What to say of a finished run that cannot be read."""
+    return UserError(
+        f"{folder} is marked as finished, but cannot be read ({error}): "
+        "train it again with force=true"
+    )
 
 
 def _require_distinct(grid: Grid) -> None:

@@ -1,6 +1,8 @@
 """The report's documents: Markdown, LaTeX, one self-contained HTML page, and sheets of figures."""
 
+import base64
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ser.report.comparisons import KINDS
 from ser.report.drawing import STYLE, Figure, sheet
 from ser.report.findings import Findings, missing, remarks
 from ser.report.render import latex, markdown, md, tex
+from ser.report.representations import MOST, Shown, losses, which, with_losses, with_planes
 
 TEMPLATE = Path(__file__).with_name("template.html")
 ABOUT_DOTS = (
@@ -25,6 +28,18 @@ ABOUT_CURVES = (
     f"Means over the runs of complete seeds, bands from the {figures.BAND[0]}th to the "
     f"{figures.BAND[1]}th percentile, as far as half of the runs go."
 )
+ABOUT_LOSSES = (
+    "Of one run of each system, the lowest fold of its lowest complete seed that was trained so. "
+    "Losses on the test part were recorded to be drawn; no rule read them. Drawn:"
+)
+ABOUT_CODES = (
+    "Of one run of each system, the lowest fold of its lowest complete seed that has codes of two "
+    "values: training and validation above, the test part below, both to one scale. Where labels "
+    "took part in the training, classes lie apart above; only the test part says how well they can "
+    "be told."
+)
+# Written only where a run has such a representation.
+LOSSES, CODES, EXPLORABLE = SOMETIMES = ("losses.svg", "codes.png", "codes.html")
 NO_BASELINE = "No baseline is named, so nothing is tested: report.baseline=NAME names one."
 TESTED = (
     "Intervals are of 95%. p (Holm) is corrected over all tests of its kind; where it is below "
@@ -32,8 +47,25 @@ TESTED = (
     "two are sounder: they take folds and speakers for what varies."
 )
 
+CALLED = {"dots": "folds and seeds", "curves": "learning curves", "codes": "2-D codes"}
+
 # A title and what is drawn of one cell.
 Titled = tuple[str, Figure]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes of two values: what stands beside them, a PNG, and a page to explore them."""
+
+    about: str
+    picture: bytes
+    page: str
+    abreast: int  # maps in the picture
+
+    @property
+    def url(self) -> str:
+        """Of the picture, within a page that needs nothing beside it."""
+        return "data:image/png;base64," + base64.b64encode(self.picture).decode()
 
 
 class Documents:
@@ -75,6 +107,32 @@ class Documents:
         drawn = ((self.found.where(c), figures.curves(c)) for c, _ in self.found.scored)
         return [(title, figure) for title, figure in drawn if figure is not None]
 
+    @cached_property
+    def trained(self) -> list[Shown]:
+        return with_losses(self.found)
+
+    @cached_property
+    def losses(self) -> list[Titled]:
+        return [(self.found.where(each.cell), losses(each)) for each in self.trained[:MOST]]
+
+    @property
+    def about_losses(self) -> str:
+        return f"{ABOUT_LOSSES} {which(self.found, self.trained)}"
+
+    @cached_property
+    def codes(self) -> Codes | None:
+        shown = with_planes(self.found)
+        if not shown:
+            return None
+        # It takes five seconds, and most grids have no such codes.
+        from ser.report.codes import ABREAST, about_prior, atlas, explorable, png
+
+        atlases = [atlas(self.found, each) for each in shown[:MOST]]
+        told = [ABOUT_CODES, about_prior(atlases), f"Drawn: {which(self.found, shown)}"]
+        about = " ".join(filter(None, told))
+        abreast = min(ABREAST, len(atlases))
+        return Codes(about, png(atlases), explorable(self.found, atlases), abreast)
+
     def html(self) -> str:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -96,6 +154,10 @@ class Documents:
             slices=self.slices,
             about_curves=ABOUT_CURVES,
             curves=self.curves,
+            about_losses=self.about_losses,
+            losses=self.losses,
+            codes=self.codes,
+            explorable=EXPLORABLE,
         )
 
     def markdown(self) -> str:
@@ -111,6 +173,9 @@ class Documents:
         for name, (title, about, drawn) in self._sheets().items():
             if drawn:
                 parts += [f"## {title}\n", f"{md(about)}\n", f"![{title}]({name})\n"]
+        if self.codes:
+            parts += ["## 2-D codes\n", f"{md(self.codes.about)}\n", f"![2-D codes]({CODES})\n"]
+            parts += [f"[{EXPLORABLE}]({EXPLORABLE}) tells which point is which utterance.\n"]
         parts += ["## Slices\n", *map(markdown, self.slices)] if self.slices else []
         return "\n".join(parts)
 
@@ -122,23 +187,27 @@ class Documents:
     def figures(self) -> Iterator[tuple[str, str]]:
         """Sheets by file name: a row a target, a column a system."""
         for name, (_, _, drawn) in self._sheets().items():
-            titled = dict(drawn)
-            rows = [
-                [
-                    (title, titled.get(title))
-                    for cell in self.found.cells
-                    if cell.column == column
-                    for title in [self.found.where(cell)]
-                ]
-                for column in self.found.columns
+            if drawn or name not in SOMETIMES:
+                yield name, sheet(self._rows(dict(drawn)))
+
+    def _rows(self, titled: dict[str, Figure]) -> list[list[tuple[str, Figure | None]]]:
+        where = self.found.where
+        systems = {cell.system for cell in self.found.cells if where(cell) in titled}
+        return [
+            [
+                (where(cell), titled.get(where(cell)))
+                for cell in self.found.cells
+                if cell.column == column and cell.system in systems
             ]
-            yield name, sheet(rows)
+            for column in self.found.columns
+        ]
 
     def _sheets(self) -> dict[str, tuple[str, str, list[Titled]]]:
         return {
             "dots.svg": ("UA by fold and seed", ABOUT_DOTS, self.dots),
             "confusions.svg": ("Confusion matrices", ABOUT_CONFUSIONS, self.confusions),
             "curves.svg": ("Learning curves", ABOUT_CURVES, self.curves),
+            LOSSES: ("Losses of representations", self.about_losses, self.losses),
         }
 
     def _contents(self) -> Iterator[tuple[str, str]]:
@@ -146,6 +215,6 @@ class Documents:
         if missing(self.found):
             yield "missing", "missing runs"
         yield from (("scores", "all scores"), ("tests", "tests"))
-        for name in ("dots", "confusions", "slices", "curves"):
+        for name in ("dots", "confusions", "slices", "curves", "losses", "codes"):
             if getattr(self, name):
-                yield name, {"dots": "folds and seeds", "curves": "learning curves"}.get(name, name)
+                yield name, CALLED.get(name, name)

@@ -1,5 +1,6 @@
 """What a report says on the terminal: a table a target, narrow enough for eighty columns."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,8 +15,15 @@ from ser.report.page import NO_BASELINE
 from ser.report.tables import NONE, about_scores, p_value, percent
 
 
-def tell(found: Findings, out: Path, console: Console) -> None:
-    """Prints scores, tests, what is missing, and where the rest lies."""
+def tell(found: Findings, out: Path, console: Console, more: Sequence[Path]) -> None:
+    """Prints scores, tests, what is missing, and where the rest lies.
+
+    Args:
+        found: to be told.
+        out: where the report lies.
+        console: where it prints.
+        more: files of it that not every report has.
+    """
     _say(console, f"{found.name}: {found.headline}", "bold")
     for remark in remarks(found):
         _say(console, remark, "yellow")
@@ -36,6 +44,8 @@ def tell(found: Findings, out: Path, console: Console) -> None:
     for line in missing(found):
         _say(console, f"missing: {line}", "yellow")
     _say(console, _cost(found))
+    if more:
+        _say(console, f"Representations: {', '.join(map(str, more))}")
     _say(console, f"Everything lies in {out}; open {out / 'index.html'}")
 
 

@@ -128,6 +128,49 @@ def grid(
     return Grid("made_up", tuple(write(run) for run in runs), baseline)
 
 
+def represent(
+    run: Planned,
+    size: int = 2,
+    classes: Sequence[str] = CLASSES,
+    *,
+    sides: Sequence[str] = ("train", "test"),
+    utterance: str | None = None,
+    **facts: Any,
+) -> Planned:
+    """Gives a finished run a representation.
+
+    Args:
+        run: whose folder.
+        size: values of a code.
+        classes: names.
+        sides: whose losses were recorded; empty: it was not trained by epochs.
+        utterance: name of the first of training; None: as the others.
+        facts: of `fitted.json`, beside its size.
+    """
+    folder = run.folder / results.REPRESENTATION
+    table = spoken(run.fold)[["utterance", "part"]]
+    trained = [f"{s}_{i:02d}" for s in SPEAKERS for i in range(EACH)]
+    trained = [name for name in trained if name not in set(table["utterance"])]
+    trained[0] = utterance or trained[0]
+    table = pd.concat([pd.DataFrame({"utterance": trained, "part": "train"}), table])
+    numbers = [np.arange(len(trained)) % len(classes)]
+    numbers += [truth(run.fold, part, classes) for part in ("val", "test")]
+    table["truth"] = np.array(classes)[np.concatenate(numbers)]
+    rng = np.random.default_rng([run.seed, run.fold, size])
+    for number in range(size):
+        table[f"code_{number}"] = rng.normal(size=len(table)) + np.concatenate(numbers)
+    results.write_text(folder / results.CODES, table.to_csv(index=False, float_format="%.9g"))
+    results.write_json(folder / results.FITTED, {"size": size, **facts})
+    losses = {"epoch": np.arange(20.0), "train/code_real_accuracy": np.full(20, 0.5)}
+    for side in sides:
+        for phase in ("reconstruction", "discriminator", "generator"):
+            losses[f"{side}/{phase}_loss"] = rng.random(20) + len(phase)
+    if sides:
+        text = pd.DataFrame(losses).to_csv(index=False)
+        results.write_text(folder / results.METRICS, text)
+    return run
+
+
 def confusion(runs: Sequence[Planned], part: str = "test") -> np.ndarray:
     """Counted one by one, from the files."""
     matrix = np.zeros((3, 3), int)
