@@ -104,12 +104,15 @@ class DataModule(pl.LightningDataModule):
     def table(self, *parts: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What scikit-learn wants of the labelled utterances of some parts together.
 
+        They are in the order of their ids, whichever part each is in: so that what is fitted on all
+        but two sessions is the same, whichever of the two tests.
+
         Returns:
             Features before the training part's standardisation (N, D), class indices (N,),
             utterance ids (N,).
         """
         parts_ids = [self.labelled if part == "train" else self.fold.parts[part] for part in parts]
-        ids = pd.Index(np.concatenate([ids.to_numpy() for ids in parts_ids]))
+        ids = pd.Index(np.concatenate([ids.to_numpy() for ids in parts_ids])).sort_values()
         return self.values_of(ids), self._codes.loc[ids].to_numpy(), ids.to_numpy()
 
     def values_of(self, ids: pd.Index) -> np.ndarray:

@@ -150,7 +150,7 @@ def test_values_are_clipped_after_standardisation() -> None:
 
 
 def test_a_table_is_of_the_parts_asked_for_and_not_standardised() -> None:
-    x, y, ids = made().table("train", "val")
+    x, y, ids = made().table("val", "train")
     assert np.array_equal(x, raw("utterance")[:50])
     assert y.tolist() == [0 if label == "a" else 1 for label in LABELS[:50]]
     assert ids.tolist() == IDS[:50].tolist()

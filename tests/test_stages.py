@@ -94,6 +94,18 @@ def test_a_test_part_of_garbage_changes_nothing_that_is_fitted_or_chosen(
     assert not np.array_equal(honest.probabilities["test"], spoilt.probabilities["test"])
 
 
+def test_what_two_test_sessions_have_in_common_is_fitted_once(
+    emodb: list[str], composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    """Of five sessions each test leaves four inner folds and the whole; two tests share one."""
+    fitted = tmp_path / "fitted"
+    for index, count in ((0, 5), (2, 9)):
+        overrides = [*emodb, *SYSTEMS["vae"], f"fitted={fitted}", f"fold.index={index}"]
+        cfg, names = composed(*overrides)
+        train(cfg, prepare(cfg), tmp_path / f"run-{index}", names["model"], [])
+        assert len(list(fitted.iterdir())) == count
+
+
 @pytest.fixture(scope="module")
 def finished(
     emodb: list[str],

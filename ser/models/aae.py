@@ -245,12 +245,12 @@ class AAE(PhasedModel):
         return sum(latent.size for latent in self.latents.values())
 
     @property
-    def centres(self) -> Tensor | None:
-        """(C, K), the means of the prior's components, where the one latent has a mixture."""
+    def components(self) -> tuple[Tensor, float] | None:
+        """Means (C, K) and spread of the prior's components, where the one latent has a mixture."""
         first, *others = self.latents.values()
         if others or not isinstance(first.prior, GaussianMixture):
             return None
-        return first.prior.centres(first.size, first.classes)
+        return first.prior.centres(first.size, first.classes), first.prior.spread
 
     def codes(self, batch: Batch) -> Tensor:
         """(B, D) features -> (B, K) codes of all latents."""

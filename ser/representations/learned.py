@@ -192,6 +192,8 @@ class Network(Fitted):
 
     @property
     def facts(self) -> dict[str, Any]:
-        centres = getattr(self.module, "centres", None)
-        told = {} if centres is None else {"centres": centres.tolist()}
-        return {**self._facts, **told}
+        components = getattr(self.module, "components", None)
+        if components is None:
+            return self._facts
+        centres, spread = components
+        return {**self._facts, "centres": centres.tolist(), "spread": spread}

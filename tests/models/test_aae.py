@@ -366,7 +366,8 @@ def test_real_codes_are_of_the_batch_s_classes_only_where_the_class_is_told() ->
     for condition, expected in (("label", 1.0), (None, 1 / 3)):
         model = coder_of(condition=condition)
         drawn = model.draw_codes(labels)
-        nearest = torch.cdist(drawn, model.centres).argmin(1)
+        assert model.components is not None
+        nearest = torch.cdist(drawn, model.components[0]).argmin(1)
         assert (nearest == labels).float().mean() == pytest.approx(expected, abs=0.05)
 
 
