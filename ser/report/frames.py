@@ -38,7 +38,8 @@ def scores(found: Findings) -> pd.DataFrame:
     """One row a cell, part and join: mean and standard deviation over complete seeds."""
     rows = [row for index in range(len(found.cells)) for row in _scores(found, index)]
     names = ["system", "corpus", "target", "part", "joined", "shown", "seeds", "seeds_planned"]
-    names += ["folds", "utterances", "classes", "ua", "ua_sd", "ua_low", "ua_high", "chance_ua"]
+    names += ["folds", "utterances", "classes", "ua", "ua_sd", "ua_low", "ua_high"]
+    names += ["chance_ua", "p_guessing"]
     names += ["wa", "wa_sd", "majority_wa", "f1", "f1_sd"]
     names += ["fold_ua_sd", "fold_ua_min", "fold_ua_max"]
     return pd.DataFrame(rows, columns=names)
@@ -68,6 +69,8 @@ def _scores(found: Findings, index: int) -> Iterator[dict[str, Any]]:
             folds = told.folds
             row |= {"fold_ua_sd": sample_sd(folds)}
             row |= {"fold_ua_min": folds.min(), "fold_ua_max": folds.max()}
+            if joined == "pooled":
+                row["p_guessing"] = f"{told.p_guessing:.6g}"
             is_drawn = interval is not None and (part, joined) == (cell.part, "pooled")
             low, high = interval if interval and is_drawn else (None, None)
             yield row | {"ua_low": low, "ua_high": high, "classes": _classes(cell, told.support)}

@@ -12,6 +12,7 @@ from ser import metrics
 from ser.errors import UserError
 from ser.grid import Grid, Planned
 from ser.report.gather import COLUMNS, Run, Slices
+from ser.report.statistics import against_guessing
 
 PARTS = ("test", "val")
 JOINS = ("pooled", "fold_mean")
@@ -115,6 +116,12 @@ class Summary:
     @property
     def utterances(self) -> int:
         return int(self.support.sum())
+
+    @property
+    def p_guessing(self) -> float:
+        """Of the mean pooled UA against what guessing gets; see `statistics.against_guessing`."""
+        shares = self.mean("pooled", "ua"), self.mean("pooled", "chance_ua")
+        return against_guessing(*shares, self.utterances)
 
     def mean(self, joined: str, name: str) -> float:
         return float(np.mean(self.seeds[joined][name]))

@@ -92,6 +92,23 @@ def over_proportions(first: float, second: float, counts: tuple[int, int]) -> Co
     return Comparison(difference, float(difference - reach), float(difference + reach), float(p))
 
 
+def against_guessing(share: float, guessed: float, count: int) -> float:
+    """p of a two-sided exact binomial test of a share of hits against that of guessing.
+
+    sahu2017 (section 3.3.3) tests UA so, against 1 / classes.
+
+    Args:
+        share: of hits.
+        guessed: what guessing gets.
+        count: of utterances.
+
+    Examples:
+        >>> against_guessing(0.3375, 0.25, 4490) < 0.001  # sahu2017, table 2
+        True
+    """
+    return float(stats.binomtest(round(share * count), count, guessed).pvalue)
+
+
 def over_folds(differences: np.ndarray, share: float) -> Comparison | None:
     """Two-sided paired t-test over folds, its variance corrected for shared training parts.
 

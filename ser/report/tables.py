@@ -59,7 +59,7 @@ def scores(found: Findings) -> Table:
         head = (found.called(cell.column), cell.system)
         seeds = f"{len(cell.seeds)} of {cell.planned}"
         if summed is None:
-            rows.append((*head, *[NONE] * 8, seeds))
+            rows.append((*head, *[NONE] * 9, seeds))
             continue
         pooled = [spread(summed.mean("pooled", name), summed.sd("pooled", name)) for name in SCORES]
         guessed = [percent(summed.mean("pooled", name)) for name in ("chance_ua", "majority_wa")]
@@ -69,7 +69,8 @@ def scores(found: Findings) -> Table:
                 *head,
                 pooled[0],
                 NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}",
-                *guessed[:1],
+                guessed[0],
+                p_value(summed.p_guessing),
                 *pooled[1:2],
                 *guessed[1:],
                 *pooled[2:],
@@ -78,7 +79,7 @@ def scores(found: Findings) -> Table:
                 seeds,
             )
         )
-    columns = ["target", "system", "UA", "95% over speakers", "guessing UA", "WA"]
+    columns = ["target", "system", "UA", "95% over speakers", "guessing UA", "p, guessing", "WA"]
     columns += ["largest class WA", "F1", "UA, mean of folds", "folds from to", "seeds"]
     return Table(
         "All scores in %, folds pooled",
@@ -94,7 +95,9 @@ def about_scores(found: Findings) -> Iterator[str]:
     yield (
         "± is the standard deviation over seeds: it tells what training again would change. The "
         "interval tells what other speakers would change, by a bootstrap over those tested; with "
-        "few of them it is coarse. Folds: UA of each fold, mean over seeds."
+        "few of them it is coarse. Folds: UA of each fold, mean over seeds. p, guessing: two-sided "
+        "binomial test of UA, taken for a share of hits among the utterances of one seed, against "
+        "what guessing gets; rough, as utterances of one speaker are not independent."
     )
     known = [
         (cell, summed, interval[0])

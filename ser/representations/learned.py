@@ -143,7 +143,7 @@ class Learned(Representation):
         standardiser: Standardiser, x: np.ndarray, y: np.ndarray, size: int, seed: int | None
     ) -> Batches:
         rows = Rows(x, standardiser, at_once=True)
-        labels = torch.as_tensor(y, dtype=torch.long)
+        labels = torch.tensor(y, dtype=torch.long)
         return Batches(rows, torch.arange(len(x)), labels, batch_size=size, seed=seed)
 
 
