@@ -81,7 +81,8 @@ def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | Non
         return None
     identity = config.identity(cfg)
     recipe = {"representation": dict(identity["representation"]), "trainer": identity["trainer"]}
-    del recipe["representation"]["size"]
+    # The size is told to each fit; how many epochs there are its own rule says.
+    del recipe["representation"]["size"], recipe["trainer"]["max_epochs"]
     fitting = Fitting(
         build(cfg.trainer), cfg.seed, prepared.data.task.classes, Path(cfg.fitted), recipe
     )
