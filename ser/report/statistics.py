@@ -4,6 +4,7 @@ Each gives the difference first - second, an interval of 95% around it, and p. S
 from 0 to 1. None: too little to test, as with one seed, or nothing varies.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,8 +56,11 @@ def over_seeds(first: np.ndarray, second: np.ndarray) -> Comparison | None:
     spread = np.sqrt((np.var(first, ddof=1) + np.var(second, ddof=1)) / 2)
     if spread < TINY:
         return None
-    found = stats.ttest_ind(first, second, equal_var=False, alternative="greater")
-    both = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
+    with warnings.catch_warnings():
+        # One of both may not vary at all: a system in which nothing is random.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        found = stats.ttest_ind(first, second, equal_var=False, alternative="greater")
+        both = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
     difference = float(np.mean(first) - np.mean(second))
     return Comparison(
         difference,

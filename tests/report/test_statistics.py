@@ -154,3 +154,12 @@ def test_intervals_stay_within_what_ua_can_be() -> None:
     assert low is not None
     assert high is not None
     assert 0 <= low < high <= 1
+
+
+def test_a_system_without_randomness_is_compared_without_a_murmur(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    found = statistics.over_seeds(np.array([0.62, 0.64, 0.66]), np.full(3, 0.7))
+    assert found is not None
+    assert found.p > 0.95
+    assert not recwarn.list
