@@ -25,7 +25,8 @@ def test_every_yaml_composes_and_fits_its_target(group: str, name: str) -> None:
     if group == "model" and name in ("cnn", "lstm", "blstm"):
         cfg = composed(f"model={name}", "features=lld")
     if group == "representation":  # which may be a list of sizes to choose from
-        cfg = composed(f"representation={name}", "model=svm")
+        model = "mlp" if name in ("cvae", "cvae_oracle") else "svm"
+        cfg = composed(f"representation={name}", f"model={model}")
     if group == "features" and cfg.features.level != "utterance":
         with pytest.raises(UserError, match="needs utterance-level features"):
             check(cfg)
