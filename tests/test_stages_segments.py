@@ -235,6 +235,21 @@ def test_hop_changes_what_is_fitted_and_how_codes_are_read_does_not(
     assert key("representation=cvae", "representation.module.free_bits=0.1") != plain
 
 
+def test_samples_are_segments_at_the_scale_of_their_frames(
+    composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    cfg, _ = composed("representation=vae", *SMALL, f"fitted={tmp_path}")
+    run = prepared(cfg)
+    representation = stages._representation(cfg, run)
+    assert representation is not None
+    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+    made = fitted.sample(np.zeros(50, int), seed=0)
+    assert made.shape == (50, 40)
+    each = made.reshape(500, 4)
+    means = frames()[: OFFSETS[24]].mean(0)
+    np.testing.assert_allclose(each.mean(0), means, atol=4)  # of a spread of 5 to 6
+
+
 def test_the_record_of_the_first_stage_counts_active_units(
     trained: Callable, tmp_path: Path
 ) -> None:
