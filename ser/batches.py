@@ -46,12 +46,15 @@ class Task:
         classes: C.
         class_weights: (C,) for the cross-entropy, or None.
         groups: columns of the features by kind, e.g. {"mfcc": [7, 8]}.
+        variants: (V,) where V codes of each item stand side by side, (..., V * inputs), how much
+            each counts when what is made of them is averaged; None: there is one.
     """
 
     inputs: int
     classes: int
     class_weights: Tensor | None
     groups: dict[str, list[int]]
+    variants: Tensor | None = None
 
 
 class Rows:
@@ -82,7 +85,8 @@ class Batches:
 
     Args:
         rows: features.
-        utterances: (N,) the part's rows of features.
+        utterances: (N,) the part's rows of features; or (N, L), several that are one item: its
+            rows one after another, (L * D).
         y: (N,) class indices.
         batch_size: B of all ranks together; a last batch of a single utterance a rank joins the
             one before it, because batch normalisation has no variance for it.
@@ -155,7 +159,7 @@ class Batches:
     def batch(self, chosen: Tensor, number: int) -> Batch:
         """This rank's share of the batch of some utterances of the part."""
         chosen = chosen[self.mine]
-        return Batch(self.rows.take(self.utterances[chosen]), self.y[chosen])
+        return Batch(self.rows.take(self.utterances[chosen]).flatten(1), self.y[chosen])
 
     def _random(self, number: int = 0) -> torch.Generator | None:
         """Random numbers of this epoch; those of one batch do not depend on the ones before it."""

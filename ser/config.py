@@ -77,9 +77,17 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         del found["test"]  # the rule; only a run that is not tested is a run of its own
     if found.get("representation") is None:
         found.pop("representation", None)
+    if "representation" not in found or cfg.features.level == "utterance":
+        found.pop("segments", None)  # nothing is cut into them
     if found.get("train_on") == "real":
         del found["train_on"], found["synthetic_per_class"]
     return found
+
+
+def reading(cfg: DictConfig) -> str | None:
+    """Under which class a representation that is told one makes codes; None: none."""
+    module = (cfg.get("representation") or {}).get("module") or {}
+    return module.get("reading")
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -229,8 +237,12 @@ def _check_representation(cfg: DictConfig) -> None:
                 f"train_on={cfg.train_on} needs something that draws: representation=aae does"
             )
         return
-    if cfg.features.level != "utterance":
-        raise UserError("a representation needs utterance-level features, e.g. features=is10")
+    if cfg.features.level != "utterance" and "module" not in cfg.representation:
+        raise UserError(
+            f"{cfg.representation.transform._target_.rsplit('.')[-1]} needs utterance-level "
+            "features, e.g. features=is10; networks take frames, too: representation=vae"
+        )
+    _check_reading(cfg)
     if cfg.synthetic_per_class < 1:
         raise UserError(f"synthetic_per_class={cfg.synthetic_per_class}: at least 1")
     if "grid" in cfg.model:  # its options are chosen by inner folds, so K is, too
@@ -242,6 +254,28 @@ def _check_representation(cfg: DictConfig) -> None:
         )
     if cfg.train_on != "real":
         raise UserError(f"train_on={cfg.train_on} is for model=svm and model=logistic")
+
+
+def _check_reading(cfg: DictConfig) -> None:
+    from hydra.utils import get_object
+
+    module = cfg.representation.get("module")
+    if module is None or "reading" not in module:
+        return
+    told = f"representation.module.reading={'null' if reading(cfg) is None else reading(cfg)}"
+    if reading(cfg) is None and module.condition_dropout == 0:
+        raise UserError(
+            f"{told} makes codes without a class, which training must have seen: "
+            "representation.module.condition_dropout=0.5, or representation=cvae_null"
+        )
+    model = get_object(cfg.model._target_)
+    if reading(cfg) == "marginal" and not getattr(model, "takes_variants", False):
+        raise UserError(
+            f"{told} needs a model that averages over codes, and {model.__name__} does not: "
+            "model=lstm, model=mlp, or representation=cvae_null"
+        )
+    if reading(cfg) == "oracle" and "grid" in cfg.model:
+        raise UserError(f"{told} is not for model=svm and model=logistic: representation=cvae_null")
 
 
 def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:

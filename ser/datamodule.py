@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from ser.batches import EVALUATED, UNLABELLED, Batches, FrameBatches, Rows, Task
 from ser.errors import UserError
 from ser.features import Features
 from ser.folds import Fold
+from ser.segments import Segments
 from ser.standardise import Standardiser, per_speaker
 from ser.targets import Target
 
@@ -101,6 +103,11 @@ class DataModule(pl.LightningDataModule):
         codes = self._codes.loc[self.fold.train]
         return codes.index[codes != UNLABELLED]
 
+    @property
+    def shares(self) -> np.ndarray:
+        """(C,), of each class among these."""
+        return self._counts() / len(self.labelled)
+
     def table(self, *parts: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What scikit-learn wants of the labelled utterances of some parts together.
 
@@ -118,6 +125,21 @@ class DataModule(pl.LightningDataModule):
     def values_of(self, ids: pd.Index) -> np.ndarray:
         """Features of utterances before the training part's standardisation, (N, D)."""
         return self._values[self._numbers.loc[ids].to_numpy()]
+
+    def classes_of(self, ids: pd.Index) -> np.ndarray:
+        """Class indices of utterances, (N,); `UNLABELLED` where the label is withheld."""
+        return self._codes.loc[ids].to_numpy()
+
+    def segments_of(self, ids: pd.Index, cut: Callable[..., Segments]) -> Segments:
+        """Segments of utterances, before the training part's standardisation.
+
+        Args:
+            ids: of utterances that have frames.
+            cut: partial of `ser.segments.cut`.
+        """
+        assert self._offsets is not None
+        numbers = self._numbers.loc[ids].to_numpy()
+        return cut(self._values, self._offsets.numpy(), numbers, self._mapped)
 
     def class_counts(self) -> pd.DataFrame:
         """Utterances by class (rows) and part (columns)."""
@@ -169,8 +191,11 @@ class DataModule(pl.LightningDataModule):
         offsets = self._offsets.numpy()
         return np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in numbers])
 
+    def _counts(self) -> np.ndarray:
+        return np.bincount(self._codes.loc[self.labelled], minlength=len(self.target.classes))
+
     def _balanced(self) -> Tensor:
-        counts = np.bincount(self._codes.loc[self.labelled], minlength=len(self.target.classes))
+        counts = self._counts()
         return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
 
 

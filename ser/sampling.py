@@ -23,7 +23,8 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
         seed: of the draws.
 
     Returns:
-        `class` and a column for each feature, by the extractor's own names; a row a vector.
+        `class` and a column for each feature, by the extractor's own names; a row a vector. Of
+        segments a column for each feature of each frame, which is counted in brackets.
 
     Raises:
         UserError: no finished run, one without a representation that draws, or no such class.
@@ -41,7 +42,10 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
     wanted = classes if component is None else [component]
     labels = np.repeat([classes.index(name) for name in wanted], count)
     made = fitted(run, cfg, len(classes)).sample(labels, seed)
-    table = pd.DataFrame(made, columns=list(build(cfg.features).columns))
+    names = list(build(cfg.features).columns)
+    if cfg.features.level != "utterance":
+        names = [f"{name}[{frame}]" for frame in range(cfg.segments.frames) for name in names]
+    table = pd.DataFrame(made, columns=names)
     table.insert(0, "class", np.asarray(classes)[labels])
     return table
 

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
@@ -21,11 +22,15 @@ from ser.keepers import Best
 from ser.models.estimator import Estimator
 from ser.models.phased import PhasedModel
 from ser.prepare import Prepared
-from ser.representations import Fitted, Fitting, Representation
+from ser.representations import Fitted, Fitting, Items, Representation
 from ser.representations.steps import Synthetic
+from ser.segments import Segments
 from ser.training import probabilities
 
 log = logging.getLogger(__name__)
+
+# Options of a network that say how codes are made of it, and change nothing of what is fitted.
+READING = ("code", "reading")
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | Non
     recipe = {"representation": dict(identity["representation"]), "trainer": identity["trainer"]}
     # The size is told to each fit; how many epochs there are its own rule says.
     del recipe["representation"]["size"], recipe["trainer"]["max_epochs"]
+    for name in READING:
+        recipe["representation"].get("module", {}).pop(name, None)
     fitting = Fitting(
         build(cfg.trainer), cfg.seed, prepared.data.task.classes, Path(cfg.fitted), recipe
     )
@@ -111,7 +118,8 @@ def _train_estimator(
         # Of what was fitted before the test part was looked at, losses on it are recorded.
         watched = table("test")[:2] if "test" in parts else None
         fitted = model.representation.fit(*both[:2], model.size, watched=watched)
-        _keep(fitted, data, folder)
+        _keep(fitted, folder)
+        _keep_codes(fitted, data, folder)
     # Which class is most probable needs no temperature, and fitting one many more autoencoders.
     model.fit(*table("train"), calibrated=model.representation is None)
     found = {"val": model.probabilities(table("val")[0])}
@@ -129,30 +137,68 @@ def _recoded(
     """The run's data with codes in place of features; the representation sees the training part."""
     data = prepared.data
     (size,) = representation.sizes
-    fitted = representation.fit(*data.table("train")[:2], size)
-    _keep(fitted, data, folder)
+    fitted = representation.fit(*_items(cfg, data, data.fold.train), size)
     ids = data.fold.everyone
-    codes = fitted.transform(data.values_of(ids))
+    x, y = _items(cfg, data, ids)
+    codes = fitted.transform(x, y if fitted.reads_labels else None)
     columns = tuple(f"code_{number}" for number in range(codes.shape[1]))
-    features = Features(ids, codes, None, columns, "utterance")
+    _keep(fitted, folder)
+    if isinstance(x, Segments):
+        _tell_of_long(np.diff(x.offsets), cfg.data.max_frames)
+        features = Features(ids, codes, x.offsets, columns, "segment")
+    else:
+        _keep_codes(fitted, data, folder)
+        features = Features(ids, codes, None, columns, "utterance")
     speakers = prepared.corpus.table["speaker"]
-    return build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
+    recoded: DataModule = build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
+    if fitted.variants > 1:
+        recoded.task = replace(
+            recoded.task,
+            inputs=codes.shape[1] // fitted.variants,
+            variants=torch.from_numpy(recoded.shares).float(),
+        )
+    return recoded
 
 
-def _keep(fitted: Fitted, data: DataModule, folder: Path) -> None:
-    """Leaves a representation in the run's folder, with the codes of the fold's utterances."""
-    place = folder / results.REPRESENTATION
-    fitted.save(place)
+def _items(cfg: DictConfig, data: DataModule, ids: pd.Index) -> tuple[Items, np.ndarray]:
+    """What a representation sees of some utterances, and the class of each item."""
+    classes = data.classes_of(ids)
+    if cfg.features.level == "utterance":
+        return data.values_of(ids), classes
+    segments = data.segments_of(ids, build(cfg.segments))
+    return segments, segments.of_each(classes)
+
+
+def _tell_of_long(lengths: np.ndarray, most: int) -> None:
+    """Warns where a network will not see an utterance in one piece."""
+    if long := int((lengths > most).sum()):
+        log.warning(
+            "%d of %d utterances have more segments than data.max_frames=%d: a random stretch of "
+            "each trains, and all of it is scored, in windows; the longest has %d",
+            long,
+            len(lengths),
+            most,
+            lengths.max(),
+        )
+
+
+def _keep(fitted: Fitted, folder: Path) -> None:
+    """Leaves a representation in the run's folder."""
+    fitted.save(folder / results.REPRESENTATION)
+    results.write_json(folder / results.REPRESENTATION / results.FITTED, fitted.facts)
+
+
+def _keep_codes(fitted: Fitted, data: DataModule, folder: Path) -> None:
+    """Leaves the codes of the fold's utterances beside it."""
     tables = []
     for part, ids in data.fold.parts.items():
-        codes = fitted.transform(data.values_of(ids))
+        labels = data.classes_of(ids) if fitted.reads_labels else None
+        codes = fitted.transform(data.values_of(ids), labels)
         columns = [f"code_{number}" for number in range(codes.shape[1])]
         table = pd.DataFrame(codes, columns=columns)
         table.insert(0, "truth", data.target.labels.loc[ids].to_numpy())
         table.insert(0, "part", part)
         table.insert(0, "utterance", ids)
         tables.append(table)
-    results.write_text(
-        place / results.CODES, pd.concat(tables).to_csv(index=False, float_format="%.9g")
-    )
-    results.write_json(place / results.FITTED, fitted.facts)
+    text = pd.concat(tables).to_csv(index=False, float_format="%.9g")
+    results.write_text(folder / results.REPRESENTATION / results.CODES, text)

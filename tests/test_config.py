@@ -25,7 +25,8 @@ def test_every_yaml_composes_and_fits_its_target(group: str, name: str) -> None:
     if group == "model" and name in ("cnn", "lstm", "blstm"):
         cfg = composed(f"model={name}", "features=lld")
     if group == "representation":  # which may be a list of sizes to choose from
-        cfg = composed(f"representation={name}", "model=svm")
+        model = "mlp" if name in ("cvae", "cvae_oracle") else "svm"
+        cfg = composed(f"representation={name}", f"model={model}")
     if group == "features" and cfg.features.level != "utterance":
         with pytest.raises(UserError, match="needs utterance-level features"):
             check(cfg)
@@ -94,6 +95,131 @@ def test_sahu2017_on_emodb_is_the_paper_s_but_for_what_a_small_corpus_needs(
     assert here == paper
     header = (CONF / "experiment/emodb_sahu2017" / f"{experiment}.yaml").read_text()
     assert f"python train.py -m experiment=emodb_sahu2017/{experiment} corpus.root=" in header
+
+
+def experiments(folder: str) -> list[str]:
+    return sorted(p.stem for p in (CONF / "experiment" / folder).glob("*.yaml"))
+
+
+LATIF = [(key, name) for key in ("latif2017", "latif2018") for name in experiments(key)]
+
+
+@pytest.mark.parametrize(("key", "experiment"), LATIF)
+def test_every_experiment_of_latif_has_the_papers_segments_and_networks(
+    key: str, experiment: str
+) -> None:
+    cfg = composed(f"experiment={key}/{experiment}", "corpus=iemocap")
+    check(cfg)
+    module, segments = cfg.representation.module, cfg.segments
+    assert (segments.frames * cfg.features.dim, segments.hop) == (800, 10)
+    assert (list(module.encoder.hidden), list(module.decoder.hidden)) == ([512, 256], [256, 512])
+    assert (module.encoder.dropout, module.decoder.dropout) == (0, 0)
+    assert (cfg.representation.size, cfg.representation.batch_size) == (128, 128)
+    betas = [0.999, 0.99] if experiment.endswith("as_printed") else [0.9, 0.999]
+    assert (list(module.optimiser.betas), module.optimiser.eps) == (betas, 1e-8)
+    assert cfg.representation.stopping.max_epochs == 50
+    assert (cfg.model.encoder.layers, cfg.trainer.max_epochs, cfg.data.batch_size) == (2, 20, 128)
+    kind = experiment.split("_")[0]
+    assert module._target_.rpartition(".")[2] == {
+        "ae": "Autoencoder", "vae": "VAE", "cvae": "CVAE"
+    }[kind]  # fmt: skip
+    if kind != "ae":
+        assert module.code == ("mean" if key == "latif2017" else "mean_and_variance")
+    if kind == "cvae":
+        readings = {"null": None, "oracle": "oracle"}
+        assert module.reading == readings.get(experiment.rpartition("_")[2], "marginal")
+    assert (cfg.paper.key, cfg.paper.corpus, cfg.paper.joined) == (key, "iemocap", "fold_mean")
+    header = (CONF / "experiment" / key / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment={key}/{experiment} corpus=iemocap" in header
+
+
+@pytest.mark.parametrize("kind", ["ae", "vae", "cvae"])
+def test_latif_s_tables_and_folds(kind: str) -> None:
+    def of(name: str, target: str, *more: str) -> DictConfig:
+        cfg = composed(f"experiment={name}", "corpus=iemocap", f"target={target}", *more)
+        check(cfg)
+        return cfg
+
+    for style in ("improvised", "scripted"):
+        cfg = of(f"latif2018/{kind}_lstm", f"emotion_{style}")
+        assert list(cfg.target.styles) == [style]
+        assert set(cfg.paper.published[f"emotion_{style}"]) == {"wa", "ua"}
+    for key, fold in (("latif2017", "holdout"), ("latif2018", "session")):
+        cfg = of(f"{key}/{kind}_lstm", "emotion")
+        assert cfg.target.merge == {"excitement": "happiness"}
+        assert cfg.fold._target_ == f"ser.folds.{fold}"
+        assert 50 < cfg.paper.published.emotion.wa < 65
+    for attribute in ("activation", "dominance", "valence"):
+        here = of(f"latif2018/{kind}_lstm_attributes", attribute)
+        apart = of(f"latif2018/{kind}_lstm_attributes_independent", attribute)
+        assert here.target.bins == apart.target.bins == "strict"
+        assert set(here.paper.published[attribute]) == {"f1"}
+        assert apart.paper.published is None
+        assert (here.fold._target_, here.fold.count) == ("ser.folds.random", 10)
+        assert apart.fold._target_ == "ser.folds.session"
+
+
+ON_EMODB = [
+    (key, name) for key in ("latif2017", "latif2018") for name in experiments(f"emodb_{key}")
+]
+
+
+@pytest.mark.parametrize(("key", "experiment"), ON_EMODB)
+def test_latif_on_emodb_is_the_paper_s_but_for_what_a_small_corpus_needs(
+    key: str, experiment: str
+) -> None:
+    cfg = composed(f"experiment=emodb_{key}/{experiment}")
+    check(cfg)
+    assert cfg.paper.published is None
+    assert list(cfg.target.classes) == ["anger", "happiness", "neutral", "sadness"]
+    here = identity(cfg)
+    options = ["corpus=emodb", "target.classes=[anger,happiness,neutral,sadness]", "fold=session"]
+    paper = identity(composed(f"experiment={key}/{experiment}", *options))
+    for each in (here, paper):
+        del each["data"]["batch_size"], each["representation"]["batch_size"]
+    assert here == paper
+    header = (CONF / f"experiment/emodb_{key}" / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment=emodb_{key}/{experiment} corpus.root=" in header
+
+
+def test_segments_are_part_of_a_run_s_identity_where_something_is_cut() -> None:
+    for options in ([], ["model=svm", "representation=pca"], ["model=lstm", "features=lld"]):
+        assert "segments" not in identity(composed(*options))
+    sequence = ["features=logmel80", "representation=vae", "model=lstm"]
+    assert identity(composed(*sequence))["segments"]["hop"] == 10
+    assert identity(composed(*sequence)) != identity(composed(*sequence, "segments.hop=5"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["representation=lda", "features=lld", "model=lstm"], "needs utterance-level features"),
+        (["representation=vae", "features=lld"], "MLPEncoder needs utterance-level"),
+        (["representation=vae", "model=lstm"], "LSTMEncoder needs frame-level"),
+        (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
+        (
+            ["representation=cvae", "features=lld", "model=aae"],
+            "averages over codes, and AAE does not",
+        ),
+        (["representation=cvae_oracle", "model=svm"], "reading=oracle is not for model=svm"),
+        (
+            ["representation=cvae", "representation.module.reading=null", "model=mlp"],
+            "reading=null makes codes without a class, which training must have seen",
+        ),
+        (
+            ["representation=cvae", "representation.module.reading=none", "model=mlp"],
+            "representation.module.reading=none: input should be 'marginal' or 'oracle'",
+        ),
+        (
+            ["representation=vae", "features=lld", "model=lstm", "segments.hop=1.5"],
+            "segments.hop=1.5: input should be a valid integer",
+        ),
+    ],
+)
+def test_what_segments_and_classes_cannot_be_is_told(overrides: list[str], told: str) -> None:
+    with pytest.raises(UserError) as error:
+        check(composed(*overrides))
+    assert told in str(error.value)
 
 
 def test_real_data_alone_are_the_features_of_table_1() -> None:

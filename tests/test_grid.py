@@ -9,15 +9,27 @@ from ser import grid
 from ser.config import CONF, register_resolvers
 from ser.errors import UserError
 
+# How many runs, and how many of one fold and seed.
 GRIDS = {
-    "demo": 8,
-    "emodb_table1": 150,
-    "emodb_sahu2017_table1": 75,
-    "emodb_sahu2017_table2": 45,
-    "sahu2017_table1": 75,
-    "sahu2017_table2": 45,
-    "parthasarathy2019_table1": 1500,
-    "parthasarathy2019_ablations": 1800,
+    "demo": (8, 2),
+    "emodb_table1": (150, 5),
+    "emodb_sahu2017_table1": (75, 5),
+    "emodb_sahu2017_table2": (45, 3),
+    "emodb_latif2017_table1": (45, 3),
+    "emodb_latif2018_table1": (45, 3),
+    "emodb_latif2018_oracle": (45, 3),
+    "emodb_latif2018_figure2": (225, 15),
+    "latif2017_table1": (135, 9),
+    "latif2018_table1": (135, 9),
+    "latif2018_table2": (270, 9),
+    "latif2018_table2_independent": (135, 9),
+    "latif2018_oracle": (45, 3),
+    "latif2018_figure2": (225, 15),
+    "latif2018_figure2_attributes": (450, 45),
+    "sahu2017_table1": (75, 5),
+    "sahu2017_table2": (45, 3),
+    "parthasarathy2019_table1": (1500, 15),
+    "parthasarathy2019_ablations": (1800, 18),
 }
 
 
@@ -34,11 +46,12 @@ def test_every_grid_is_known_here() -> None:
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_grid_has_its_runs_and_says_its_command(name: str) -> None:
-    narrowed = ["seed=0,1", "fold.index=0"] if GRIDS[name] > 200 else []
+    count, alike = GRIDS[name]
+    narrowed = ["seed=0,1", "fold.index=0"] if count > 200 else []
     found = grid.composed([f"grid={name}", *narrowed])
     assert found.name == name
     assert len({run.folder for run in found.runs}) == len(found.runs)
-    assert len(found.runs) == (GRIDS[name] // 50 if narrowed else GRIDS[name])
+    assert len(found.runs) == (2 * alike if narrowed else count)
     assert found.baseline in {run.system for run in found.runs}
     header = (CONF / "grid" / f"{name}.yaml").read_text()
     assert f"python train.py grid={name}" in header
@@ -92,6 +105,22 @@ def test_published_scores_come_along() -> None:
     ).runs
     assert run.paper is not None
     assert run.paper["published"]["valence"] == {"ua": 62.14, "sd": 0.64}
+
+
+def test_a_figure_over_sizes_shows_no_score_that_is_published_of_one_of_them() -> None:
+    for name in ("latif2018_figure2", "latif2018_figure2_attributes"):
+        found = grid.composed([f"grid={name}", "seed=0", "fold.index=0"])
+        sizes = {run.system.rpartition("=")[2] for run in found.runs}
+        assert sizes == {"32", "64", "128", "256", "512"}
+        assert all(run.paper and run.paper["published"] is None for run in found.runs)
+
+
+def test_runs_of_a_figure_at_the_table_s_size_are_the_table_s() -> None:
+    at_128 = [f"grid=latif2018_{name}" for name in ("table1", "figure2")]
+    options = ["seed=0", "fold.index=0"]
+    table, figure = (grid.composed([name, *options]).runs for name in at_128)
+    of_table = {run.folder for run in table if run.names["target"] == "emotion"}
+    assert of_table == {run.folder for run in figure if run.system.endswith("=128")}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ SYSTEMS = {
     "lda": [*SVM, "representation=lda", "representation.size=[2,3]"],
     "aae": [*SVM, *AAE, "representation.size=[2,3]"],
     "vae": [*SVM, *SMALL, "representation=vae", "representation.size=2"],
-    "cvae": [*SVM, *SMALL, "representation=cvae", "representation.size=2"],
+    "cvae without classes": [*SVM, *SMALL, "representation=cvae_null", "representation.size=2"],
     "synthetic": [
         *SVM,
         *AAE,

@@ -1,13 +1,15 @@
 """Representations: fitted on training utterances, they turn features into codes.
 
-Two kinds under one small contract: scikit-learn's transforms (`ser.representations.projection`)
-and networks trained by phases (`ser.representations.learned`).
+What they see are utterances, a vector each, or, where features are frames, segments. Two kinds
+under one small contract: scikit-learn's transforms (`ser.representations.projection`) and networks
+trained by phases (`ser.representations.learned`).
 """
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ import numpy as np
 
 from ser import config
 from ser.errors import UserError
+from ser.segments import Segments
 from ser.training import Training
+
+# N items: features of utterances, (N, D), or segments.
+Items = np.ndarray | Segments
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,24 @@ class Fitting:
 
 
 class Fitted(ABC):
-    """A representation that was fitted."""
+    """A representation that was fitted.
+
+    Attributes:
+        variants: how many codes of an item stand side by side, one under each class; or 1.
+        reads_labels: whether codes are made under the true classes, which is a leak.
+    """
+
+    variants = 1
+    reads_labels = False
 
     @abstractmethod
-    def transform(self, x: np.ndarray) -> np.ndarray:
-        """(N, D) features -> (N, K) codes."""
+    def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
+        """N items -> (N, K) codes.
+
+        Args:
+            x: items.
+            labels: (N,) class indices, where `reads_labels`.
+        """
 
     def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
         """(N,) class indices -> (N, D) synthetic features of these classes.
@@ -79,26 +98,27 @@ class Representation(ABC):
     @abstractmethod
     def fit(
         self,
-        x: np.ndarray,
+        x: Items,
         y: np.ndarray,
         size: int,
         *,
-        watched: tuple[np.ndarray, np.ndarray] | None = None,
+        watched: tuple[Items, np.ndarray] | None = None,
     ) -> Fitted:
         """Fits codes of `size` values, or finds that this was done before.
 
         Args:
-            x: (N, D) features.
+            x: N items.
             y: (N,) class indices; `ser.batches.UNLABELLED` where there is none.
             size: K.
-            watched: features and classes on which losses are recorded epoch by epoch, for a
+            watched: items and classes on which losses are recorded epoch by epoch, for a
                 figure; they change nothing of what is fitted.
         """
 
-    def key(self, x: np.ndarray, y: np.ndarray, size: int) -> str:
+    def key(self, x: Items, y: np.ndarray, size: int) -> str:
         """A name for a fit: equal fits have equal ones."""
         content = hashlib.blake2b(digest_size=16)
-        for array in (np.asarray(x, np.float32), np.asarray(y, np.int64)):
+        blocks = x.blocks() if isinstance(x, Segments) else [np.asarray(x, np.float32)]
+        for array in chain(blocks, [np.asarray(y, np.int64)]):
             content.update(np.ascontiguousarray(array).data)
         facts = {"recipe": self.fitting.recipe, "seed": self.fitting.seed, "size": size}
         return config.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})

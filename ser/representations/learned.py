@@ -17,23 +17,27 @@ from filelock import FileLock
 from torch import Tensor
 
 from ser import results
-from ser.batches import EVALUATED, Batch, Batches, Rows, Task
+from ser.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
 from ser.errors import UserError
 from ser.keepers import Converged, Watch
 from ser.models.phased import PhasedModel
-from ser.representations import Fitted, Fitting, Representation
+from ser.representations import Fitted, Fitting, Items, Representation
+from ser.segments import Segments
 from ser.standardise import Standardiser
 
 log = logging.getLogger(__name__)
 
 
 class Coder(Protocol):
-    """What a `PhasedModel` has, beyond its phases, to be a representation."""
+    """What a `PhasedModel` has, beyond its phases, to be a representation.
+
+    One that makes codes under classes says so by `variants` and `reads_labels`, as of `Fitted`.
+    """
 
     width: int  # of a code
 
     def codes(self, batch: Batch) -> Tensor:
-        """(B, D) features -> (B, width) codes; without labels."""
+        """(B, D) features -> (B, width) codes; without labels, unless it `reads_labels`."""
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes and (B,) labels -> (B, D) features."""
@@ -50,7 +54,7 @@ class Learned(Representation):
         module: partial of a `PhasedModel` that is a `Coder`, called with a task and K.
         size: K, or several of which inner folds choose one.
         clip: as of every representation.
-        batch_size: utterances a batch.
+        batch_size: utterances a batch, or segments.
         stopping: partial of the rule that ends training.
     """
 
@@ -69,11 +73,11 @@ class Learned(Representation):
 
     def fit(
         self,
-        x: np.ndarray,
+        x: Items,
         y: np.ndarray,
         size: int,
         *,
-        watched: tuple[np.ndarray, np.ndarray] | None = None,
+        watched: tuple[Items, np.ndarray] | None = None,
     ) -> "Network":
         folder = self.fitting.root / self.key(x, y, size)
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,14 +105,14 @@ class Learned(Representation):
 
     def _train(
         self,
-        x: np.ndarray,
+        x: Items,
         y: np.ndarray,
         size: int,
-        watched: tuple[np.ndarray, np.ndarray] | None,
+        watched: tuple[Items, np.ndarray] | None,
         folder: Path,
     ) -> None:
         started, fitting = time.monotonic(), self.fitting
-        standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)
+        standardiser = _standardiser(x, self.clip)
         pl.seed_everything(fitting.seed, verbose=False)
         module = self.module(Task(x.shape[1], fitting.classes, None, {}), size)
         data = _Loaded(self._batches(standardiser, x, y, self.batch_size, fitting.seed))
@@ -124,27 +128,48 @@ class Learned(Representation):
             "inputs": x.shape[1],
             "classes": fitting.classes,
             "size": size,
-            "utterances": len(x),
+            _counted(x): len(x),
             "epochs": kept.epoch + 1,
             "watched": watched is not None,
         }
         results.write_json(folder / results.FITTED, facts)
         log.info(
-            "%s of %d values fitted on %d utterances: %d epochs, %.0f s",
+            "%s of %d values fitted on %d %s: %d epochs, %.0f s",
             type(module).__name__,
             size,
             len(x),
+            _counted(x),
             kept.epoch + 1,
             time.monotonic() - started,
         )
 
     @staticmethod
     def _batches(
-        standardiser: Standardiser, x: np.ndarray, y: np.ndarray, size: int, seed: int | None
+        standardiser: Standardiser, x: Items, y: np.ndarray, size: int, seed: int | None
     ) -> Batches:
-        rows = Rows(x, standardiser, at_once=True)
+        values, numbers = _rows(x)
+        mapped = isinstance(x, Segments) and x.mapped
+        rows = Rows(values, standardiser, at_once=not mapped)
         labels = torch.tensor(y, dtype=torch.long)
-        return Batches(rows, torch.arange(len(x)), labels, batch_size=size, seed=seed)
+        return Batches(rows, numbers, labels, batch_size=size, seed=seed)
+
+
+def _rows(x: Items) -> tuple[np.ndarray, Tensor]:
+    """Rows of features, and their numbers that make up each item, (N,) or (N, L)."""
+    if isinstance(x, Segments):
+        return x.values, torch.from_numpy(x.frames)
+    return x, torch.arange(len(x))
+
+
+def _standardiser(x: Items, clip: float | None) -> Standardiser:
+    """Of features; of segments, of each dimension of a frame, each frame counting once."""
+    if isinstance(x, Segments):
+        return Standardiser.fit(x.values, x.used, clip)
+    return Standardiser.fit(x, np.arange(len(x)), clip)
+
+
+def _counted(x: Items) -> str:
+    return "segments" if isinstance(x, Segments) else "utterances"
 
 
 class _Loaded(pl.LightningDataModule):
@@ -161,7 +186,7 @@ class Network(Fitted):
 
     Args:
         module: in evaluation mode.
-        standardiser: of the features that it was trained on.
+        standardiser: of the features that it was trained on, or of their frames.
         facts: of its training.
         folder: where it lies.
     """
@@ -171,20 +196,26 @@ class Network(Fitted):
     ) -> None:
         self.module, self.standardiser, self.folder = module, standardiser, folder
         self._facts = facts
+        self.variants = getattr(module, "variants", 1)
+        self.reads_labels = getattr(module, "reads_labels", False)
 
-    def transform(self, x: np.ndarray) -> np.ndarray:
-        labels = torch.full((len(x),), -1)
+    def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
+        values, numbers = _rows(x)
+        rows = Rows(values, self.standardiser, at_once=False)
+        y = torch.full((len(x),), UNLABELLED) if labels is None else torch.as_tensor(labels)
         with torch.inference_mode():
-            rows = torch.from_numpy(self.standardiser(x))
-            parts = zip(rows.split(EVALUATED), labels.split(EVALUATED), strict=True)
-            return torch.cat([self.module.codes(Batch(*part)) for part in parts]).numpy()
+            parts = zip(numbers.split(EVALUATED), y.split(EVALUATED), strict=True)
+            codes = [self.module.codes(Batch(rows.take(n).flatten(1), y)) for n, y in parts]
+            return torch.cat(codes).numpy()
 
     def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
         wanted = torch.as_tensor(labels, dtype=torch.long)
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             made = self.module.decode(self.module.draw_codes(wanted), wanted)
-        return self.standardiser.undo(made.numpy())
+        # Of frames, where an item is several.
+        rows = made.numpy().reshape(-1, len(self.standardiser.mean))
+        return self.standardiser.undo(rows).reshape(made.shape)
 
     def save(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import skops.io
 from sklearn.base import TransformerMixin
 
 from ser.errors import UserError
-from ser.representations import Fitted, Fitting, Representation
+from ser.representations import Fitted, Fitting, Items, Representation
 from ser.standardise import Standardiser
 
 KEPT = 16  # fits held in memory: more than a run has inner folds
@@ -41,17 +41,18 @@ class Projection(Representation):
 
     def fit(
         self,
-        x: np.ndarray,
+        x: Items,
         y: np.ndarray,
         size: int,
         *,
-        watched: tuple[np.ndarray, np.ndarray] | None = None,
+        watched: tuple[Items, np.ndarray] | None = None,
     ) -> "Projected":
-        """As of every representation; there are no epochs to be watched.
+        """As of every representation, but of utterances alone; no epochs are there to be watched.
 
         Raises:
             UserError: more axes than these utterances and classes have.
         """
+        assert isinstance(x, np.ndarray)
         key = self.key(x, y, max(self.sizes))
         if key not in self._known:
             while len(self._known) >= KEPT:
@@ -83,7 +84,8 @@ class Projected(Fitted):
     def __init__(self, standardiser: Standardiser, transform: Any, size: int) -> None:
         self.standardiser, self.transformer, self.size = standardiser, transform, size
 
-    def transform(self, x: np.ndarray) -> np.ndarray:
+    def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
+        assert isinstance(x, np.ndarray)
         return self.transformer.transform(self.standardiser(x))[:, : self.size]
 
     def save(self, folder: Path) -> None:

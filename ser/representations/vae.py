@@ -1,4 +1,4 @@
-"""Autoencoders that make codes: plain, variational, and conditioned on the class.
+"""Autoencoders that make codes: plain and variational; `ser.representations.cvae` has another.
 
 latif2017 (equation 3) and latif2018 (equation 2) minimise |x − x̂|² + KL[q(z|x) || N(0, I)] of each
 item. As a likelihood this is a decoder of N(x̂, σ² I) with σ² = 1/2: −log p(x|z) is
@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ser.batches import UNLABELLED, Batch, Task
+from ser.batches import Batch, Task
 from ser.errors import UserError
 from ser.losses import kl_to_standard_normal, summed_squared_error
 from ser.models.phased import Optimiser, Phase, PhasedModel
@@ -145,7 +145,8 @@ class VAE(PhasedModel):
         if noise <= 0:
             raise UserError(f"noise={noise}: a variance is above 0")
         self.size = size
-        self.width = size if code == "mean" else 2 * size
+        self.with_variance = code == "mean_and_variance"
+        self.width = 2 * size if self.with_variance else size
         self.encoder = encoder(task.inputs)
         self.mean = nn.Linear(self.encoder.outputs, size)
         self.log_variance = nn.Linear(self.encoder.outputs, size)
@@ -200,7 +201,7 @@ class VAE(PhasedModel):
 
     def _represented(self, x: Tensor, condition: Tensor) -> Tensor:
         mean, log_variance = self.posterior(x, condition)
-        if self.width == self.size:
+        if not self.with_variance:
             return mean
         return torch.cat([mean, log_variance.exp()], dim=1)
 
@@ -246,83 +247,6 @@ class VAE(PhasedModel):
             )
 
 
-class CVAE(VAE):
-    """A VAE whose encoder and decoder are told the class (latif2017, section III.A.1).
-
-    The class stands beside the features and beside the code, one-hot; zeros where there is none.
-    What a test item's class is nobody knows: so `codes` never reads it, and in evaluation the loss
-    does not either. `codes_under` asks what the code would be if it were this one or that.
-
-    Args:
-        task, size, encoder, decoder, noise, annealing_epochs, free_bits, code, optimiser: as of
-            `VAE`; the networks are made wider by C.
-        condition_dropout: how often, in training, an item's class is withheld; at 0 `codes` puts
-            to the encoder what it has only seen of unlabelled items.
-
-    Raises:
-        UserError: a probability that is none.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        size: int,
-        *,
-        encoder: Callable[[int], Encoder],
-        decoder: Callable[[int, int], nn.Module],
-        noise: float,
-        annealing_epochs: int,
-        free_bits: float,
-        code: Literal["mean", "mean_and_variance"],
-        condition_dropout: float,
-        optimiser: Optimiser,
-    ) -> None:
-        super().__init__(
-            task,
-            size,
-            encoder=lambda inputs: encoder(inputs + task.classes),
-            decoder=lambda codes, outputs: decoder(codes + task.classes, outputs),
-            noise=noise,
-            annealing_epochs=annealing_epochs,
-            free_bits=free_bits,
-            code=code,
-            optimiser=optimiser,
-        )
-        if not 0 <= condition_dropout <= 1:
-            raise UserError(f"condition_dropout={condition_dropout}: a probability is in [0, 1]")
-        self.classes, self.condition_dropout = task.classes, condition_dropout
-
-    def condition(self, labels: Tensor) -> Tensor:
-        """(B,) labels -> (B, C) one-hot, zeros where `UNLABELLED`."""
-        # One more class for the unlabelled, and then none.
-        hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
-        return hot.to(self.mean.weight)
-
-    def draw_condition(self, batch: Batch) -> Tensor:
-        if not self.training:
-            return self.condition(_no_labels(batch))
-        withheld = torch.rand(len(batch.y), device=batch.y.device) < self.condition_dropout
-        return self.condition(batch.y.masked_fill(withheld, UNLABELLED))
-
-    def codes(self, batch: Batch) -> Tensor:
-        """(B, D) features -> (B, `width`), as of items without label, whatever theirs are."""
-        return self._represented(batch.x, self.condition(_no_labels(batch)))
-
-    def codes_under(self, batch: Batch, label: int | Tensor) -> Tensor:
-        """(B, D) features -> (B, `width`), as if every item were of one class.
-
-        Args:
-            batch: whose own labels are not read.
-            label: a class index; or (B,) of them, one for each item.
-        """
-        labels = torch.as_tensor(label, device=batch.x.device).expand(len(batch.x))
-        return self._represented(batch.x, self.condition(labels))
-
-    def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes and (B,) labels -> (B, D) features."""
-        return self._decoded(codes, self.condition(labels))
-
-
 def _seen(error: Tensor, kl: Tensor, mean: Tensor) -> dict[str, Tensor]:
     # In double precision: a variance is to be had as a difference of these.
     mean = mean.double()
@@ -332,8 +256,3 @@ def _seen(error: Tensor, kl: Tensor, mean: Tensor) -> dict[str, Tensor]:
         "code/mean": mean.sum(dim=0),
         "code/square": mean.square().sum(dim=0),
     }
-
-
-def _no_labels(batch: Batch) -> Tensor:
-    """(B,) `UNLABELLED`."""
-    return torch.full((len(batch.x),), UNLABELLED, device=batch.x.device)

@@ -8,6 +8,7 @@ from ser.batches import UNLABELLED, Batch, Task
 from ser.models.classifier import Classifier
 from ser.networks.conv import ConvEncoder
 from ser.networks.mlp import MLPEncoder
+from ser.networks.recurrent import LSTMEncoder
 
 MLP = partial(MLPEncoder, hidden=[8, 8], dropout=0.0, batch_norm=False)
 CNN = partial(
@@ -18,6 +19,16 @@ CNN = partial(
     hidden=[8],
     dropout=0.0,
     batch_norm=False,
+)
+LSTM = partial(
+    LSTMEncoder,
+    layers=2,
+    width=8,
+    bidirectional=False,
+    forget_bias=1.0,
+    pooling="last",
+    hidden=[8],
+    dropout=0.0,
 )
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
@@ -79,3 +90,26 @@ def test_probabilities_of_windows_are_averaged_by_utterance() -> None:
     expected = model(data).softmax(1).reshape(4, 3, 3).mean(1)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(found.sum(1), torch.ones(4))
+
+
+@pytest.mark.parametrize("encoder", [MLP, LSTM])
+def test_probabilities_of_variants_are_averaged_by_their_weights(encoder: partial) -> None:
+    """And so is what it is trained on."""
+    weights = torch.tensor([0.5, 0.2, 0.3])
+    torch.manual_seed(0)
+    model = Classifier(Task(5, 3, None, {}, weights), encoder=encoder, optimiser=ADAM)
+    plain = classifier(encoder)
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    plain.load_state_dict(model.state_dict())
+    data = batch(None if encoder is MLP else 12)
+    each = [data.x * factor for factor in (1.0, -2.0, 0.5)]
+    together = data._replace(x=torch.cat(each, dim=-1))
+    expected = sum(
+        weight * plain(data._replace(x=x)).softmax(1)
+        for weight, x in zip(weights, each, strict=True)
+    )
+    torch.testing.assert_close(model.probabilities(together), expected)
+    loss = nn.functional.nll_loss(expected.log(), data.y)
+    torch.testing.assert_close(model.classification_loss(together, None), loss)
+    alike = data._replace(x=torch.cat([data.x] * 3, dim=-1))
+    torch.testing.assert_close(model.probabilities(alike), plain.probabilities(data))

@@ -15,7 +15,8 @@ from ser.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.losses import kl_to_standard_normal
 from ser.networks.mlp import MLPDecoder, MLPEncoder
-from ser.representations.vae import CVAE, VAE, Autoencoder
+from ser.representations.cvae import CVAE
+from ser.representations.vae import VAE, Autoencoder
 
 TASK = Task(6, 3, None, {})
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -30,7 +31,7 @@ def module(kind: str, *, size: int = 4, **options: Any) -> Any:
     if kind != "autoencoder":
         given |= {"noise": 0.5, "annealing_epochs": 0, "free_bits": 0.0, "code": "mean"}
     if kind == "cvae":
-        given["condition_dropout"] = 0.0
+        given |= {"reading": None, "condition_dropout": 0.0}
     classes = {"autoencoder": Autoencoder, "vae": VAE, "cvae": CVAE}
     return classes[kind](TASK, size, **{**given, **options})
 

@@ -1,0 +1,103 @@
+"""Segments: stretches of consecutive frames, each seen as one vector.
+
+latif2017 (section IV.B), latif2018 (section 4.3): 10 frames of 80 bands, 100 ms, are 800 values.
+
+Nothing is copied: a segment is the numbers of its frames, and becomes a vector when a batch takes
+it. All of an utterance is in its segments: where it ends between two of them the last one is moved
+back, to end with it, and so overlaps the one before; an utterance that is shorter than a segment
+has one, in which its last frame is repeated.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ser.errors import UserError
+
+_BLOCK = 1 << 16  # frames at a time, where all of them are read
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The segments of some utterances, one utterance after another.
+
+    Attributes:
+        values: (sum of T, F) frames of these utterances and maybe of others, in memory or mapped.
+        frames: (N, L) which of them make up each segment.
+        offsets: (U + 1,) utterance u owns segments offsets[u]:offsets[u + 1].
+        mapped: whether the values lie in a file and come into memory as they are read.
+    """
+
+    values: np.ndarray
+    frames: np.ndarray
+    offsets: np.ndarray
+    mapped: bool
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, L * F): what they are as vectors."""
+        return len(self.frames), self.frames.shape[1] * self.values.shape[1]
+
+    @property
+    def used(self) -> np.ndarray:
+        """The numbers of all frames that are in some segment, each once, sorted."""
+        return np.unique(self.frames)
+
+    def of_each(self, values: np.ndarray) -> np.ndarray:
+        """(U,) values of utterances -> (N,) values of their segments."""
+        return np.repeat(values, np.diff(self.offsets))
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All that tells these segments from others: their frames, and how they share them."""
+        used, places = np.unique(self.frames, return_inverse=True)
+        for start in range(0, len(used), _BLOCK):
+            yield self.values[used[start : start + _BLOCK]]
+        yield places.reshape(self.frames.shape)
+
+
+def cut(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    utterances: np.ndarray,
+    mapped: bool,
+    *,
+    frames: int,
+    hop: int,
+) -> Segments:
+    """Cuts utterances into segments.
+
+    Args:
+        values: (sum of T, F) frames.
+        offsets: (all + 1,) where each utterance's frames begin.
+        utterances: (U,) which to cut.
+        mapped: whether the values lie in a file.
+        frames: L, of one segment.
+        hop: frames from the beginning of one to that of the next.
+
+    Raises:
+        UserError: a number below 1.
+
+    Examples:
+        >>> offsets = np.array([0, 22, 24])
+        >>> found = cut(np.zeros((24, 1)), offsets, np.array([0, 1]), False, frames=10, hop=10)
+        >>> found.frames[:, [0, -1]]
+        array([[ 0,  9],
+               [10, 19],
+               [12, 21],
+               [22, 23]])
+    """
+    if frames < 1 or hop < 1:
+        raise UserError(f"segments.frames={frames}, segments.hop={hop}: at least 1")
+    begins, ends = offsets[utterances], offsets[utterances + 1]
+    spare = (ends - begins - frames).clip(min=0)  # where the last segment begins
+    counts = 1 + -(-spare // hop)
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    place = np.arange(bounds[-1]) - np.repeat(bounds[:-1], counts)
+    starts = np.repeat(begins, counts) + np.minimum(place * hop, np.repeat(spare, counts))
+    last = np.repeat(ends - 1, counts)
+    chosen = np.minimum(starts[:, None] + np.arange(frames), last[:, None])
+    return Segments(values, chosen, bounds, mapped)
