@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import skops.io
 from sklearn.base import TransformerMixin
+from sklearn.utils import get_tags
 
+from ser.batches import UNLABELLED
 from ser.errors import UserError
 from ser.representations import Fitted, Fitting, Items, Representation
 from ser.standardise import Standardiser
@@ -63,6 +65,8 @@ class Projection(Representation):
     def _fit(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
         standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)
         transform = self.transform(n_components=max(self.sizes))
+        if get_tags(transform).target_tags.required:  # as of LDA
+            x, y = x[y != UNLABELLED], y[y != UNLABELLED]
         try:
             return standardiser, transform.fit(standardiser(x), y)
         except ValueError as error:

@@ -7,6 +7,7 @@ from made import classes_in, fitting, pca
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from ser.batches import UNLABELLED
 from ser.errors import UserError
 from ser.representations.projection import Projection
 
@@ -53,3 +54,13 @@ def test_what_is_saved_can_be_loaded_without_code(tmp_path: Path) -> None:
     assert np.array_equal(loaded.components_, fitted.transformer.components_)
     with pytest.raises(UserError, match="draws no samples"):
         fitted.sample(y, 0)
+
+
+def test_the_unlabelled_are_no_class_to_lda_and_no_less_than_others_to_pca(tmp_path: Path) -> None:
+    x, y = classes_in(6, 80)
+    hidden = np.where(np.arange(80) < 30, UNLABELLED, y)
+    made = {"size": 2, "clip": None}
+    lda = Projection(fitting(tmp_path), transform=LinearDiscriminantAnalysis, **made)  # type: ignore[arg-type]
+    assert lda.fit(x, hidden, 2).transformer.classes_.tolist() == [0, 1, 2, 3]
+    whole, part = (pca(tmp_path).fit(x, labels, 2).transformer for labels in (y, hidden))
+    assert np.array_equal(whole.components_, part.components_)
