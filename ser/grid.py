@@ -20,7 +20,7 @@ from ser.errors import UserError
 # (0.16 s) serves all seeds and folds of a system.
 NUMBERS = ("seed", "fold.index")
 # What a table has lines and columns for; whatever else is varied is named beside the system.
-AXES = {*NUMBERS, "corpus", "target", "grid", "experiment", "model"}
+AXES = {*NUMBERS, "corpus", "target", "grid", "experiment", "representation", "model"}
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -221,5 +221,8 @@ def _named(runs: list[Planned]) -> list[Planned]:
 
 
 def _base(run: Planned) -> str:
-    experiment = run.names.get("experiment")
-    return experiment.rpartition("/")[2] if experiment else run.names["model"]
+    names = run.names
+    if experiment := names.get("experiment"):
+        return experiment.rpartition("/")[2]
+    codes = names.get("representation", "identity")  # which runs of earlier versions have not
+    return names["model"] if codes == "identity" else f"{codes}-{names['model']}"

@@ -1,21 +1,18 @@
 """Fixtures that several folders of tests share."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from small import Composed
 
 from ser.config import CONF, build, register_resolvers
 
 # As runs do; two threads on busy cores are several times slower.
 torch.set_num_threads(1)
-
-# A run's config, and what was chosen of each group.
-Composed = tuple[DictConfig, Mapping[str, str]]
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Data and models so small that a test can train them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from ser.config import CONF, build
 from ser.datamodule import DataModule
@@ -14,6 +16,9 @@ from ser.folds import Fold
 from ser.models.phased import PhasedModel
 from ser.targets import Target
 from ser.training import Training, probabilities
+
+# A run's config, and what was chosen of each group.
+Composed = tuple[DictConfig, Mapping[str, str]]
 
 EPOCHS = 4
 CLASSES = ("a", "b", "c")

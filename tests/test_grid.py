@@ -97,6 +97,7 @@ def test_systems_are_named_by_what_varies() -> None:
         "experiment=parthasarathy2019/utterance_aae,parthasarathy2019/utterance_aae_vanilla",
         "target=activation,valence",
     ) == {"utterance_aae", "utterance_aae_vanilla"}
+    assert systems("model=svm", "representation=identity,pca") == {"svm", "pca-svm"}
 
 
 def test_published_scores_come_along() -> None:

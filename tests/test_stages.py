@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Composed
 from omegaconf import OmegaConf
+from small import Composed
 
 from ser import results
 from ser.__main__ import main

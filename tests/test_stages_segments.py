@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Composed
 from omegaconf import DictConfig
+from small import Composed
 
 from ser import results, stages
 from ser.batches import UNLABELLED
