@@ -56,12 +56,12 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
     from ser.results import write_text
     from ser.sampling import sample as draw
 
-    text = draw(run, component, count, seed).to_csv(index=False)
+    table = draw(run, component, count, seed)
     if out is None:
-        sys.stdout.write(text)
+        table.to_csv(sys.stdout, index=False)
     else:
-        write_text(out, text)
-        print(f"{out}: {text.count(chr(10)) - 1} synthetic vectors", file=sys.stderr)
+        write_text(out, table.to_csv(index=False))
+        print(f"{out}: {len(table)} synthetic vectors", file=sys.stderr)
     return 0
 
 

@@ -39,9 +39,14 @@ MARKS = (RESULT, UNFINISHED, FAILURE)
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(text)
+    unfinished.write_bytes(content)
     unfinished.replace(path)
 
 

@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from ser.results import write_bytes
 from ser.targets import Target
 
 # Petroff (2021), "Accessible color sequences for data visualization", arXiv:2107.02270: ten
@@ -224,11 +225,3 @@ def rendered(figure: Figure, **options: Any) -> bytes:
     held = io.BytesIO()
     figure.savefig(held, format="png", metadata={"Software": None}, **options)
     return held.getvalue()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

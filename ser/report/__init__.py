@@ -18,7 +18,7 @@ from ser.report.gather import Run, finished_runs
 from ser.report.page import CODES, EXPLORABLE, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
-from ser.results import write_text
+from ser.results import write_bytes, write_text
 
 
 def report(grid: Grid, out: Path, console: Console | None = None) -> None:
@@ -88,8 +88,6 @@ def write(found: Findings, out: Path) -> list[Path]:
     }
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in made.items()}
     if documents.codes:
-        from ser.latents.map import write_bytes  # slow to load, which it was for them
-
         files[EXPLORABLE] = documents.codes.page
         write_bytes(out / CODES, documents.codes.picture)
     for name, text in files.items():
