@@ -88,6 +88,7 @@ def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | Non
     recipe = {"representation": dict(identity["representation"]), "trainer": identity["trainer"]}
     # The size is told to each fit; how many epochs there are its own rule says.
     del recipe["representation"]["size"], recipe["trainer"]["max_epochs"]
+    recipe["trainer"].pop("patience", None)
     for name in READING:
         recipe["representation"].get("module", {}).pop(name, None)
     fitting = Fitting(
@@ -119,7 +120,7 @@ def _train_estimator(
         watched = table("test")[:2] if "test" in parts else None
         fitted = model.representation.fit(*both[:2], model.size, watched=watched)
         _keep(fitted, folder)
-        _keep_codes(fitted, data, folder)
+        _keep_codes(fitted.transform(data.values_of(data.fold.everyone)), data, folder)
     # Which class is most probable needs no temperature, and fitting one many more autoencoders.
     model.fit(*table("train"), calibrated=model.representation is None)
     found = {"val": model.probabilities(table("val")[0])}
@@ -147,7 +148,7 @@ def _recoded(
         _tell_of_long(np.diff(x.offsets), cfg.data.max_frames)
         features = Features(ids, codes, x.offsets, columns, "segment")
     else:
-        _keep_codes(fitted, data, folder)
+        _keep_codes(codes, data, folder)
         features = Features(ids, codes, None, columns, "utterance")
     speakers = prepared.corpus.table["speaker"]
     recoded: DataModule = build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
@@ -188,17 +189,12 @@ def _keep(fitted: Fitted, folder: Path) -> None:
     results.write_json(folder / results.REPRESENTATION / results.FITTED, fitted.facts)
 
 
-def _keep_codes(fitted: Fitted, data: DataModule, folder: Path) -> None:
-    """Leaves the codes of the fold's utterances beside it."""
-    tables = []
-    for part, ids in data.fold.parts.items():
-        labels = data.classes_of(ids) if fitted.reads_labels else None
-        codes = fitted.transform(data.values_of(ids), labels)
-        columns = [f"code_{number}" for number in range(codes.shape[1])]
-        table = pd.DataFrame(codes, columns=columns)
-        table.insert(0, "truth", data.target.labels.loc[ids].to_numpy())
-        table.insert(0, "part", part)
-        table.insert(0, "utterance", ids)
-        tables.append(table)
-    text = pd.concat(tables).to_csv(index=False, float_format="%.9g")
+def _keep_codes(codes: np.ndarray, data: DataModule, folder: Path) -> None:
+    """Leaves the codes of the fold's utterances, (N, K) in the order of its parts, beside it."""
+    columns = [f"code_{number}" for number in range(codes.shape[1])]
+    table = pd.DataFrame(codes, data.fold.everyone, columns)
+    table.insert(0, "truth", data.target.labels.loc[table.index])
+    parts = data.fold.parts
+    table.insert(0, "part", np.repeat(list(parts), [len(ids) for ids in parts.values()]))
+    text = table.to_csv(index_label="utterance", float_format="%.9g")
     results.write_text(folder / results.REPRESENTATION / results.CODES, text)

@@ -7,7 +7,7 @@ trained by phases (`ser.representations.learned`).
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,8 @@ from ser import config
 from ser.errors import UserError
 from ser.segments import Segments
 from ser.training import Training
+
+HELD = 12  # fits in memory: more than there are inner folds over speakers or sessions, mostly
 
 # N items: features of utterances, (N, D), or segments.
 Items = np.ndarray | Segments
@@ -94,6 +96,7 @@ class Representation(ABC):
     def __init__(self, fitting: Fitting, *, size: int | Sequence[int], clip: float | None) -> None:
         self.fitting, self.clip = fitting, clip
         self.sizes = [size] if isinstance(size, int) else list(size)
+        self._recent: dict[str, Any] = {}
 
     @abstractmethod
     def fit(
@@ -122,6 +125,20 @@ class Representation(ABC):
             content.update(np.ascontiguousarray(array).data)
         facts = {"recipe": self.fitting.recipe, "seed": self.fitting.seed, "size": size}
         return config.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})
+
+    def recent(self, key: str, make: Callable[[], Any]) -> Any:
+        """What was made under a key, if not too long ago, or else is made now.
+
+        A search asks for the fits of one size again for every option of its classifier.
+        """
+        if key not in self._recent:
+            while len(self._recent) >= HELD:
+                del self._recent[next(iter(self._recent))]
+            self._recent[key] = make()
+        return self._recent[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_recent": {}}  # nothing that other processes should be sent
 
     def __sklearn_clone__(self) -> "Representation":
         # scikit-learn clones a pipeline for each inner fold; a recipe is the same for all.

@@ -79,13 +79,28 @@ class Learned(Representation):
         *,
         watched: tuple[Items, np.ndarray] | None = None,
     ) -> "Network":
-        folder = self.fitting.root / self.key(x, y, size)
+        key = self.key(x, y, size)
+        folder = self.fitting.root / key
+        if watched is None:
+            return self.recent(key, lambda: self._found(x, y, size, None, folder))
+        return self._found(x, y, size, watched, folder)
+
+    def _found(
+        self,
+        x: Items,
+        y: np.ndarray,
+        size: int,
+        watched: tuple[Items, np.ndarray] | None,
+        folder: Path,
+    ) -> "Network":
+        """What lies in a folder, or is trained into it."""
+        of_others = None if watched is None else self.key(*watched, 0)
         folder.mkdir(parents=True, exist_ok=True)
         # Another run that needs the same waits for it, or goes on where it was killed.
         with FileLock(folder / results.CLAIM):
             facts = results.read_json(folder / results.FITTED)
-            if facts is None or (watched is not None and not facts["watched"]):
-                self._train(x, y, size, watched, folder)
+            if facts is None or (watched is not None and facts["watched"] != of_others):
+                self._train(x, y, size, watched, of_others, folder)
         return self.load(folder)
 
     def load(self, folder: Path) -> "Network":
@@ -109,6 +124,7 @@ class Learned(Representation):
         y: np.ndarray,
         size: int,
         watched: tuple[Items, np.ndarray] | None,
+        of_others: str | None,
         folder: Path,
     ) -> None:
         started, fitting = time.monotonic(), self.fitting
@@ -130,7 +146,7 @@ class Learned(Representation):
             "size": size,
             _counted(x): len(x),
             "epochs": kept.epoch + 1,
-            "watched": watched is not None,
+            "watched": of_others,  # whose losses are recorded, too
         }
         results.write_json(folder / results.FITTED, facts)
         log.info(
@@ -219,7 +235,8 @@ class Network(Fitted):
 
     def save(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(results.CLAIM))
+        with FileLock(self.folder / results.CLAIM):
+            shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(results.CLAIM))
 
     @property
     def facts(self) -> dict[str, Any]:

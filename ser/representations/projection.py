@@ -14,8 +14,6 @@ from ser.errors import UserError
 from ser.representations import Fitted, Fitting, Items, Representation
 from ser.standardise import Standardiser
 
-KEPT = 16  # fits held in memory: more than a run has inner folds
-
 
 class Projection(Representation):
     """The first K axes of a projection whose axes are ordered by what they tell.
@@ -39,7 +37,6 @@ class Projection(Representation):
     ) -> None:
         super().__init__(fitting, size=size, clip=clip)
         self.transform = transform
-        self._known: dict[str, tuple[Standardiser, Any]] = {}
 
     def fit(
         self,
@@ -56,11 +53,8 @@ class Projection(Representation):
         """
         assert isinstance(x, np.ndarray)
         key = self.key(x, y, max(self.sizes))
-        if key not in self._known:
-            while len(self._known) >= KEPT:
-                del self._known[next(iter(self._known))]
-            self._known[key] = self._fit(x, y)
-        return Projected(*self._known[key], size)
+        standardiser, transform = self.recent(key, lambda: self._fit(x, y))
+        return Projected(standardiser, transform, size)
 
     def _fit(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
         standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)

@@ -20,7 +20,7 @@ def test_one_fit_of_the_largest_serves_every_smaller_one(tmp_path: Path) -> None
         codes = several.fit(x, y, size).transform(x)
         assert codes.shape == (80, size)
         np.testing.assert_allclose(codes, alone.transform((x - x.mean(0)) / x.std(0)), atol=1e-3)
-    assert len(several._known) == 1
+    assert len(several._recent) == 1
 
 
 def test_features_are_standardised_by_those_fitted_on(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_each_inner_fold_fits_its_own_and_the_size_is_chosen_with_the_rest(tmp_p
     with mock.patch.object(Projection, "fit", noted):
         choice = model.choose(x, y, groups)
     assert set(fits) == {(60, 1), (60, 3)}
-    assert len(recipe._known) == 4
+    assert len(recipe._recent) == 4
     assert choice.options.keys() == {"classifier__C", "codes__size"}
     assert model.size == choice.options["codes__size"]
     model.fit(x, y, groups)
@@ -57,7 +57,7 @@ def test_garbage_in_a_group_left_out_changes_no_fit_that_leaves_it_out(tmp_path:
         recipe = pca(tmp_path)
         options = {"classifier": SVC(), "grid": {"C": [1.0]}, "leave_out": "session", "jobs": 1}
         Estimator(recipe, None, **options).choose(values, y, groups)  # type: ignore[arg-type]
-        return list(recipe._known)
+        return list(recipe._recent)
 
     honest, told = keys(x), keys(spoilt)
     assert [a == b for a, b in zip(honest, told, strict=True)] == [False, False, False, True]
