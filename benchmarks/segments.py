@@ -102,7 +102,7 @@ def vae(count: int, rounds: int) -> None:
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
         return (error + kl).mean()
 
-    keeper = partial(Converged, phases=["elbo"], window=2, tolerance=0.0, max_epochs=1)
+    keeper = partial(Converged, phases=["elbo"], window=2, tolerance=0.0, max_epochs=1, below=None)
     ours, others = [], []
     for number in range(rounds + 1):
         taken = steps(copy.deepcopy(made), _Loaded(loader), cfg, keeper())

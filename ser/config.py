@@ -73,6 +73,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     trainer: Any = found["trainer"]
     if trainer.get("devices") == 1:
         del trainer["devices"]  # one is like another; several draw other numbers
+    if trainer.get("patience") is None:
+        trainer.pop("patience", None)  # as before there was any
     if found.get("test"):
         del found["test"]  # the rule; only a run that is not tested is a run of its own
     if found.get("representation") is None:

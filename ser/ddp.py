@@ -119,7 +119,7 @@ class DDP(Training):
             data,
             folder,
             loggers,
-            Best(),
+            Best(self.patience),
             devices=self.devices,
             strategy=DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False),
             # Says that the ranks have been started, and hides a cluster around us.

@@ -1,6 +1,7 @@
 """Which weights a training keeps, what it records beside them, and when it ends."""
 
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,8 +53,8 @@ class Watch(pl.Callback):
         module.record[-1] |= {f"{self.part}/{name}": value / count for name, value in sums.items()}
 
 
-class Keeper(pl.Callback):
-    """Keeps the weights of one epoch.
+class Keeper(pl.Callback, ABC):
+    """Keeps the weights of one epoch, and says when training is over.
 
     Attributes:
         epoch: whose they are, from 0.
@@ -66,6 +67,21 @@ class Keeper(pl.Callback):
     def __init__(self) -> None:
         self.epoch = -1
         self.weights: Weights = {}
+
+    @abstractmethod
+    def is_over(self, record: Sequence[Mapping[str, float]]) -> bool:
+        """Whether training ends with the last epoch of a record."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # Killed after it was over, and before anybody knew.
+        assert isinstance(module, PhasedModel)
+        if module.record and self.is_over(module.record):
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        if self.is_over(module.record):
+            trainer.should_stop = True
 
     def keep(self, module: PhasedModel) -> None:
         self.epoch = int(module.record[-1]["epoch"])
@@ -92,36 +108,60 @@ class Converged(Keeper):
         window: epochs.
         tolerance: relative change.
         max_epochs: after which training ends in any case.
+        below: losses by name, e.g. {"reconstruction": 50.0}: it ends once all of them are less,
+            too (latif2018, section 4.3); None: however small they are.
     """
 
     def __init__(
-        self, *, phases: Sequence[str], window: int, tolerance: float, max_epochs: int
+        self,
+        *,
+        phases: Sequence[str],
+        window: int,
+        tolerance: float,
+        max_epochs: int,
+        below: Mapping[str, float] | None,
     ) -> None:
         super().__init__()
         self.columns = [f"train/{phase}_loss" for phase in phases]
         self.window, self.tolerance, self.max_epochs = window, tolerance, max_epochs
+        self.below = {f"train/{name}_loss": bound for name, bound in (below or {}).items()}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, module)
         assert isinstance(module, PhasedModel)
-        if self.is_at_rest(module.record):
-            trainer.should_stop = True
         if trainer.should_stop or len(module.record) == self.max_epochs:
             self.keep(module)
 
-    def is_at_rest(self, record: Sequence[Mapping[str, float]]) -> bool:
-        """Whether the losses of a record have come to rest at its end."""
+    def is_over(self, record: Sequence[Mapping[str, float]]) -> bool:
+        return self._is_at_rest(record) or self._is_below(record[-1])
+
+    def _is_at_rest(self, record: Sequence[Mapping[str, float]]) -> bool:
         if len(record) < 2 * self.window:
             return False
         rows = [[row[column] for column in self.columns] for row in record[-2 * self.window :]]
         before, last = np.asarray(rows).reshape(2, self.window, -1).mean(axis=1)
         return bool((np.abs(last - before) <= self.tolerance * np.abs(before)).all())
 
+    def _is_below(self, row: Mapping[str, float]) -> bool:
+        if unknown := [column for column in self.below if column not in row]:
+            raise UserError(
+                f"representation.stopping.below: there is no {', '.join(unknown)}; there are "
+                f"{', '.join(column for column in row if column.endswith('_loss'))}"
+            )
+        return bool(self.below) and all(row[name] < bound for name, bound in self.below.items())
+
 
 class Best(Keeper):
-    """Keeps the weights of the epoch with the highest validation UA, the first of equals."""
+    """Keeps the weights of the epoch with the highest validation UA, the first of equals.
 
-    def __init__(self) -> None:
+    Args:
+        patience: training ends after so many epochs without a higher one; None: never before the
+            last epoch.
+    """
+
+    def __init__(self, patience: int | None = None) -> None:
         super().__init__()
+        self.patience = patience
         self.score = -math.inf
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -130,6 +170,10 @@ class Best(Keeper):
         if row["val/ua"] > self.score:
             self.score = row["val/ua"]
             self.keep(module)
+        super().on_train_epoch_end(trainer, module)
+
+    def is_over(self, record: Sequence[Mapping[str, float]]) -> bool:
+        return self.patience is not None and record[-1]["epoch"] - self.epoch >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "score": self.score}
@@ -144,6 +188,6 @@ def _require_finite(row: dict[str, float]) -> None:
     if broken:
         raise UserError(
             f"epoch {row['epoch']:.0f}: {', '.join(broken)} is not finite; a lower learning rate "
-            "(model.optimiser.lr) or clipped features (data.clip) may help. The last checkpoint "
-            "before it is kept"
+            "(optimiser.lr) or clipped features (data.clip) may help. The last checkpoint before "
+            "it is kept"
         )

@@ -22,7 +22,7 @@ from ser.errors import UserError
 from ser.keepers import Best, EpochEnd, Keeper, Watch
 from ser.models.phased import PhasedModel
 from ser.progress import EpochProgress
-from ser.results import METRICS
+from ser.results import METRICS, write_bytes
 
 log = logging.getLogger(__name__)
 # Lightning tells at each start which accelerators there are, and of its other products.
@@ -41,6 +41,7 @@ class Training:
 
     Args:
         max_epochs: epochs trained; the best on validation is the one tested.
+        patience: epochs without a better one, after which training ends; None: it does not.
         accelerator: "cpu", "gpu" or "auto".
         devices: how many of them: one here, more in `ser.ddp`.
         runs_per_gpu: how many runs may share a GPU; further ones wait.
@@ -54,6 +55,7 @@ class Training:
         self,
         *,
         max_epochs: int,
+        patience: int | None,
         accelerator: Literal["cpu", "gpu", "auto"],
         devices: int,
         runs_per_gpu: int,
@@ -62,7 +64,7 @@ class Training:
         checkpoint_seconds: float,
         deterministic: bool,
     ) -> None:
-        self.max_epochs = max_epochs
+        self.max_epochs, self.patience = max_epochs, patience
         self.accelerator, self.devices, self.precision = accelerator, devices, precision
         self.runs_per_gpu = runs_per_gpu
         self.threads = threads
@@ -94,9 +96,8 @@ class Training:
         """
         self.require_devices()
         with self._device() as devices:
-            keeper = self._train(
-                model, data, folder, loggers, keeper or Best(), watch, devices=devices
-            )
+            keeper = keeper or Best(self.patience)
+            keeper = self._train(model, data, folder, loggers, keeper, watch, devices=devices)
         model.load_state_dict(keeper.weights)
         return keeper
 
@@ -265,9 +266,7 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
     # By way of memory: torch tells of a full disk by errors of its own.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(buffer.getbuffer())
-    unfinished.replace(path)
+    write_bytes(path, buffer.getbuffer())
 
 
 def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:

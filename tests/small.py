@@ -53,6 +53,7 @@ def made_data(level: str, values: np.ndarray | None = None) -> DataModule:
 def training(kind: type[Training] = Training, **options: object) -> Training:
     defaults = {
         "max_epochs": EPOCHS,
+        "patience": None,
         "accelerator": "cpu",
         "devices": 1,
         "runs_per_gpu": 1,

@@ -49,23 +49,28 @@ def left(folder: Path) -> dict[str, bytes | list]:
     """All that training leaves, but what is said of the test part."""
     found: dict[str, bytes | list] = {}
     for file in sorted(folder.rglob("*")):
+        place = str(file.relative_to(folder))
         if file.suffix == ".skops":
             with zipfile.ZipFile(file) as parts:
                 # Arrays are named by their place in memory.
                 arrays = [name for name in parts.namelist() if name.endswith(".npy")]
-                found[file.name] = sorted(parts.read(name) for name in arrays)
+                found[place] = sorted(parts.read(name) for name in arrays)
         elif file.suffix == ".ckpt":
             weights = torch.load(file, weights_only=True)["weights"]
-            found[file.name] = [v.numpy().tobytes() for v in weights.values()]
+            found[place] = [v.numpy().tobytes() for v in weights.values()]
         elif file.name == results.CODES:
             codes = pd.read_csv(file)
-            found[file.name] = codes[codes["part"] != "test"].to_csv().encode()
+            found[place] = codes[codes["part"] != "test"].to_csv().encode()
         elif file.name == results.METRICS:
             table = pd.read_csv(file)
             kept = [column for column in table if not column.startswith("test/")]
-            found[str(file.relative_to(folder))] = table[kept].to_csv().encode()
+            found[place] = table[kept].to_csv().encode()
+        elif file.name == results.FITTED:
+            facts = results.read_json(file) or {}
+            facts.pop("watched", None)  # names the test part, whose losses were recorded
+            found[place] = sorted(map(str, facts.items()))
         elif file.is_file():
-            found[file.name] = file.read_bytes()
+            found[place] = file.read_bytes()
     return found
 
 

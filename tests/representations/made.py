@@ -54,6 +54,7 @@ def aae(root: Path, *, epochs: int = 3, width: int = 16, **options: Any) -> Lear
         phases=["discriminator", "generator"],
         window=20,
         tolerance=0.05,
+        below=None,
         max_epochs=epochs,
     )
     made: dict[str, Any] = {"module": module, "size": 2, "clip": 10, "batch_size": 32}

@@ -1,18 +1,22 @@
 """Networks as representations: what they learn, and that they are fitted once, wholly, or on."""
 
 import csv
+import pickle
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from made import CLASSES, aae, classes_in
+from made import CLASSES, aae, classes_in, pca
 
 from ser import results
 from ser.errors import UserError
+from ser.keepers import Converged
 from ser.models.phased import PhasedModel
 from ser.representations.learned import Network
+from ser.standardise import Standardiser
 from ser.training import Training
 
 
@@ -97,7 +101,9 @@ def test_watching_records_losses_of_others_and_changes_nothing(tmp_path: Path) -
     rows = list(csv.DictReader((watched.folder / "metrics.csv").open()))
     phases = ("reconstruction", "discriminator", "generator")
     assert {f"test/{phase}_loss" for phase in phases} <= rows[0].keys()
-    assert not any(name.startswith("test/") for name in (plain.folder / "metrics.csv").open())
+    (header, *_) = csv.reader((plain.folder / "metrics.csv").open())
+    assert "train/generator_loss" in header
+    assert not any(name.startswith("test/") for name in header)
     # A fit that nobody watched is made again where its curves are wanted, to the same weights.
     again = aae(tmp_path / "plain").fit(x[:80], y[:80], 2, watched=(x[80:], y[80:]))
     assert equal(plain, again)
@@ -121,3 +127,42 @@ def test_codes_do_not_depend_on_who_else_is_encoded(tmp_path: Path) -> None:
     x, y = classes_in(6, 300)
     fitted = aae(tmp_path).fit(x, y, 2)
     np.testing.assert_allclose(fitted.transform(x)[:7], fitted.transform(x[:7]), rtol=1e-5)
+
+
+def test_one_that_was_killed_after_its_end_ends_there(tmp_path: Path) -> None:
+    """The rule has ended it, and nobody was told: another epoch would be another result."""
+    rule = {"window": 2, "tolerance": 1e9, "max_epochs": 9, "below": None}
+    stopping = partial(Converged, phases=["reconstruction"], **rule)  # type: ignore[arg-type]
+    x, y = classes_in(6, 80)
+    whole = aae(tmp_path / "whole", stopping=stopping).fit(x, y, 2)
+    assert whole.facts["epochs"] == 4
+    recipe = aae(tmp_path / "killed", stopping=stopping)
+    with (
+        mock.patch.object(Standardiser, "save", side_effect=KeyboardInterrupt),
+        mock.patch.object(Path, "unlink"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        recipe.fit(x, y, 2)
+    (folder,) = (tmp_path / "killed").iterdir()
+    assert (folder / "checkpoints" / "last.ckpt").exists()
+    again = aae(tmp_path / "killed", stopping=stopping).fit(x, y, 2)
+    assert again.facts["epochs"] == 4
+    assert equal(whole, again)
+
+
+def test_losses_of_others_are_recorded_anew(tmp_path: Path) -> None:
+    x, y = classes_in(6, 160)
+    first = aae(tmp_path).fit(x[:80], y[:80], 2, watched=(x[80:120], y[80:120]))
+    before = (first.folder / "metrics.csv").read_text()
+    second = aae(tmp_path).fit(x[:80], y[:80], 2, watched=(x[120:], y[120:]))
+    assert second.folder == first.folder
+    assert equal(first, second)
+    assert (second.folder / "metrics.csv").read_text() != before
+
+
+def test_a_search_loads_a_fit_once(tmp_path: Path) -> None:
+    x, y = classes_in(6, 80)
+    recipe = aae(tmp_path)
+    first = recipe.fit(x, y, 2)
+    assert recipe.fit(x, y, 2) is first
+    assert pickle.loads(pickle.dumps(pca(tmp_path)))._recent == {}
