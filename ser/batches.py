@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from ser.errors import UserError
+from ser.segments import Segments
 from ser.standardise import Standardiser
 
 UNLABELLED = -1
 EVALUATED = 256  # utterances a batch when nothing is trained
+BLOCK = 1 << 12  # neighbours that are read together where there are more rows than in
+POOL = 1 << 18  # one pool, within which any order may come up: half a gigabyte of 513 values each
 
 
 class Batch(NamedTuple):
@@ -90,7 +93,7 @@ class Batches:
         y: (N,) class indices.
         batch_size: B of all ranks together; a last batch of a single utterance a rank joins the
             one before it, because batch normalisation has no variance for it.
-        seed: of the order; None: in the order given.
+        seed: of the order, which is `shuffled`; None: in the order given.
         share: (rank, ranks); a rank has every `ranks`-th utterance of each batch.
 
     Raises:
@@ -153,7 +156,7 @@ class Batches:
     def split(self, random: torch.Generator | None) -> list[Tensor]:
         """Which utterances of the part each batch of this epoch has."""
         count = len(self.y)
-        order = torch.arange(count) if random is None else torch.randperm(count, generator=random)
+        order = torch.arange(count) if random is None else shuffled(count, random)
         return [order[a:b] for a, b in pairwise(self.bounds)]
 
     def batch(self, chosen: Tensor, number: int) -> Batch:
@@ -168,6 +171,54 @@ class Batches:
         # Words of entropy, so that seed 1 epoch 0 is not seed 0 epoch 1.
         mixed = np.random.SeedSequence([self.seed, self.epoch, number]).generate_state(1)[0]
         return torch.Generator().manual_seed(int(mixed))
+
+
+def shuffled(count: int, random: torch.Generator) -> Tensor:
+    """0..count-1 in an order for an epoch that reads no more than a pool of rows at a time.
+
+    Up to `POOL` any order is as likely as another. Of more, blocks of neighbours are put in any
+    order, and so are the rows of each pool of blocks: were each batch's rows to come from anywhere
+    in a file larger than memory, nearly all that is read from the disk would be read in vain.
+    """
+    if count <= POOL:
+        return torch.randperm(count, generator=random)
+    blocks = torch.arange(count).split(BLOCK)
+    blocks_in_order = [blocks[i] for i in torch.randperm(len(blocks), generator=random)]
+    pools = torch.cat(blocks_in_order).split(POOL)
+    return torch.cat([pool[torch.randperm(len(pool), generator=random)] for pool in pools])
+
+
+class SegmentBatches(Batches):
+    """Batches of all segments of some utterances, for scoring: an utterance's are averaged.
+
+    Args:
+        rows: frames of all utterances, one after another.
+        segments: of the part's utterances.
+        y: (U,) class indices of the utterances.
+        batch_size: utterances of all ranks together.
+        share: (rank, ranks), as above.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        segments: Segments,
+        y: Tensor,
+        *,
+        batch_size: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        utterances = torch.arange(len(y))
+        super().__init__(rows, utterances, y, batch_size=batch_size, seed=None, share=share)
+        self.frames = torch.from_numpy(segments.frames)
+        self.offsets = torch.from_numpy(segments.offsets)
+
+    def batch(self, chosen: Tensor, number: int) -> Batch:
+        chosen = chosen[self.mine]
+        starts, ends = self.offsets[chosen], self.offsets[chosen + 1]
+        wanted = torch.cat([self.frames[a:b] for a, b in zip(starts, ends, strict=True)])
+        windows = torch.repeat_interleave(torch.arange(len(chosen)), ends - starts)
+        return Batch(self.rows.take(wanted).flatten(1), self.y[chosen], None, windows)
 
 
 class FrameBatches(Batches):

@@ -37,6 +37,7 @@ NO_PART_OF_IDENTITY = (
     "model.jobs",
     "networks",  # those used are in the model
 )
+SEGMENT_NETWORKS = "ser.networks.segment."
 TOP_LEVEL = {
     "seed": int,
     "test": bool,
@@ -45,6 +46,8 @@ TOP_LEVEL = {
     "in_memory": bool,
     "train_on": Literal["real", "synthetic", "both"],
     "synthetic_per_class": int,
+    "fit_on": Literal["target", "train", "all"],
+    "hand_on": Literal["codes", "weights"],
 }
 
 
@@ -73,17 +76,36 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     trainer: Any = found["trainer"]
     if trainer.get("devices") == 1:
         del trainer["devices"]  # one is like another; several draw other numbers
-    if trainer.get("patience") is None:
-        trainer.pop("patience", None)  # as before there was any
+    for rule in ("patience", "stopping"):
+        if trainer.get(rule) is None:
+            trainer.pop(rule, None)  # as before there was any
     if found.get("test"):
         del found["test"]  # the rule; only a run that is not tested is a run of its own
     if found.get("representation") is None:
         found.pop("representation", None)
-    if "representation" not in found or cfg.features.level == "utterance":
-        found.pop("segments", None)  # nothing is cut into them
+    if not sees_segments(cfg):
+        found.pop("segments", None)
+    for key, usual in (("fit_on", "target"), ("hand_on", "codes")):
+        if found.get(key) == usual:
+            del found[key]
     if found.get("train_on") == "real":
         del found["train_on"], found["synthetic_per_class"]
     return found
+
+
+def sees_segments(cfg: DictConfig) -> bool:
+    """Whether a representation, or the model, is to see segments of frames."""
+    if cfg.features.level == "utterance":
+        return False
+    return cfg.get("representation") is not None or classifies_segments(cfg)
+
+
+def classifies_segments(cfg: DictConfig) -> bool:
+    """Whether the model sees segments one by one; told by where its network is defined.
+
+    Its attribute `level` says the same, but for that torch would have to be loaded.
+    """
+    return str(cfg.model.get("encoder", {}).get("_target_")).startswith(SEGMENT_NETWORKS)
 
 
 def reading(cfg: DictConfig) -> str | None:
@@ -219,17 +241,32 @@ def _check_levels(cfg: DictConfig) -> None:
     # A network that encodes says what it takes; other models say so themselves.
     node = cfg.model.encoder if "encoder" in cfg.model else cfg.model
     wants = get_object(node._target_).level
-    has = cfg.features.level
-    if wants != has:
+    has = "utterance" if _pools(cfg) else cfg.features.level
+    if wants != has and not (wants == "segment" and has == "frame"):
+        name = node._target_.rsplit(".")[-1]
+        if _pools(cfg):
+            raise UserError(
+                f"{name} needs {wants}s, and this representation gives an utterance one code: "
+                "model=mlp"
+            )
+        level = "frame" if wants == "segment" else wants
         fitting = [
             path.stem
             for path in sorted((CONF / "features").glob("*.yaml"))
-            if OmegaConf.to_container(OmegaConf.load(path)).get("level") == wants  # type: ignore[union-attr]
+            if OmegaConf.to_container(OmegaConf.load(path)).get("level") == level  # type: ignore[union-attr]
         ]
         raise UserError(
-            f"{node._target_.rsplit('.')[-1]} needs {wants}-level features, and these are "
-            f"{has}-level: features={'|'.join(fitting)}"
+            f"{name} needs {level}-level features, and these are {has}-level: "
+            f"features={'|'.join(fitting)}"
         )
+
+
+def _pools(cfg: DictConfig) -> bool:
+    """Whether a representation turns an utterance's frames into one code."""
+    from hydra.utils import get_object
+
+    node = cfg.representation
+    return node is not None and get_object(node.get("upper", node)._target_).pools
 
 
 def _check_representation(cfg: DictConfig) -> None:
@@ -238,24 +275,54 @@ def _check_representation(cfg: DictConfig) -> None:
             raise UserError(
                 f"train_on={cfg.train_on} needs something that draws: representation=aae does"
             )
+        for key, usual in (("fit_on", "target"), ("hand_on", "codes")):
+            if cfg[key] != usual:
+                raise UserError(f"{key}={cfg[key]} is for a representation, and there is none")
         return
-    if cfg.features.level != "utterance" and "module" not in cfg.representation:
+    if cfg.features.level != "utterance" and "transform" in cfg.representation:
         raise UserError(
             f"{cfg.representation.transform._target_.rsplit('.')[-1]} needs utterance-level "
             "features, e.g. features=is10; networks take frames, too: representation=vae"
         )
+    if cfg.features.level == "utterance" and "upper" in cfg.representation:
+        raise UserError("this representation needs frame-level features, e.g. features=fft128")
     _check_reading(cfg)
     if cfg.synthetic_per_class < 1:
         raise UserError(f"synthetic_per_class={cfg.synthetic_per_class}: at least 1")
+    _check_handing_on(cfg)
     if "grid" in cfg.model:  # its options are chosen by inner folds, so K is, too
+        if cfg.fit_on != "target":
+            raise UserError(
+                f"fit_on={cfg.fit_on}: with model=svm and model=logistic a representation is "
+                "fitted on inner folds of labelled utterances: fit_on=target"
+            )
         return
-    if not isinstance(cfg.representation.size, int):
+    size = cfg.representation.get("upper", cfg.representation).size
+    if not isinstance(size, int):
         raise UserError(
-            f"representation.size={cfg.representation.size}: only model=svm and model=logistic "
-            "choose one of several; this model takes one number"
+            f"representation.size={size}: only model=svm and model=logistic choose one of several; "
+            "this model takes one number"
         )
     if cfg.train_on != "real":
         raise UserError(f"train_on={cfg.train_on} is for model=svm and model=logistic")
+
+
+def _check_handing_on(cfg: DictConfig) -> None:
+    """Weights go from a pyramid to a pyramid of the same widths."""
+    if cfg.hand_on == "codes":
+        return
+    module = cfg.representation.get("module", {})
+    if "corruption" not in module or not classifies_segments(cfg):
+        raise UserError(
+            "hand_on=weights is for a denoising autoencoder and a network of its shape: "
+            "representation=dae_tied|dae_untied|dae_deep model=pyramid"
+        )
+    widths = [*module.hidden, cfg.representation.size]
+    if cfg.model.encoder.hidden != widths:
+        raise UserError(
+            f"model.encoder.hidden={cfg.model.encoder.hidden}: with hand_on=weights as the "
+            f"representation's, {widths}"
+        )
 
 
 def _check_reading(cfg: DictConfig) -> None:

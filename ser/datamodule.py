@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,13 +12,23 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ser.batches import EVALUATED, UNLABELLED, Batches, FrameBatches, Rows, Task
+from ser.batches import (
+    EVALUATED,
+    UNLABELLED,
+    Batches,
+    FrameBatches,
+    Rows,
+    SegmentBatches,
+    Task,
+)
 from ser.errors import UserError
 from ser.features import Features
 from ser.folds import Fold
 from ser.segments import Segments
 from ser.standardise import Standardiser, per_speaker
 from ser.targets import Target
+
+SCORED = 64  # utterances a batch, where each has as many items as frames
 
 
 class DataModule(pl.LightningDataModule):
@@ -29,7 +40,7 @@ class DataModule(pl.LightningDataModule):
         fold: the parts.
         speakers: speaker by utterance id.
         seed: of the order of the batches.
-        batch_size: utterances a batch.
+        batch_size: utterances a batch; or segments, where models see them one by one.
         max_frames: at frame level, the longest stretch that a network sees.
         standardise: "train": by the training part's statistics; "speaker": each speaker by their
             own, then by the training part's (uses unlabelled test-speaker data).
@@ -62,6 +73,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.target, self.fold, self.standardise = target, fold, standardise
         self.unlabelled = False
+        self._cut: Callable[..., Segments] | None = None
         self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
         self._offsets = None if features.offsets is None else torch.tensor(features.offsets)
@@ -78,6 +90,16 @@ class DataModule(pl.LightningDataModule):
             class_weights=self._balanced() if class_weights else None,
             groups=column_groups(features.columns),
         )
+
+    def see_segments(self, cut: Callable[..., Segments]) -> None:
+        """Has models see segments of frames one by one, each with its utterance's class.
+
+        Args:
+            cut: partial of a function of `ser.segments`.
+        """
+        self._cut = cut
+        inputs = self.segments_of(self.fold.train[:1], cut).shape[1]
+        self.task = replace(self.task, inputs=inputs)
 
     def setup(self, stage: str) -> None:
         """Standardises, once."""
@@ -127,15 +149,15 @@ class DataModule(pl.LightningDataModule):
         return self._values[self._numbers.loc[ids].to_numpy()]
 
     def classes_of(self, ids: pd.Index) -> np.ndarray:
-        """Class indices of utterances, (N,); `UNLABELLED` where the label is withheld."""
-        return self._codes.loc[ids].to_numpy()
+        """Class indices of utterances, (N,); `UNLABELLED` where there is none to be had."""
+        return self._codes.reindex(ids, fill_value=UNLABELLED).to_numpy()
 
     def segments_of(self, ids: pd.Index, cut: Callable[..., Segments]) -> Segments:
         """Segments of utterances, before the training part's standardisation.
 
         Args:
             ids: of utterances that have frames.
-            cut: partial of `ser.segments.cut`.
+            cut: partial of a function of `ser.segments`.
         """
         assert self._offsets is not None
         numbers = self._numbers.loc[ids].to_numpy()
@@ -172,6 +194,8 @@ class DataModule(pl.LightningDataModule):
         y = torch.tensor(self._codes.loc[ids].to_numpy())
         if self._offsets is None:
             return Batches(self._rows, utterances, y, batch_size=batch_size, seed=seed, share=share)
+        if self._cut is not None:
+            return self._segment_loader(self.segments_of(ids, self._cut), y, seed, share)
         return FrameBatches(
             self._rows,
             utterances,
@@ -182,6 +206,16 @@ class DataModule(pl.LightningDataModule):
             seed=seed,
             share=share,
         )
+
+    def _segment_loader(
+        self, segments: Segments, y: Tensor, seed: int | None, share: tuple[int, int]
+    ) -> Batches:
+        if seed is None:
+            return SegmentBatches(self._rows, segments, y, batch_size=SCORED, share=share)
+        frames = torch.from_numpy(segments.frames)
+        each = torch.from_numpy(segments.of_each(y.numpy()))
+        size = self.batch_size
+        return Batches(self._rows, frames, each, batch_size=size, seed=seed, share=share)
 
     def _rows_of(self, ids: pd.Index) -> np.ndarray:
         """Which rows of the features are these utterances', frame by frame at frame level."""

@@ -32,7 +32,7 @@ from torch import distributed
 
 from ser.devices import require_gpus
 from ser.errors import UserError
-from ser.keepers import Best, Keeper, Watch
+from ser.keepers import Keeper, Watch
 from ser.models.phased import PhasedModel
 from ser.training import STOPPED, Training
 
@@ -81,10 +81,10 @@ class DDP(Training):
             for logger in loggers:
                 logger.finalize("failed")
             raise
-        best = Best()
-        best.load_state_dict(torch.load(folder / "best.ckpt", weights_only=True))
-        model.load_state_dict(best.weights)
-        return best
+        kept = self.keeper()
+        kept.load_state_dict(torch.load(folder / "best.ckpt", weights_only=True))
+        model.load_state_dict(kept.weights)
+        return kept
 
     def require_devices(self) -> None:
         if self.devices < 2:
@@ -119,7 +119,7 @@ class DDP(Training):
             data,
             folder,
             loggers,
-            Best(self.patience),
+            self.keeper(),
             devices=self.devices,
             strategy=DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False),
             # Says that the ranks have been started, and hides a cluster around us.

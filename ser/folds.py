@@ -8,6 +8,7 @@ Splits that are drawn depend on `split_seed`, never on the training seed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,17 @@ class Fold:
     @property
     def parts(self) -> dict[str, pd.Index]:
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def beyond(self, fit_on: Literal["target", "train", "all"], table: pd.DataFrame) -> pd.Index:
+        """The utterances beside the training part that unsupervised stages may see.
+
+        Args:
+            fit_on: "target": none; "train": those of `fit`; "all": everybody's, the test part's
+                too, which makes a result transductive.
+            table: of the corpus.
+        """
+        seen = {"target": self.train, "train": self.fit, "all": table.index}[fit_on]
+        return seen.difference(self.train)
 
     @property
     def everyone(self) -> pd.Index:

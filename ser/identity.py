@@ -40,8 +40,16 @@ def labelled_corpus(cfg: DictConfig) -> tuple[Corpus, Target]:
     return corpus, build(cfg.target)(corpus)
 
 
-def fingerprint(corpus: Corpus, target: Target, fold: Fold, contents: pd.Series) -> str:
-    """Changes whenever an utterance, its audio, its label, its speaker or its part does."""
+def fingerprint(
+    corpus: Corpus, target: Target, fold: Fold, beyond: pd.Index, contents: pd.Series
+) -> str:
+    """Changes whenever an utterance, its audio, its label, its speaker or its part does.
+
+    Args:
+        corpus, target, fold: of the run.
+        beyond: utterances outside the training part that representations may see.
+        contents: what each utterance's audio is, by utterance id.
+    """
     parts = pd.concat(pd.Series(part, index=ids) for part, ids in fold.parts.items()).sort_index()
     speakers = corpus.table["speaker"].loc[parts.index]
     rows = zip(
@@ -52,7 +60,10 @@ def fingerprint(corpus: Corpus, target: Target, fold: Fold, contents: pd.Series)
         contents.loc[parts.index],
         strict=True,
     )
-    return config.digest({"classes": target.classes, "rows": [list(row) for row in rows]})
+    facts = {"classes": target.classes, "rows": [list(row) for row in rows]}
+    if len(beyond):
+        facts["beyond"] = [list(row) for row in contents.loc[beyond].items()]
+    return config.digest(facts)
 
 
 def run_identity(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
@@ -86,13 +97,14 @@ class Hashes:
         """
         labels = _text(cfg, "corpus", "target", "store", "skip_faulty")
         extractor: Extractor = self._once(_text(cfg, "features"), lambda: build(cfg.features))
-        corpus = self._once((*labels, *_text(cfg, "fold")), lambda: self._fingerprint(cfg, labels))
+        parts = (*labels, *_text(cfg, "fold", "fit_on"))
+        corpus = self._once(parts, lambda: self._fingerprint(cfg, labels))
         return config.digest(run_identity(cfg, corpus, extractor.signature))
 
     def _fingerprint(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
         corpus, target, contents = self._once(labels, lambda: self._read(cfg))
         fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
-        return fingerprint(corpus, target, fold, contents)
+        return fingerprint(corpus, target, fold, fold.beyond(cfg.fit_on, corpus.table), contents)
 
     def _read(self, cfg: DictConfig) -> tuple[Corpus, Target, pd.Series]:
         corpus, target = labelled_corpus(cfg)

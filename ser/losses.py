@@ -18,14 +18,16 @@ def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | Non
     return (reconstruction - x).square().sum() / (lengths.sum() * x.shape[2])
 
 
-def summed_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+def summed_squared_error(x: Tensor, reconstruction: Tensor, inside: Tensor | None = None) -> Tensor:
     """Squared error summed over the values of an item, averaged over items.
 
     Args:
-        x: (B, D).
-        reconstruction: (B, D).
+        x: (B, D), or (B, T, F), where each frame is an item.
+        reconstruction: as x.
+        inside: (B, T, 1) of frames, whether they are no padding; None: none is.
     """
-    return (reconstruction - x).square().sum(dim=1).mean()
+    errors = (reconstruction - x).square().sum(dim=-1)
+    return errors.mean() if inside is None else errors[inside.squeeze(2)].mean()
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

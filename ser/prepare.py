@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,6 +30,7 @@ class Prepared:
     Attributes:
         corpus: whose table has speaker, gender, file of each utterance.
         data: features and classes of the fold.
+        beyond: utterances outside the training part that representations may see, unlabelled.
         identity: what can change the result: config, corpus fingerprint, feature signature.
         hash: of the identity; equal runs have equal ones.
         remarks: what must stand beside the scores wherever they are printed.
@@ -36,6 +38,7 @@ class Prepared:
 
     corpus: Corpus
     data: DataModule
+    beyond: pd.Index
     identity: dict[str, Any]
     hash: str
     remarks: list[str]
@@ -50,7 +53,8 @@ def prepare(cfg: DictConfig) -> Prepared:
     corpus, target = labelled_corpus(cfg)
     store: Store = build(cfg.store)
     extractor: Extractor = build(cfg.features)
-    selected = corpus.table.loc[target.labels.index]
+    labelled = target.labels.index
+    selected = corpus.table.loc[labelled] if cfg.fit_on == "target" else corpus.table
     features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)
     faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
@@ -58,9 +62,12 @@ def prepare(cfg: DictConfig) -> Prepared:
     contents = store.contents(corpus.table)
     verify(fold, corpus.table, contents)
     data: DataModule = build(cfg.data)(features, target, fold, corpus.table["speaker"], cfg.seed)
-    identity = run_identity(cfg, fingerprint(corpus, target, fold, contents), extractor.signature)
+    beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
+    identity = run_identity(
+        cfg, fingerprint(corpus, target, fold, beyond, contents), extractor.signature
+    )
     remarks = _remarks(cfg, corpus, data, faulty)
-    return Prepared(corpus, data, identity, config.digest(identity), remarks)
+    return Prepared(corpus, data, beyond, identity, config.digest(identity), remarks)
 
 
 def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
@@ -71,6 +78,8 @@ def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> 
         found.append("synthetic speech: says nothing about people")
     if not data.fold.speaker_independent:
         found.append("speaker dependent: speakers are in train and test")
+    if cfg.fit_on == "all":
+        found.append("transductive: the representation has seen unlabelled speech of the test part")
     if data.standardise == "speaker":
         found.append("transductive: standardised by unlabelled test-speaker data")
     if withheld := len(data.fold.train) - len(data.labelled):

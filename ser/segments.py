@@ -1,11 +1,9 @@
 """Segments: stretches of consecutive frames, each seen as one vector.
 
-latif2017 (section IV.B), latif2018 (section 4.3): 10 frames of 80 bands, 100 ms, are 800 values.
-
-Nothing is copied: a segment is the numbers of its frames, and becomes a vector when a batch takes
-it. All of an utterance is in its segments: where it ends between two of them the last one is moved
-back, to end with it, and so overlaps the one before; an utterance that is shorter than a segment
-has one, in which its last frame is repeated.
+Two ways of making them: an utterance is cut into stretches (latif2017, section IV.B, and latif2018,
+section 4.3: 10 frames of 80 bands, 100 ms, are 800 values), or each frame is seen in its context
+(ghosh2016, section 3.6: with two frames before it and two after). Nothing is copied: a segment is
+the numbers of its frames, and becomes a vector when a batch takes it.
 """
 
 from collections.abc import Iterator
@@ -52,11 +50,12 @@ class Segments:
         return np.repeat(values, np.diff(self.offsets))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All that tells these segments from others: their frames, and how they share them."""
+        """All that tells these segments from others: frames, who shares them, whose they are."""
         used, places = np.unique(self.frames, return_inverse=True)
         for start in range(0, len(used), _BLOCK):
             yield self.values[used[start : start + _BLOCK]]
         yield places.reshape(self.frames.shape)
+        yield self.offsets
 
 
 def cut(
@@ -68,7 +67,11 @@ def cut(
     frames: int,
     hop: int,
 ) -> Segments:
-    """Cuts utterances into segments.
+    """Cuts utterances into stretches.
+
+    All of an utterance is in them: where it ends between two the last one is moved back, to end
+    with it, and so overlaps the one before; an utterance that is shorter than one has one, in which
+    its last frame is repeated.
 
     Args:
         values: (sum of T, F) frames.
@@ -100,4 +103,46 @@ def cut(
     starts = np.repeat(begins, counts) + np.minimum(place * hop, np.repeat(spare, counts))
     last = np.repeat(ends - 1, counts)
     chosen = np.minimum(starts[:, None] + np.arange(frames), last[:, None])
+    return Segments(values, chosen, bounds, mapped)
+
+
+def context(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    utterances: np.ndarray,
+    mapped: bool,
+    *,
+    past: int,
+    future: int,
+) -> Segments:
+    """Each frame between those before and after it (ghosh2016, section 3.6: two of each).
+
+    An utterance has as many segments as frames. Beyond its ends its first and last frame are
+    repeated, where the paper is silent.
+
+    Args:
+        values, offsets, utterances, mapped: as of `cut`.
+        past: frames before.
+        future: frames after.
+
+    Raises:
+        UserError: a number below 0.
+
+    Examples:
+        >>> offsets = np.array([0, 3, 5])
+        >>> context(np.zeros((5, 1)), offsets, np.array([1, 0]), False, past=1, future=1).frames
+        array([[3, 3, 4],
+               [3, 4, 4],
+               [0, 0, 1],
+               [0, 1, 2],
+               [1, 2, 2]])
+    """
+    if past < 0 or future < 0:
+        raise UserError(f"segments.past={past}, segments.future={future}: at least 0")
+    begins, ends = offsets[utterances], offsets[utterances + 1]
+    counts = ends - begins
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    centres = np.arange(bounds[-1]) + np.repeat(begins - bounds[:-1], counts)
+    first, last = np.repeat(begins, counts)[:, None], np.repeat(ends - 1, counts)[:, None]
+    chosen = np.clip(centres[:, None] + np.arange(-past, future + 1), first, last)
     return Segments(values, chosen, bounds, mapped)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,25 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from ser import config, console, results
+from ser.batches import UNLABELLED
 from ser.config import build
 from ser.datamodule import DataModule
 from ser.features import Features
-from ser.keepers import Best
 from ser.models.estimator import Estimator
 from ser.models.phased import PhasedModel
 from ser.prepare import Prepared
 from ser.representations import Fitted, Fitting, Items, Representation
+from ser.representations.learned import Network
 from ser.representations.steps import Synthetic
-from ser.segments import Segments
+from ser.segments import Segments, context
 from ser.training import probabilities
 
 log = logging.getLogger(__name__)
 
 # Options of a network that say how codes are made of it, and change nothing of what is fitted.
 READING = ("code", "reading")
+# Of the trainer, what a representation's own rule takes the place of.
+RULES = ("max_epochs", "patience", "stopping")
 
 
 @dataclass(frozen=True)
@@ -67,34 +71,48 @@ def train(
     if not issubclass(get_class(cfg.model._target_), PhasedModel):
         model = build(cfg.model)(representation, synthetic)
         return _train_estimator(model, prepared, folder, parts)
-    data = prepared.data
+    data, fitted = prepared.data, None
     if representation is not None:
-        data = _recoded(cfg, prepared, representation, folder)
+        fitted = _fitted(cfg, prepared, representation, folder)
         pl.seed_everything(cfg.seed, verbose=False)
+    if fitted is not None and cfg.hand_on == "codes":
+        data = _recoded(cfg, prepared, fitted, folder)
+    elif config.classifies_segments(cfg):
+        data.see_segments(build(cfg.segments))
     factory, training = build(cfg.model), build(cfg.trainer)
     model = factory(data.task)
+    if cfg.hand_on == "weights":
+        assert isinstance(fitted, Network)
+        fitted.begin(model, data)
     console.parameters(name, model, training.max_epochs)
     data.unlabelled = model.uses_unlabelled
-    best = training.fit(model, data, folder / "checkpoints", loggers)
-    assert isinstance(best, Best)
+    kept = training.fit(model, data, folder / "checkpoints", loggers)
     found = {part: probabilities(model, data, part).numpy() for part in parts}
-    return Outcome(found, {"best_epoch": best.epoch})
+    return Outcome(found, {"best_epoch": kept.epoch})
 
 
 def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | None:
     if cfg.representation is None:
         return None
     identity = config.identity(cfg)
-    recipe = {"representation": dict(identity["representation"]), "trainer": identity["trainer"]}
-    # The size is told to each fit; how many epochs there are its own rule says.
-    del recipe["representation"]["size"], recipe["trainer"]["max_epochs"]
-    recipe["trainer"].pop("patience", None)
-    for name in READING:
-        recipe["representation"].get("module", {}).pop(name, None)
+    trainer = identity["trainer"]
+    for name in RULES:
+        trainer.pop(name, None)
+    recipe = {"representation": _bare(identity["representation"]), "trainer": trainer}
     fitting = Fitting(
         build(cfg.trainer), cfg.seed, prepared.data.task.classes, Path(cfg.fitted), recipe
     )
     return build(cfg.representation)(fitting)
+
+
+def _bare(node: dict[str, Any]) -> dict[str, Any]:
+    """A representation's options without its size, which is told to each fit, and `READING`."""
+    if "lower" in node:
+        return {**node, **{part: _bare(node[part]) for part in ("lower", "upper")}}
+    found = {name: value for name, value in node.items() if name != "size"}
+    if "module" in found:
+        found["module"] = {n: v for n, v in found["module"].items() if n not in READING}
+    return found
 
 
 def _train_estimator(
@@ -132,26 +150,38 @@ def _train_estimator(
     return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
 
 
-def _recoded(
+def _fitted(
     cfg: DictConfig, prepared: Prepared, representation: Representation, folder: Path
-) -> DataModule:
-    """The run's data with codes in place of features; the representation sees the training part."""
-    data = prepared.data
+) -> Fitted:
+    """The representation, which has seen the training part, or what else `fit_on` lets it see."""
     (size,) = representation.sizes
-    fitted = representation.fit(*_items(cfg, data, data.fold.train), size)
+    train = prepared.data.fold.train
+    x, y = _items(cfg, prepared.data, train.append(prepared.beyond))
+    # Whatever class the others have, nobody is told.
+    y[x.offsets[len(train)] if isinstance(x, Segments) else len(train) :] = UNLABELLED
+    fitted = representation.fit(x, y, size)
+    _keep(fitted, folder)
+    return fitted
+
+
+def _recoded(cfg: DictConfig, prepared: Prepared, fitted: Fitted, folder: Path) -> DataModule:
+    """The run's data with codes in place of features."""
+    data = prepared.data
     ids = data.fold.everyone
     x, y = _items(cfg, data, ids)
     codes = fitted.transform(x, y if fitted.reads_labels else None)
     columns = tuple(f"code_{number}" for number in range(codes.shape[1]))
-    _keep(fitted, folder)
-    if isinstance(x, Segments):
-        _tell_of_long(np.diff(x.offsets), cfg.data.max_frames)
+    if isinstance(x, Segments) and not fitted.pools:
         features = Features(ids, codes, x.offsets, columns, "segment")
     else:
         _keep_codes(codes, data, folder)
         features = Features(ids, codes, None, columns, "utterance")
     speakers = prepared.corpus.table["speaker"]
     recoded: DataModule = build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
+    if config.classifies_segments(cfg):
+        recoded.see_segments(partial(context, past=0, future=0))
+    elif features.offsets is not None:
+        _tell_of_long(np.diff(features.offsets), cfg.data.max_frames)
     if fitted.variants > 1:
         recoded.task = replace(
             recoded.task,

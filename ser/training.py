@@ -5,7 +5,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +42,8 @@ class Training:
     Args:
         max_epochs: epochs trained; the best on validation is the one tested.
         patience: epochs without a better one, after which training ends; None: it does not.
+        stopping: partial of a rule that ends training by its losses, and keeps the last epoch's
+            weights (`ser.keepers.Converged`); None: those best on validation are kept.
         accelerator: "cpu", "gpu" or "auto".
         devices: how many of them: one here, more in `ser.ddp`.
         runs_per_gpu: how many runs may share a GPU; further ones wait.
@@ -56,6 +58,7 @@ class Training:
         *,
         max_epochs: int,
         patience: int | None,
+        stopping: Callable[[], Keeper] | None,
         accelerator: Literal["cpu", "gpu", "auto"],
         devices: int,
         runs_per_gpu: int,
@@ -64,7 +67,7 @@ class Training:
         checkpoint_seconds: float,
         deterministic: bool,
     ) -> None:
-        self.max_epochs, self.patience = max_epochs, patience
+        self.max_epochs, self.patience, self.stopping = max_epochs, patience, stopping
         self.accelerator, self.devices, self.precision = accelerator, devices, precision
         self.runs_per_gpu = runs_per_gpu
         self.threads = threads
@@ -96,10 +99,14 @@ class Training:
         """
         self.require_devices()
         with self._device() as devices:
-            keeper = keeper or Best(self.patience)
+            keeper = keeper or self.keeper()
             keeper = self._train(model, data, folder, loggers, keeper, watch, devices=devices)
         model.load_state_dict(keeper.weights)
         return keeper
+
+    def keeper(self) -> Keeper:
+        """Which weights of a recogniser are kept."""
+        return Best(self.patience) if self.stopping is None else self.stopping()
 
     def require_devices(self) -> None:
         """Holds the devices asked for against those that there are.

@@ -54,6 +54,7 @@ def training(kind: type[Training] = Training, **options: object) -> Training:
     defaults = {
         "max_epochs": EPOCHS,
         "patience": None,
+        "stopping": None,
         "accelerator": "cpu",
         "devices": 1,
         "runs_per_gpu": 1,

@@ -68,7 +68,7 @@ def prepared(
     target = Target("emotion", CLASSES, labels, labelled_fraction=fraction)
     data = build(cfg.data)(features, target, fold, table["speaker"], cfg.seed)
     corpus = Corpus("made", table)
-    return Prepared(corpus, data, {}, "", _remarks(cfg, corpus, data, 0))
+    return Prepared(corpus, data, IDS[:0], {}, "", _remarks(cfg, corpus, data, 0))
 
 
 @pytest.fixture
@@ -162,7 +162,8 @@ def test_the_lstm_sees_the_codes_of_an_utterance_s_segments_in_order(
     run = prepared(cfg)
     representation = stages._representation(cfg, run)
     assert representation is not None
-    data = stages._recoded(cfg, run, representation, tmp_path / "run")
+    whole = stages._fitted(cfg, run, representation, tmp_path / "run")
+    data = stages._recoded(cfg, run, whole, tmp_path / "run")
     assert data.task.inputs == 3
     shares = data.task.variants
     assert shares is None if name == "vae" else float(shares.sum()) == pytest.approx(1)

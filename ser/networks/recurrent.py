@@ -73,7 +73,8 @@ class LSTMEncoder(nn.Module):
             each frame, so that of a long utterance's beginning nothing is left to learn from
             (Jozefowicz et al. 2015).
         pooling: what stands for an utterance: "last", the state after its last frame (of the
-            backward direction: after its first), or "attention", a weighted mean of all states.
+            backward direction: after its first), "mean", that of all states, or "attention", a
+            weighted mean of them.
         hidden: widths of the dense layers, ReLU; none: the utterance's vector as it is.
         dropout: between the layers of the LSTM, and between the dense layers.
     """
@@ -88,7 +89,7 @@ class LSTMEncoder(nn.Module):
         width: int,
         bidirectional: bool,
         forget_bias: float,
-        pooling: Literal["last", "attention"],
+        pooling: Literal["last", "mean", "attention"],
         hidden: Sequence[int],
         dropout: float,
     ) -> None:
@@ -100,21 +101,25 @@ class LSTMEncoder(nn.Module):
             for inside, _ in pairwise([inputs, *[wide] * layers])
         )
         self.dropout = nn.Dropout(dropout)
-        self.width = width
+        self.width, self.pooling = width, pooling
         self.attention = AttentivePooling(wide) if pooling == "attention" else None
         self.dense = dense(wide, hidden, dropout=dropout, batch_norm=False)
         self.outputs = hidden[-1] if hidden else wide
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        states = self.states(x, lengths)
+        return self.dense(self.pooled(self.states(x, lengths), lengths))
+
+    def pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, H) -> (B, H): what stands for each utterance."""
+        inside = mask(lengths, states.shape[1])
         if self.attention is not None:
-            return self.dense(self.attention(states, mask(lengths, states.shape[1])))
-        items = torch.arange(len(x), device=x.device)
+            return self.attention(states, inside)
+        if self.pooling == "mean":
+            return (states * inside).sum(dim=1) / lengths[:, None]
+        items = torch.arange(len(states), device=states.device)
         after_last, after_first = states[items, lengths - 1], states[:, 0]
         # The second is empty where there is no backward direction.
-        return self.dense(
-            torch.cat([after_last[:, : self.width], after_first[:, self.width :]], dim=1)
-        )
+        return torch.cat([after_last[:, : self.width], after_first[:, self.width :]], dim=1)
 
     def states(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, F) -> (B, T, H): of the last layer, both directions side by side."""

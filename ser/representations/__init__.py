@@ -8,7 +8,7 @@ trained by phases (`ser.representations.learned`).
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ class Fitting:
     root: Path
     recipe: Mapping[str, Any]
 
+    def of(self, part: str) -> "Fitting":
+        """That of a part of the representation, as it would be alone."""
+        whole = self.recipe["representation"]
+        return replace(self, recipe={**self.recipe, "representation": whole[part]})
+
 
 class Fitted(ABC):
     """A representation that was fitted.
@@ -51,10 +56,12 @@ class Fitted(ABC):
     Attributes:
         variants: how many codes of an item stand side by side, one under each class; or 1.
         reads_labels: whether codes are made under the true classes, which is a leak.
+        pools: whether an utterance has one code, rather than each of its segments.
     """
 
     variants = 1
     reads_labels = False
+    pools = False
 
     @abstractmethod
     def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
@@ -91,7 +98,12 @@ class Representation(ABC):
         size: K, or several of which inner folds choose one.
         clip: largest magnitude of a standardised feature; None: no limit. Features are
             standardised by the statistics of those that are fitted on, and of no others.
+
+    Attributes:
+        pools: as of what is fitted.
     """
+
+    pools = False
 
     def __init__(self, fitting: Fitting, *, size: int | Sequence[int], clip: float | None) -> None:
         self.fitting, self.clip = fitting, clip

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ser import results
 from ser.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
+from ser.datamodule import DataModule
 from ser.errors import UserError
 from ser.keepers import Converged, Watch
 from ser.models.phased import PhasedModel
@@ -57,6 +58,11 @@ class Learned(Representation):
         batch_size: utterances a batch, or segments.
         stopping: partial of the rule that ends training.
     """
+
+    @property
+    def network(self) -> "type[Network]":
+        """What is made of a trained module."""
+        return Network
 
     def __init__(
         self,
@@ -116,7 +122,7 @@ class Learned(Representation):
         module = self.module(task, facts["size"])
         best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(best["weights"])
-        return Network(module.eval(), Standardiser.load(folder), facts, folder)
+        return self.network(module.eval(), Standardiser.load(folder), facts, folder)
 
     def _train(
         self,
@@ -223,6 +229,18 @@ class Network(Fitted):
             parts = zip(numbers.split(EVALUATED), y.split(EVALUATED), strict=True)
             codes = [self.module.codes(Batch(rows.take(n).flatten(1), y)) for n, y in parts]
             return torch.cat(codes).numpy()
+
+    def begin(self, model: Any, data: DataModule) -> None:
+        """Has a classifier begin from the encoder's weights, on features as the encoder knows them.
+
+        ghosh2016, section 6.
+
+        Args:
+            model: with an encoder of the same shape.
+            data: that it is to be trained on.
+        """
+        model.encoder.load_state_dict(self.module.encoder.state_dict())
+        data.standardiser = self.standardiser
 
     def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
         wanted = torch.as_tensor(labels, dtype=torch.long)

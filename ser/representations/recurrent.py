@@ -1,0 +1,78 @@
+"""The recurrent autoencoder of ghosh2016 (section 3.3): a code of a whole utterance."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from ser.batches import Batch, Task
+from ser.errors import UserError
+from ser.losses import summed_squared_error
+from ser.models.phased import Optimiser, Phase, PhasedModel
+from ser.networks.conv import mask
+from ser.networks.recurrent import LSTMEncoder
+
+
+class RecurrentAutoencoder(PhasedModel):
+    """A bidirectional LSTM whose states tell the frames that they were made of.
+
+    An utterance's code is the mean of its states, or the last of them (sections 3.3 and 5.2).
+
+    Args:
+        task: what the module is made for.
+        size: K of both directions together.
+        encoder: partial of the LSTM, called with F and told its width.
+        optimiser: partial of a torch optimiser.
+
+    Attributes:
+        width: K.
+
+    Raises:
+        UserError: a size that two directions cannot share.
+    """
+
+    uses_unlabelled = True
+
+    def __init__(
+        self,
+        task: Task,
+        size: int,
+        *,
+        encoder: Callable[..., LSTMEncoder],
+        optimiser: Optimiser,
+    ) -> None:
+        super().__init__(task, optimiser)
+        if size % 2:
+            raise UserError(f"representation.size={size}: two directions share it, so it is even")
+        self.width = size
+        self.encoder = encoder(task.inputs, width=size // 2, bidirectional=True)
+        self.decoder = nn.Linear(size, task.inputs)
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        return [Phase("reconstruction", self.reconstruction_loss, [self.encoder, self.decoder])]
+
+    def reconstruction_loss(self, batch: Batch, noise: None) -> Tensor:
+        assert batch.lengths is not None
+        made = self.decoder(self.encoder.states(batch.x, batch.lengths))
+        return summed_squared_error(batch.x, made, mask(batch.lengths, batch.x.shape[1]))
+
+    def codes(self, batch: Batch) -> Tensor:
+        """(B, T, F) frames -> (B, K), a code an utterance."""
+        assert batch.lengths is not None
+        return self.encoder(batch.x, batch.lengths)
+
+    def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """Frames cannot be had of what stands for all of them.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("an utterance's code is of all its frames, which it does not tell apart")
+
+    def draw_codes(self, labels: Tensor) -> Tensor:
+        """Its codes have no distribution.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("a recurrent autoencoder has no prior to draw codes from; a VAE has")
