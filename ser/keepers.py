@@ -85,6 +85,10 @@ class Keeper(pl.Callback, ABC):
 
     def keep(self, module: PhasedModel) -> None:
         self.epoch = int(module.record[-1]["epoch"])
+        self.hold(module)
+
+    def hold(self, module: PhasedModel) -> None:
+        """Takes the weights as they are now."""
         self.weights = {
             name: t.detach().to("cpu", copy=True) for name, t in module.state_dict().items()
         }

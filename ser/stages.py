@@ -27,7 +27,7 @@ from ser.representations import Fitted, Fitting, Items, Representation
 from ser.representations.learned import Network
 from ser.representations.steps import Synthetic
 from ser.segments import Segments, context
-from ser.training import probabilities
+from ser.training import conclude, probabilities
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ def train(
     console.parameters(name, model, training.max_epochs)
     data.unlabelled = model.uses_unlabelled
     kept = training.fit(model, data, folder / "checkpoints", loggers)
+    conclude(model, kept, data, folder / "checkpoints")
     found = {part: probabilities(model, data, part).numpy() for part in parts}
     return Outcome(found, {"best_epoch": kept.epoch})
 

@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from ser import ranks
+from ser.batches import Batch
 from ser.datamodule import DataModule
 from ser.devices import free_gpu, require_gpus
 from ser.errors import UserError
@@ -276,12 +277,23 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, buffer.getbuffer())
 
 
+def conclude(model: PhasedModel, keeper: Keeper, data: DataModule, folder: Path) -> None:
+    """Fits what gradients do not, on the training part, and keeps it with the other weights."""
+    model.eval()
+    with torch.no_grad():
+        model.conclude(_on_device(model, data, "train"))
+    keeper.hold(model)
+    write_whole(folder / "best.ckpt", keeper.state_dict())
+
+
 def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
     """Class probabilities of a part's utterances, (N, C), in the order of the fold."""
     model.eval()
     with torch.inference_mode():
-        rows = [
-            model.probabilities(data.transfer_batch_to_device(batch, model.device, 0))
-            for batch in data.part_dataloader(part)
-        ]
+        rows = [model.probabilities(batch) for batch in _on_device(model, data, part)]
     return torch.cat(rows).cpu()
+
+
+def _on_device(model: PhasedModel, data: DataModule, part: str) -> Iterator[Batch]:
+    for batch in data.part_dataloader(part):
+        yield data.transfer_batch_to_device(batch, model.device, 0)

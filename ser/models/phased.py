@@ -1,7 +1,7 @@
 """The base of every model trained by gradients: phases in, manual optimisation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,6 +174,14 @@ class PhasedModel(pl.LightningModule, ABC):
             return found
         sums = found.new_zeros(len(batch.y), found.shape[1]).index_add_(0, batch.windows, found)
         return sums / torch.bincount(batch.windows)[:, None]
+
+    def conclude(self, batches: Iterable[Batch]) -> None:
+        """Fits what is not fitted by gradients, once the weights that are kept are loaded.
+
+        Args:
+            batches: of the training part, in its own order; those of segments are of whole
+                utterances.
+        """
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Tensors and plain containers only, so that weights_only=True loads it.

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ser.networks.mlp import MLPEncoder
+
 
 class Pyramid(nn.Module):
     """(B, L * F) segments -> (B, `outputs`): linear layers, tanh after each (ghosh2016, eq. 2).
@@ -36,3 +38,9 @@ class Pyramid(nn.Module):
         for layer in self.layers[:number]:
             x = layer(x).tanh()
         return x
+
+
+class SegmentMLP(MLPEncoder):
+    """As `MLPEncoder`, of segments: (B, L * F) -> (B, `outputs`)."""
+
+    level = "segment"
