@@ -20,6 +20,11 @@ frame, the mean of five Rd and the worst Rd's, where NAQ goes from 0.06 to 0.25 
 Where the first formant nears a harmonic, as in a high voice's /i/, inverse filtering cannot tell
 them apart: H1-H2 is not to be trusted there. Peak slope falls with each Rd for each vowel and F0.
 
+`periods`, `tract` and `glottis` were chosen among 20 settings on pulses of these vowels and shapes
+at 100, 150 and 200 Hz, so the errors flatter: other vowels and people's voices have not been
+measured. With COVAREP's orders (20 and 8), fitted on whole frames, /a/ was as good, and the mean
+errors of /i/ at 200 Hz were 0.06 and 22 dB.
+
 One second of speech takes 0.05 s of one core, one that is voiced throughout 0.08 s.
 """
 
