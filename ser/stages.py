@@ -51,7 +51,7 @@ def train(
         prepared: its data.
         folder: of the run; receives `checkpoints/` and `representation/`.
         name: of the model.
-        loggers: of the recogniser's training.
+        loggers: of both trainings.
 
     Raises:
         UserError: an option that cannot be, or a loss that is not finite.
@@ -66,10 +66,10 @@ def train(
         synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
     if not issubclass(get_class(cfg.model._target_), PhasedModel):
         model = build(cfg.model)(representation, synthetic)
-        return _train_estimator(model, prepared, folder, parts)
+        return _train_estimator(model, prepared, folder, parts, loggers)
     data = prepared.data
     if representation is not None:
-        data = _recoded(cfg, prepared, representation, folder)
+        data = _recoded(cfg, prepared, representation, folder, loggers)
         pl.seed_everything(cfg.seed, verbose=False)
     factory, training = build(cfg.model), build(cfg.trainer)
     model = factory(data.task)
@@ -98,7 +98,11 @@ def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | Non
 
 
 def _train_estimator(
-    model: Estimator, prepared: Prepared, folder: Path, parts: Sequence[str]
+    model: Estimator,
+    prepared: Prepared,
+    folder: Path,
+    parts: Sequence[str],
+    loggers: Sequence[Logger],
 ) -> Outcome:
     """Options by inner folds over train + validation; validation is scored by a fit without it."""
     data = prepared.data
@@ -118,7 +122,7 @@ def _train_estimator(
     if model.representation is not None:
         # Of what was fitted before the test part was looked at, losses on it are recorded.
         watched = table("test")[:2] if "test" in parts else None
-        fitted = model.representation.fit(*both[:2], model.size, watched=watched)
+        fitted = model.representation.fit(*both[:2], model.size, watched=watched, loggers=loggers)
         _keep(fitted, folder)
         _keep_codes(fitted.transform(data.values_of(data.fold.everyone)), data, folder)
     # Which class is most probable needs no temperature, and fitting one many more autoencoders.
@@ -133,12 +137,17 @@ def _train_estimator(
 
 
 def _recoded(
-    cfg: DictConfig, prepared: Prepared, representation: Representation, folder: Path
+    cfg: DictConfig,
+    prepared: Prepared,
+    representation: Representation,
+    folder: Path,
+    loggers: Sequence[Logger],
 ) -> DataModule:
     """The run's data with codes in place of features; the representation sees the training part."""
     data = prepared.data
     (size,) = representation.sizes
-    fitted = representation.fit(*_items(cfg, data, data.fold.train), size)
+    items = _items(cfg, data, data.fold.train)
+    fitted = representation.fit(*items, size, loggers=loggers)
     ids = data.fold.everyone
     x, y = _items(cfg, data, ids)
     codes = fitted.transform(x, y if fitted.reads_labels else None)

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from offline import identity, read
 from omegaconf import DictConfig
 from small import Composed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ser import results, stages
+from ser import loggers, results, stages
 from ser.batches import UNLABELLED
 from ser.config import build
 from ser.corpora import Corpus
@@ -270,3 +272,47 @@ def test_the_record_of_the_first_stage_counts_active_units(
 def further_segments() -> int:
     """Segments of the training part beyond the first of each utterance."""
     return int(sum(max(0, -(-(n - 10) // 10)) for n in LENGTHS[:24]))
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_loggers_are_shown_both_stages_each_over_its_epochs(
+    ready: bool, trained: Callable, composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    """Whether the autoencoder is trained by this run, or was by another."""
+    if ready:
+        trained("shared", "representation=vae")
+    cfg, names = composed("representation=vae", *SMALL, f"fitted={tmp_path}/shared/fitted")
+    folder = tmp_path / "logged"
+    about = identity(folder)
+    shown = [
+        loggers.wandb(about, project="ser", group=None, mode=None, tags=[]),
+        loggers.tensorboard(about),
+    ]
+    found = train(cfg, prepared(cfg), folder, names["model"], shown)  # type: ignore[arg-type]
+    for each in shown:
+        table = results.predictions("val", LABELS[24:36], found.probabilities["val"], CLASSES)
+        result = {"val": results.part_scores(table, "val", CLASSES), "test": None}
+        loggers.finish(each, result, table)
+
+    curves = {
+        prefix: pd.read_csv(place / results.METRICS)
+        for prefix, place in (("representation/", folder / "representation"), ("", folder))
+    }
+    offline = read(folder)
+    rows = offline.rows[:6]
+    assert [row["_step"] for row in rows] == list(range(6))
+    written = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert offline.exit_code == 0
+    for start, (prefix, table) in zip((0, 3), curves.items(), strict=True):
+        assert "train/elbo_loss" in table or not prefix
+        for column in table:
+            name = f"{prefix}{column}"
+            values = table[column].tolist()
+            assert [row[name] for row in rows[start : start + 3]] == pytest.approx(values), name
+            scalars = written.Scalars(name)[:3]
+            assert [each.step for each in scalars] == [0, 1, 2]
+            assert [each.value for each in scalars] == pytest.approx(values, rel=1e-6), name
+            if column != "epoch" and prefix:
+                assert offline.axes[name] == f"{prefix}epoch"
+    assert not any("representation/epoch" in row for row in offline.rows[3:])
+    assert offline.axes["*"] == "epoch"
