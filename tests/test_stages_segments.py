@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from offline import identity, read
 from omegaconf import DictConfig
 from small import Composed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ser import results, stages
+from ser import loggers, results, stages
 from ser.batches import UNLABELLED, Batch
 from ser.config import build
 from ser.corpora import Corpus
@@ -169,7 +171,7 @@ def test_the_lstm_sees_the_codes_of_an_utterance_s_segments_in_order(
     run = prepared(cfg)
     representation = stages._representation(cfg, run)
     assert representation is not None
-    whole = stages._fitted(cfg, run, representation, tmp_path / "run")
+    whole = stages._fitted(cfg, run, representation, tmp_path / "run", [])
     data = stages._recoded(cfg, run, whole, tmp_path / "run")
     assert data.task.inputs == 3
     shares = data.task.variants
@@ -340,7 +342,7 @@ def test_an_utterance_s_probabilities_are_the_means_of_its_segments(
     if cfg.representation is not None:
         representation = stages._representation(cfg, run)
         assert representation is not None
-        whole = stages._fitted(cfg, run, representation, tmp_path / "run")
+        whole = stages._fitted(cfg, run, representation, tmp_path / "run", [])
         data = stages._recoded(cfg, run, whole, tmp_path / "run")
     else:
         data.see_segments(build(cfg.segments))
@@ -365,7 +367,7 @@ def test_whatever_else_a_representation_sees_it_is_told_no_class_of(
     cfg, _ = composed("representation=cvae", *SMALL, "fit_on=all", f"fitted={tmp_path}")
     seen = []
 
-    def noted(self: Learned, x: Segments, y: np.ndarray, size: int) -> None:
+    def noted(self: Learned, x: Segments, y: np.ndarray, size: int, **others: object) -> None:
         seen.append((x, y))
         raise KeyboardInterrupt
 
@@ -373,7 +375,7 @@ def test_whatever_else_a_representation_sees_it_is_told_no_class_of(
     representation = stages._representation(cfg, run)
     assert representation is not None
     with mock.patch.object(Learned, "fit", noted), pytest.raises(KeyboardInterrupt):
-        stages._fitted(cfg, run, representation, tmp_path / "run")
+        stages._fitted(cfg, run, representation, tmp_path / "run", [])
     ((x, y),) = seen
     assert len(x.offsets) - 1 == 48
     assert (y[x.offsets[24] :] == UNLABELLED).all()
@@ -391,3 +393,47 @@ def test_a_machine_on_segments_concludes_with_what_is_kept(
     assert bool(best["concluded"])
     assert best["output"].abs().sum() > 0
     np.testing.assert_allclose(outcome.probabilities["test"].sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_loggers_are_shown_both_stages_each_over_its_epochs(
+    ready: bool, trained: Callable, composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    """Whether the autoencoder is trained by this run, or was by another."""
+    if ready:
+        trained("shared", "representation=vae")
+    cfg, names = composed("representation=vae", *SMALL, f"fitted={tmp_path}/shared/fitted")
+    folder = tmp_path / "logged"
+    about = identity(folder)
+    shown = [
+        loggers.wandb(about, project="ser", group=None, mode=None, tags=[]),
+        loggers.tensorboard(about),
+    ]
+    found = train(cfg, prepared(cfg), folder, names["model"], shown)  # type: ignore[arg-type]
+    for each in shown:
+        table = results.predictions("val", LABELS[24:36], found.probabilities["val"], CLASSES)
+        result = {"val": results.part_scores(table, "val", CLASSES), "test": None}
+        loggers.finish(each, result, table)
+
+    curves = {
+        prefix: pd.read_csv(place / results.METRICS)
+        for prefix, place in (("representation/", folder / "representation"), ("", folder))
+    }
+    offline = read(folder)
+    rows = offline.rows[:6]
+    assert [row["_step"] for row in rows] == list(range(6))
+    written = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert offline.exit_code == 0
+    for start, (prefix, table) in zip((0, 3), curves.items(), strict=True):
+        assert "train/elbo_loss" in table or not prefix
+        for column in table:
+            name = f"{prefix}{column}"
+            values = table[column].tolist()
+            assert [row[name] for row in rows[start : start + 3]] == pytest.approx(values), name
+            scalars = written.Scalars(name)[:3]
+            assert [each.step for each in scalars] == [0, 1, 2]
+            assert [each.value for each in scalars] == pytest.approx(values, rel=1e-6), name
+            if column != "epoch" and prefix:
+                assert offline.axes[name] == f"{prefix}epoch"
+    assert not any("representation/epoch" in row for row in offline.rows[3:])
+    assert offline.axes["*"] == "epoch"
