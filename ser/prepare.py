@@ -71,6 +71,8 @@ def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> 
         found.append("synthetic speech: says nothing about people")
     if not data.fold.speaker_independent:
         found.append("speaker dependent: speakers are in train and test")
+    if data.fold.text_independent and corpus.table["text"].loc[data.fold.everyone].isna().any():
+        found.append("texts of some utterances are unknown: each counts as one of its own")
     if data.standardise == "speaker":
         found.append("transductive: standardised by unlabelled test-speaker data")
     if withheld := len(data.fold.train) - len(data.labelled):
