@@ -45,6 +45,7 @@ TOP_LEVEL = {
     "in_memory": bool,
     "train_on": Literal["real", "synthetic", "both"],
     "synthetic_per_class": int,
+    "calibrate": Literal["none", "temperature"],
 }
 
 
@@ -83,6 +84,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         found.pop("segments", None)  # nothing is cut into them
     if found.get("train_on") == "real":
         del found["train_on"], found["synthetic_per_class"]
+    if found.get("calibrate") == "none":
+        del found["calibrate"]  # as before there was any
     return found
 
 
@@ -141,6 +144,11 @@ def check(cfg: DictConfig) -> None:
         _check_target(path, node)
     _check_levels(cfg)
     _check_representation(cfg)
+    if cfg.calibrate != "none" and "grid" in cfg.model:
+        raise UserError(
+            f"calibrate={cfg.calibrate} is for networks: model=svm and model=logistic fit a "
+            "temperature of their own, on scores of speakers left out"
+        )
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ser import config, results
+from ser import calibration, config, results
 from ser.config import build
 from ser.corpora import Corpus
 from ser.datamodule import DataModule
@@ -77,6 +77,8 @@ def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> 
         found.append("transductive: standardised by unlabelled test-speaker data")
     if withheld := len(data.fold.train) - len(data.labelled):
         found.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
+    if cfg.get("calibrate", "none") != "none":  # a run of an earlier version has no such option
+        found.append(calibration.REMARK)
     if faulty:
         found.append(f"{faulty} faulty utterance(s) left out")
     return found

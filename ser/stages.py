@@ -14,7 +14,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from ser import config, console, results
+from ser import calibration, config, console, results
 from ser.config import build
 from ser.datamodule import DataModule
 from ser.features import Features
@@ -78,7 +78,8 @@ def train(
     best = training.fit(model, data, folder / "checkpoints", loggers)
     assert isinstance(best, Best)
     found = {part: probabilities(model, data, part).numpy() for part in parts}
-    return Outcome(found, {"best_epoch": best.epoch})
+    found, facts = calibration.calibrated(cfg.calibrate, found, data.classes_of(data.fold.val))
+    return Outcome(found, {"best_epoch": best.epoch, **facts})
 
 
 def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | None:

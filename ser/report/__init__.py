@@ -26,9 +26,9 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
 
     Args:
         grid: which runs there should be; those that are missing are named.
-        out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, curves.svg,
-            scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv; where
-            runs have representations also losses.svg, codes.png and codes.html.
+        out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, reliability.svg,
+            curves.svg, scores.csv, tests.csv, slices.csv, runs.csv and, apart from results,
+            cost.csv; where runs have representations also losses.svg, codes.png and codes.html.
         console: where it prints; None: standard output.
 
     Raises:

@@ -12,6 +12,8 @@ from ser.report import figures, paper, tables
 from ser.report.comparisons import KINDS
 from ser.report.drawing import STYLE, Figure, sheet
 from ser.report.findings import Findings, missing, remarks
+from ser.report.reliability import ABOUT as ABOUT_RELIABILITY
+from ser.report.reliability import reliability
 from ser.report.render import latex, markdown, md, tex
 from ser.report.representations import MOST, Shown, losses, which, with_losses, with_planes
 
@@ -103,6 +105,10 @@ class Documents:
         return [(self.found.where(c), figures.confusion(c)) for c, _ in self.found.scored]
 
     @cached_property
+    def reliability(self) -> list[Titled]:
+        return [(self.found.where(c), reliability(c, summed)) for c, summed in self.found.scored]
+
+    @cached_property
     def curves(self) -> list[Titled]:
         drawn = ((self.found.where(c), figures.curves(c)) for c, _ in self.found.scored)
         return [(title, figure) for title, figure in drawn if figure is not None]
@@ -151,6 +157,8 @@ class Documents:
             dots=self.dots,
             about_confusions=ABOUT_CONFUSIONS,
             confusions=self.confusions,
+            about_reliability=ABOUT_RELIABILITY,
+            reliability=self.reliability,
             slices=self.slices,
             about_curves=ABOUT_CURVES,
             curves=self.curves,
@@ -206,6 +214,7 @@ class Documents:
         return {
             "dots.svg": ("UA by fold and seed", ABOUT_DOTS, self.dots),
             "confusions.svg": ("Confusion matrices", ABOUT_CONFUSIONS, self.confusions),
+            "reliability.svg": ("Reliability", ABOUT_RELIABILITY, self.reliability),
             "curves.svg": ("Learning curves", ABOUT_CURVES, self.curves),
             LOSSES: ("Losses of representations", self.about_losses, self.losses),
         }
@@ -215,6 +224,6 @@ class Documents:
         if missing(self.found):
             yield "missing", "missing runs"
         yield from (("scores", "all scores"), ("tests", "tests"))
-        for name in ("dots", "confusions", "slices", "curves", "losses", "codes"):
+        for name in ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes"):
             if getattr(self, name):
                 yield name, CALLED.get(name, name)
