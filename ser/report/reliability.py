@@ -29,7 +29,7 @@ def reliability(cell: Cell, summed: Summary) -> Figure:
     for number in np.flatnonzero(counts[:, 0]):
         parts += _bin(int(number), counts, len(cell.seeds))
     parts.append(line("chance", x(0), y(0), x(1), y(1)))
-    parts += [text("middle", x(at), HIGH - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6, 0.8)]
+    parts += [text("middle", x(at), HIGH - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6)]
     parts.append(text("end", x(1), HIGH - 3, "probability, %"))
     ece = spread(summed.mean("pooled", "ece"), summed.sd("pooled", "ece"))
     parts.append(text("title", LEFT + 6, TOP + 14, f"ECE {ece}"))
@@ -57,7 +57,7 @@ def _bin(number: int, counts: np.ndarray, seeds: int) -> Iterator[str]:
     top = scale((0, 1), (DEEP, LOW))(share / (counts[:, 0].max() / counts[:, 0].sum()))
     yield _bar(left, wide, top, DEEP, 0.35, told)
     shown = f"{100 * share:.0f}" if share >= 0.005 else "<1"
-    yield text("middle count", left + wide / 2, top - 2, shown)
+    yield text("middle", left + wide / 2, top - 2, shown)
 
 
 def _bar(left: float, wide: float, top: float, bottom: float, opacity: float, told: str) -> str:
