@@ -49,6 +49,7 @@ TOP_LEVEL = {
     "synthetic_per_class": int,
     "fit_on": Literal["target", "train", "all"],
     "hand_on": Literal["codes", "weights"],
+    "calibrate": Literal["none", "temperature"],
 }
 
 
@@ -91,6 +92,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
             del found[key]
     if found.get("train_on") == "real":
         del found["train_on"], found["synthetic_per_class"]
+    if found.get("calibrate") == "none":
+        del found["calibrate"]  # as before there was any
     return found
 
 
@@ -164,6 +167,11 @@ def check(cfg: DictConfig) -> None:
         _check_target(path, node)
     _check_levels(cfg)
     _check_representation(cfg)
+    if cfg.calibrate != "none" and "grid" in cfg.model:
+        raise UserError(
+            f"calibrate={cfg.calibrate} is for networks: model=svm and model=logistic fit a "
+            "temperature of their own, on scores of speakers left out"
+        )
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:

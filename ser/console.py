@@ -75,7 +75,12 @@ def announce(
     speakers = {part: corpus.table["speaker"].loc[ids].unique() for part, ids in fold.parts.items()}
     if fold.speaker_independent:
         table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
+    if fold.text_independent:
+        texts = [corpus.table["text"].loc[ids].nunique() for ids in fold.parts.values()]
+        table.add_row("texts", *map(str, texts))
     console.print(table)
+    if left_out := len(data.target.labels) - len(fold.everyone):
+        log.info("%d more utterances are in no part of this fold", left_out)
     tested = counts["test"] if counts["test"].any() else counts["val"]
     log.info(
         "guessing gets UA %.1f%%, always naming the largest class WA %.1f%%",

@@ -312,9 +312,7 @@ def _scores(result: Mapping[str, Any]) -> dict[str, float]:
                 flat[f"{part}/{name}"] = value
         recalls = (result.get(part) or {}).get("recall", {})
         flat |= {f"{part}/recall/{c}": value for c, value in recalls.items() if value is not None}
-    if "best_epoch" in result:
-        flat["best_epoch"] = result["best_epoch"]
-    return flat
+    return flat | {name: result[name] for name in ("best_epoch", "temperature") if name in result}
 
 
 def _table(path: Path) -> Any:

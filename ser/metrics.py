@@ -1,10 +1,13 @@
-"""The scores of this project, each defined once, on confusion matrices.
+"""The scores of this project, each defined once, on confusion matrices and on reliabilities.
 
 A confusion matrix here is (C, C) of counts, a row for each true class, a column for each predicted
-one, in the order of the target's classes.
+one, in the order of the target's classes. A reliability is (BINS, 3): how sure predictions are,
+and how often right. Both add up over folds, speakers and seeds.
 """
 
 import numpy as np
+
+BINS = 15  # of the top probability, of equal width (Guo et al. 2017, section 5)
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
@@ -75,3 +78,48 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
         "chance_ua": 1.0 / int((support > 0).sum()),
         "majority_wa": float(support.max() / support.sum()),
     }
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """Counts predictions by how sure they were.
+
+    Bin b of M = `BINS` has confidences in (b / M, (b + 1) / M], as in Guo, Pleiss, Sun, Weinberger,
+    *On Calibration of Modern Neural Networks*, ICML 2017, section 2.
+
+    Args:
+        confidence: (N,) probabilities of the predicted classes, each the largest of its utterance.
+        correct: (N,) bool, whether the prediction is right.
+
+    Returns:
+        (BINS, 3) float64: how many, the sum of their confidences, how many of them are right.
+
+    Examples:
+        >>> reliability(np.array([0.9, 0.92, 0.5]), np.array([True, False, True]))[13]
+        array([2.  , 1.82, 1.  ])
+    """
+    order = np.argsort(confidence, kind="stable")  # sums are then the same in whatever order
+    sure = np.asarray(confidence, np.float64)[order]
+    bins = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    columns = (None, sure, np.asarray(correct, np.float64)[order])
+    return np.stack([np.bincount(bins, each, BINS) for each in columns], axis=1).astype(float)
+
+
+def expected_calibration_error(reliability: np.ndarray) -> float:
+    """ECE: how far confidence is from the share that is right, mean over utterances.
+
+    sum over bins of (n_b / N) |hits_b / n_b - mean confidence_b|, Guo et al. 2017, equation 3. Few
+    utterances raise it: even of calibrated predictions a bin's share differs from its confidence.
+
+    Args:
+        reliability: (BINS, 3), from `reliability`.
+
+    Returns:
+        From 0, calibrated, to 1; NaN of no predictions.
+
+    Examples:
+        >>> sure = np.full(10, 0.9)
+        >>> round(expected_calibration_error(reliability(sure, np.arange(10) < 6)), 3)
+        0.3
+    """
+    count, confidence, hits = reliability.sum(axis=0)[0], reliability[:, 1], reliability[:, 2]
+    return float(np.abs(hits - confidence).sum() / count) if count else float("nan")

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ser import config, results
+from ser import calibration, config, results
 from ser.config import build
 from ser.corpora import Corpus
 from ser.datamodule import DataModule
@@ -82,10 +82,14 @@ def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> 
         found.append("speaker dependent: speakers are in train and test")
     if cfg.fit_on == "all":
         found.append("transductive: the representation has seen unlabelled speech of the test part")
+    if data.fold.text_independent and corpus.table["text"].loc[data.fold.everyone].isna().any():
+        found.append("texts of some utterances are unknown: each counts as one of its own")
     if data.standardise == "speaker":
         found.append("transductive: standardised by unlabelled test-speaker data")
     if withheld := len(data.fold.train) - len(data.labelled):
         found.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
+    if cfg.get("calibrate", "none") != "none":  # a run of an earlier version has no such option
+        found.append(calibration.REMARK)
     if faulty:
         found.append(f"{faulty} faulty utterance(s) left out")
     return found

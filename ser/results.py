@@ -187,13 +187,17 @@ def confusion(table: pd.DataFrame, part: str, classes: Sequence[str]) -> np.ndar
 
 
 def part_scores(table: pd.DataFrame, part: str, classes: Sequence[str]) -> dict[str, Any] | None:
-    """Scores, recalls and confusion matrix of one part; None where nobody is in it."""
+    """Scores, ECE, recalls and confusion matrix of one part; None where nobody is in it."""
     matrix = confusion(table, part, classes)
     if not matrix.any():
         return None
     recalls = metrics.recalls(matrix)
+    rows = table[table["part"] == part]
+    sure = rows[[f"p_{name}" for name in classes]].max(axis=1).to_numpy()
+    found = metrics.reliability(sure, (rows["prediction"] == rows["truth"]).to_numpy())
     return {
         **metrics.scores(matrix),
+        "ece": metrics.expected_calibration_error(found),
         "recall": {
             name: None if np.isnan(recall) else float(recall)
             for name, recall in zip(classes, recalls, strict=True)

@@ -191,6 +191,8 @@ def _facts(cfg: DictConfig, names: Mapping[str, str], prepared: Prepared) -> dic
             part: sorted(speakers.loc[ids].unique()) for part, ids in data.fold.parts.items()
         },
         "speaker_independent": data.fold.speaker_independent,
+        "text_independent": data.fold.text_independent,
+        "left_out": len(data.target.labels) - len(data.fold.everyone),
         "remarks": prepared.remarks,
         "versions": {name: version(name) for name in LIBRARIES},
     }

@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from ser import config, console, results
+from ser import calibration, config, console, results
 from ser.batches import UNLABELLED
 from ser.config import build
 from ser.datamodule import DataModule
@@ -89,7 +89,8 @@ def train(
     kept = training.fit(model, data, folder / "checkpoints", loggers)
     conclude(model, kept, data, folder / "checkpoints")
     found = {part: probabilities(model, data, part).numpy() for part in parts}
-    return Outcome(found, {"best_epoch": kept.epoch})
+    found, facts = calibration.calibrated(cfg.calibrate, found, data.classes_of(data.fold.val))
+    return Outcome(found, {"best_epoch": kept.epoch, **facts})
 
 
 def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | None:

@@ -19,7 +19,7 @@ COLUMNS = (
     "session",
     "dialogue",
     "style",  # e.g. "improvised", "scripted", "acted"
-    "text",  # code of the sentence or script spoken, where they repeat
+    "text",  # the sentence or script spoken, by a code or its words; missing: unknown
     "emotion",  # a noun in full: "anger", "happiness", "neutral"; missing: raters did not agree
     "valence",
     "activation",

@@ -4,6 +4,7 @@ Busso et al., *IEMOCAP: interactive emotional dyadic motion capture database*, L
 and Evaluation 42, 2008. Layout of `IEMOCAP_full_release`::
 
     Session1/dialog/EmoEvaluation/Ses01F_impro01.txt                    labels of one dialogue
+    Session1/dialog/transcriptions/Ses01F_impro01.txt                   what is said in it
     Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M013.wav       one utterance
 """
 
@@ -47,6 +48,11 @@ LABEL = re.compile(
 # The last letter is the speaker. The one after the session number says who wore the markers, and
 # what lies between them varies in length: Ses03M_impro05b_F013, Ses05F_script01_1b_M002.
 UTTERANCE = re.compile(r"(Ses0(\d)[FM]_(impro|script)\w+)_([FM])\d+")
+# Of a dialogue's name: the script, without the letter of a second recording (script01_1b).
+SCRIPT = re.compile(r"script\d+_\d+")
+# utterance [start-end]: words; [LAUGHTER] and the like among them
+SPOKEN = re.compile(r"(Ses\S+)\s+\[[^\]]*\]:(.*)")
+NO_WORD = re.compile(r"\[[^\]]*\]|[^\w\s']")
 # A rater E1, E2, ... or the actor's own report F1 or M1; a comment in brackets may follow.
 RATING = re.compile(r"([CA])-([EFM]\d+):([^(]*)")
 ATTRIBUTES = re.compile(
@@ -79,6 +85,11 @@ def iemocap(root: str | Path | None, self_reports: bool = False) -> Corpus:
     A speaker is the session and the letter before the turn number (`Ses01F_impro01_M013` is
     spoken by `1M`). Values are kept as written. Where raters did not agree, emotion is missing.
 
+    The text of what is scripted is the script, which several sessions act: each cuts it into turns
+    of its own, so that sentences cannot be matched, and a script is a text as a whole. That of what
+    is improvised is its words, from `dialog/transcriptions` ("yeah" recurs, most others do not);
+    without a transcription, or where nothing is said in words, it is missing.
+
     Args:
         root: the folder `IEMOCAP_full_release`.
         self_reports: count the actors' reports on themselves (`C-F1`, `A-M1`) among the raters.
@@ -92,7 +103,8 @@ def iemocap(root: str | Path | None, self_reports: bool = False) -> Corpus:
     for session in SESSIONS:
         audio = _audio(folder / f"Session{session}" / "sentences" / "wav", reading)
         for file in _label_files(folder, session):
-            _read_dialogue(file, session, audio, reading)
+            words = _words(file.parents[1] / "transcriptions" / file.name)
+            _read_dialogue(file, session, audio, words, reading)
         for utterance in sorted(audio.keys() - reading.labelled):
             reading.problem(audio[utterance], None, "audio without a label", "no label")
     raters = [
@@ -149,7 +161,18 @@ def _audio(folder: Path, reading: _Reading) -> dict[str, Path]:
     return audio
 
 
-def _read_dialogue(file: Path, session: str, audio: dict[str, Path], reading: _Reading) -> None:
+def _words(file: Path) -> dict[str, str]:
+    """What is said in each utterance of a dialogue, in lower case; empty: no transcription."""
+    if not file.is_file():
+        return {}
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [match for line in lines if (match := SPOKEN.fullmatch(line.strip()))]
+    return {match[1]: " ".join(NO_WORD.sub(" ", match[2]).lower().split()) for match in said}
+
+
+def _read_dialogue(
+    file: Path, session: str, audio: dict[str, Path], words: dict[str, str], reading: _Reading
+) -> None:
     """Read one dialogue's label lines, each followed by the lines of its raters."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")  # comments may hold anything
@@ -162,6 +185,9 @@ def _read_dialogue(file: Path, session: str, audio: dict[str, Path], reading: _R
             continue
         if line.startswith("["):
             utterance = _read_label(line, file, number, session, audio, reading)
+            if utterance:
+                row = reading.rows[utterance]
+                row["text"] = _text(str(row["dialogue"]), words.get(utterance))
         elif match := RATING.match(line):
             if utterance:
                 _read_rating(match, utterance, file, number, reading)
@@ -201,7 +227,6 @@ def _read_label(
             "session": session,
             "dialogue": name[1],
             "style": STYLES[name[3]],
-            "text": _script(name[1]),
             "emotion": EMOTIONS[code],
             "valence": float(valence),
             "activation": float(activation),
@@ -211,10 +236,10 @@ def _read_label(
     return None
 
 
-def _script(dialogue: str) -> str | float:
-    """The script that other sessions act, too; NaN: improvised."""
-    words = dialogue.partition("_")[2]
-    return words if words.startswith("script") else float("nan")
+def _text(dialogue: str, words: str | None) -> str | float:
+    """The script that other sessions act, too, or what is said; NaN: nobody knows."""
+    script = SCRIPT.search(dialogue)
+    return script[0] if script else words or float("nan")
 
 
 def _read_rating(

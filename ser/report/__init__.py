@@ -26,10 +26,10 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
 
     Args:
         grid: which runs there should be; those that are missing are named.
-        out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, curves.svg,
-            scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv; where
-            runs have representations also losses.svg, codes.png and codes.html, and where systems
-            differ in one numeric option also curve.svg and curve.csv.
+        out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, reliability.svg,
+            curves.svg, scores.csv, tests.csv, slices.csv, runs.csv and, apart from results,
+            cost.csv; where runs have representations also losses.svg, codes.png and codes.html, and
+            where systems differ in one numeric option also curve.svg and curve.csv.
         console: where it prints; None: standard output.
 
     Raises:

@@ -25,13 +25,14 @@ def runs(found: Findings) -> pd.DataFrame:
             "counted": seed in cell.seeds,
             "utterances": int(counts.confusion.sum()),
             **metrics.scores(counts.confusion),
+            "ece": metrics.expected_calibration_error(counts.reliability),
         }
         for cell in found.cells
         for (seed, fold), run in cell.runs.items()
         for part, counts in _parts(run)
     ]
     names = ("system", "corpus", "target", "seed", "fold", "part", "counted", "utterances")
-    return pd.DataFrame(rows, columns=[*names, *ALL_SCORES])
+    return pd.DataFrame(rows, columns=[*names, *ALL_SCORES, "ece"])
 
 
 def scores(found: Findings) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def scores(found: Findings) -> pd.DataFrame:
     names = ["system", "corpus", "target", "part", "joined", "shown", "seeds", "seeds_planned"]
     names += ["folds", "utterances", "classes", "ua", "ua_sd", "ua_low", "ua_high"]
     names += ["chance_ua", "p_guessing"]
-    names += ["wa", "wa_sd", "majority_wa", "f1", "f1_sd"]
+    names += ["wa", "wa_sd", "majority_wa", "f1", "f1_sd", "ece", "ece_sd"]
     names += ["fold_ua_sd", "fold_ua_min", "fold_ua_max"]
     return pd.DataFrame(rows, columns=names)
 
@@ -62,7 +63,7 @@ def _scores(found: Findings, index: int) -> Iterator[dict[str, Any]]:
                 "folds": len(cell.folds),
                 "utterances": told.utterances,
             }
-            for name in ("ua", "wa", "f1"):
+            for name in ("ua", "wa", "f1", "ece"):
                 row |= {name: values[name].mean(), f"{name}_sd": sample_sd(values[name])}
             for name in ("chance_ua", "majority_wa"):
                 row[name] = values[name].mean()

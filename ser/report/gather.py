@@ -1,7 +1,8 @@
 """Finished runs, read back and reduced to counts: all that a report needs of them.
 
-Every number of a report is a function of confusion matrices, which add up over folds, speakers and
-seeds. So a run's predictions are counted as they are read, and 1,500 runs take little memory.
+Every number of a report is a function of confusion matrices and reliabilities, which add up over
+folds, speakers and seeds. So a run's predictions are counted as they are read, and 1,500 runs take
+little memory.
 """
 
 import csv
@@ -18,7 +19,7 @@ import pyarrow.csv
 from rich.console import Console
 from rich.progress import track
 
-from ser import results
+from ser import metrics, results
 from ser.errors import UserError
 from ser.grid import Grid, Planned
 
@@ -38,11 +39,13 @@ class Counts:
 
     Attributes:
         confusion: (C, C), rows are the truth.
+        reliability: (BINS, 3), see `ser.metrics`.
         slices: the same by speaker, gender, ...; None: the run left no `utterances.csv`.
         digest: equal where the same utterances have the same truths.
     """
 
     confusion: np.ndarray
+    reliability: np.ndarray
     slices: Slices | None
     digest: int
 
@@ -152,7 +155,7 @@ def read(planned: Planned, result: Mapping[str, Any], known: _Known) -> Run:
     try:
         classes = tuple(result["classes"])
         # A quarter of the time that pandas takes, which counts for 1,500 runs.
-        table = _strings(folder / results.PREDICTIONS, PREDICTED)
+        table = _predictions(folder / results.PREDICTIONS, classes)
         path = folder / results.UTTERANCES
         source = path.read_bytes() if path.exists() else None
         place = (planned.names["corpus"], planned.names["target"], planned.fold)
@@ -191,14 +194,14 @@ def _require_distinct(grid: Grid) -> None:
             )
 
 
-def _strings(path: Path, columns: Sequence[str]) -> pa.Table:
+def _predictions(path: Path, classes: Sequence[str]) -> pa.Table:
+    kinds = dict.fromkeys(PREDICTED, pa.string())
+    kinds |= dict.fromkeys((f"p_{name}" for name in classes), pa.float64())
     return pyarrow.csv.read_csv(
         path,
         pyarrow.csv.ReadOptions(use_threads=False),
         pyarrow.csv.ParseOptions(newlines_in_values=True),
-        pyarrow.csv.ConvertOptions(
-            include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
-        ),
+        pyarrow.csv.ConvertOptions(include_columns=list(kinds), column_types=kinds),
     )
 
 
@@ -213,6 +216,7 @@ def _counts(
     )
     if min(truth.min(initial=0), told.min(initial=0)) < 0:
         raise ValueError(f"{results.PREDICTIONS} names a class that {results.RESULT} does not")
+    sure = np.max([table[f"p_{name}"].to_numpy() for name in classes], axis=0)
     for part, rows in asked.rows.items():
         flat = truth[rows] * size + told[rows]
         slices = None
@@ -224,7 +228,8 @@ def _counts(
         matrix = np.bincount(flat, minlength=size**2).reshape(size, size)
         # Added up, so that the order of utterances and how folds part them are no matter.
         digest = (asked.hashes[rows] * (2 * truth[rows] + 1).astype(np.uint64)).sum()
-        yield part, Counts(matrix, slices, int(digest))
+        found = metrics.reliability(sure[rows], truth[rows] == told[rows])
+        yield part, Counts(matrix, found, slices, int(digest))
 
 
 def _by_value(

@@ -12,6 +12,8 @@ from ser.report import curve, figures, paper, tables
 from ser.report.comparisons import KINDS
 from ser.report.drawing import STYLE, Figure, sheet
 from ser.report.findings import Findings, missing, remarks
+from ser.report.reliability import ABOUT as ABOUT_RELIABILITY
+from ser.report.reliability import reliability
 from ser.report.render import latex, markdown, md, tex
 from ser.report.representations import MOST, Shown, losses, which, with_losses, with_planes
 
@@ -125,6 +127,10 @@ class Documents:
         return [(self.found.where(c), figures.confusion(c)) for c, _ in self.found.scored]
 
     @cached_property
+    def reliability(self) -> list[Titled]:
+        return [(self.found.where(c), reliability(c, summed)) for c, summed in self.found.scored]
+
+    @cached_property
     def curves(self) -> list[Titled]:
         drawn = ((self.found.where(c), figures.curves(c)) for c, _ in self.found.scored)
         return [(title, figure) for title, figure in drawn if figure is not None]
@@ -176,6 +182,8 @@ class Documents:
             dots=self.dots,
             about_confusions=ABOUT_CONFUSIONS,
             confusions=self.confusions,
+            about_reliability=ABOUT_RELIABILITY,
+            reliability=self.reliability,
             slices=self.slices,
             about_curves=ABOUT_CURVES,
             curves=self.curves,
@@ -233,6 +241,7 @@ class Documents:
             CURVE: (self.curve_title, ABOUT_CURVE, self.swept),
             "dots.svg": ("UA by fold and seed", ABOUT_DOTS, rows(self.dots)),
             "confusions.svg": ("Confusion matrices", ABOUT_CONFUSIONS, rows(self.confusions)),
+            "reliability.svg": ("Reliability", ABOUT_RELIABILITY, rows(self.reliability)),
             "curves.svg": ("Learning curves", ABOUT_CURVES, rows(self.curves)),
             LOSSES: ("Losses of representations", self.about_losses, rows(self.losses)),
         }
@@ -244,7 +253,7 @@ class Documents:
         if missing(self.found):
             yield "missing", "missing runs"
         yield from (("scores", "all scores"), ("tests", "tests"))
-        for name in ("dots", "confusions", "slices", "curves", "losses", "codes"):
+        for name in ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes"):
             if getattr(self, name):
                 yield name, CALLED.get(name, name)
 

@@ -69,6 +69,12 @@ class Cell:
         found = [run.parts[part].confusion if part in run.parts else none for run in self.counted]
         return np.reshape(found, (len(self.seeds), len(self.folds), size, size))
 
+    def reliabilities(self, part: str) -> np.ndarray:
+        """(S, F, BINS, 3), see `ser.metrics`; zeros where a run has nobody in this part."""
+        none = np.zeros((metrics.BINS, 3))
+        found = [run.parts[part].reliability if part in run.parts else none for run in self.counted]
+        return np.reshape(found, (len(self.seeds), len(self.folds), *none.shape))
+
     def slices(self, column: str) -> dict[str, np.ndarray] | None:
         """Confusion matrices (S, C, C) by value of a column of `utterances.csv`, folds pooled.
 
@@ -107,7 +113,7 @@ class Summary:
     """Scores of the complete seeds of a cell on one part.
 
     Attributes:
-        seeds: scores by join and name, (S,) each.
+        seeds: scores by join and name, (S,) each; `ece` is one.
         folds: UA of each fold, mean over seeds, (F,).
         support: utterances of each class in one seed, (C,).
     """
@@ -187,6 +193,8 @@ def summary(cell: Cell, part: str) -> Summary | None:
         return None
     single = _scores(confusions)
     pooled = _scores(confusions.sum(axis=1))
+    sure = cell.reliabilities(part)
+    single["ece"], pooled["ece"] = _calibration(sure), _calibration(sure.sum(axis=1))
     fold_mean = {name: np.nanmean(values, axis=1) for name, values in single.items()}
     support = confusions[0].sum(axis=(0, 2))
     folds = single["ua"]
@@ -239,6 +247,13 @@ def _scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
         name: np.array([each.get(name, np.nan) for each in found]).reshape(leading)
         for name in ALL_SCORES
     }
+
+
+def _calibration(reliabilities: np.ndarray) -> np.ndarray:
+    """ECE of reliabilities (..., BINS, 3), as an array (...); NaN of an empty one."""
+    flat = reliabilities.reshape(-1, *reliabilities.shape[-2:])
+    found = [metrics.expected_calibration_error(each) for each in flat]
+    return np.reshape(found, reliabilities.shape[:-2])
 
 
 def _cell(where: tuple[str, str, str], planned: list[Planned], runs: list[Run]) -> Cell:

@@ -59,9 +59,10 @@ def scores(found: Findings) -> Table:
         head = (found.called(cell.column), cell.system)
         seeds = f"{len(cell.seeds)} of {cell.planned}"
         if summed is None:
-            rows.append((*head, *[NONE] * 9, seeds))
+            rows.append((*head, *[NONE] * 10, seeds))
             continue
-        pooled = [spread(summed.mean("pooled", name), summed.sd("pooled", name)) for name in SCORES]
+        names = (*SCORES, "ece")
+        pooled = [spread(summed.mean("pooled", name), summed.sd("pooled", name)) for name in names]
         guessed = [percent(summed.mean("pooled", name)) for name in ("chance_ua", "majority_wa")]
         mean, folds = summed.mean("fold_mean", "ua"), summed.folds
         rows.append(
@@ -80,7 +81,7 @@ def scores(found: Findings) -> Table:
             )
         )
     columns = ["target", "system", "UA", "95% over speakers", "guessing UA", "p, guessing", "WA"]
-    columns += ["largest class WA", "F1", "UA, mean of folds", "folds from to", "seeds"]
+    columns += ["largest class WA", "F1", "ECE", "UA, mean of folds", "folds from to", "seeds"]
     return Table(
         "All scores in %, folds pooled",
         tuple(columns),
@@ -97,7 +98,9 @@ def about_scores(found: Findings) -> Iterator[str]:
         "interval tells what other speakers would change, by a bootstrap over those tested; with "
         "few of them it is coarse. Folds: UA of each fold, mean over seeds. p, guessing: two-sided "
         "binomial test of UA, taken for a share of hits among the utterances of one seed, against "
-        "what guessing gets; rough, as utterances of one speaker are not independent."
+        "what guessing gets; rough, as utterances of one speaker are not independent. ECE: by how "
+        "much probabilities miss the share that is right, over 15 bins of the largest one; 0 is "
+        "best, and few utterances raise it."
     )
     known = [
         (cell, summed, interval[0])

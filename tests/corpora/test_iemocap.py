@@ -179,3 +179,22 @@ def test_a_session_without_audio_or_labels(iemocap_root: Path) -> None:
         file.unlink()  # the hidden ones stay
     with pytest.raises(UserError, match=r"no label file Ses01\*\.txt"):
         iemocap(iemocap_root)
+
+
+def test_text_is_the_script_or_the_words_that_were_improvised(iemocap_root: Path) -> None:
+    silent = iemocap(iemocap_root).table
+    of_style = silent.groupby("style")["text"]
+    assert of_style.unique()["scripted"].tolist() == ["script01_1"]  # whichever recording, 1b too
+    assert of_style.count()["improvised"] == 0
+    said = "Ses01F_impro05b_F000 [006.2901-008.2357]:  Yeah -- [LAUGHTER] I'm fine, O.K.?\n"
+    laughed = "Ses01F_impro05b_M013 [009.0-010.0]: [LAUGHTER]\n"
+    aside = "M: [BREATHING]\nSes01F_impro05b_MXX0 [010.0-011.0]: Never labelled.\n"
+    home = iemocap_root / "Session1/dialog/transcriptions"
+    home.mkdir()
+    (home / "Ses01F_impro05b.txt").write_text(said + laughed + aside)
+    (home / "Ses01M_script01_1b.txt").write_text("Ses01M_script01_1b_F000 [0-1]: A line.\n")
+    corpus = iemocap(iemocap_root)
+    text = corpus.table["text"]
+    assert text["Ses01F_impro05b_F000"] == "yeah i'm fine o k"
+    assert text.drop("Ses01F_impro05b_F000").equals(silent["text"].drop("Ses01F_impro05b_F000"))
+    assert corpus.problems == ()

@@ -28,6 +28,7 @@ CLASSES_NASTY = ("<b>&", "50%_of", "x|y")
 PUBLISHED = {"activation": {"ua": 77.74, "sd": 0.35}, "valence": {"wa": 60.1, "ua": 58.0}}
 WRITTEN = {
     *("report.md", "report.tex", "index.html", "dots.svg", "confusions.svg", "curves.svg"),
+    "reliability.svg",
     *("scores.csv", "tests.csv", "slices.csv", "runs.csv", "cost.csv"),
 }
 
@@ -224,6 +225,7 @@ def test_numbers_in_files_are_shares(tmp_path: Path) -> None:
     assert len(scores) == 2 * 2 * 2  # systems, parts, joins
     assert scores["shown"].sum() == 2
     shown = scores[scores["shown"]].set_index("system")
+    np.testing.assert_allclose(shown["ece"], 1 - shown["wa"], atol=2e-6)  # all are sure
     assert (shown["ua_low"] < shown["ua"]).all()
     assert (shown["ua"] < shown["ua_high"]).all()
     tests = pd.read_csv(tmp_path / "out" / "tests.csv")
@@ -310,7 +312,16 @@ def test_the_page_needs_nothing_beside_it(page: Path) -> None:
     assert found.open == []
     assert all(each.startswith("#") for each in found.references)
     assert {each[1:] for each in found.references} <= set(found.ids)
-    assert {"main", "scores", "tests", "dots", "confusions", "slices", "curves"} <= set(found.ids)
+    assert {
+        "main",
+        "scores",
+        "tests",
+        "dots",
+        "confusions",
+        "reliability",
+        "slices",
+        "curves",
+    } <= set(found.ids)
     assert not re.search(r"https?:|@import|url\(", text)
     assert "<script" not in text
     assert "prefers-color-scheme: dark" in text
@@ -359,6 +370,9 @@ def test_figures_say_what_they_show(page: Path) -> None:
     counts = sum(int(n.replace(",", "")) for n in re.findall(r'middle count"[^>]*>([\d,]+)<', text))
     assert counts == len(runs) * EACH
     assert text.count("UA on validation, %") == 6
+    assert text.count(">ECE ") == 6
+    shown = re.findall(r"<title>probability 93 to 100: ([\d.]+) utterances of a seed", text)
+    assert [float(each) for each in shown] == [180] * 12  # made-up probabilities are 1; two bars
 
 
 @pytest.mark.parametrize(

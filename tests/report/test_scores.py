@@ -195,3 +195,29 @@ def test_runs_of_one_cell_agree(tmp_path: Path) -> None:
 def test_one_seed_has_no_spread() -> None:
     assert np.isnan(sample_sd(np.array([0.5])))
     assert sample_sd(np.array([0.4, 0.6])) == pytest.approx(np.sqrt(0.02))
+
+
+def test_ece_is_of_all_folds_of_a_seed(tmp_path: Path) -> None:
+    """Predictions of one system all surer than right by as much, of another exactly right."""
+    runs = []
+    for system, sure in (("too sure", 0.9), ("right", 0.6)):
+        for fold in range(2):
+            run = write(planned(tmp_path, system, fold=fold))
+            table = results.read_predictions(run.folder)
+            is_right = np.arange(len(table)) % 5 < 3  # three of five
+            others = table["truth"].map({"low": "high", "neutral": "low", "high": "neutral"})
+            table["prediction"] = table["truth"].where(is_right, others)
+            for name in CLASSES:
+                is_told = table["prediction"] == name
+                table[f"p_{name}"] = np.where(is_told, sure, (1 - sure) / 2)
+            results.write_predictions(run.folder, table)
+            runs.append(run)
+    found = {cell.system: cell for cell in made(Grid("", tuple(runs), None))}
+    for system, gap in (("too sure", 0.3), ("right", 0.0)):
+        summed = summary(found[system], "test")
+        assert summed is not None
+        assert summed.mean("pooled", "ece") == pytest.approx(gap, abs=1e-9)
+        assert summed.mean("fold_mean", "ece") == pytest.approx(gap, abs=1e-9)
+        counts = found[system].reliabilities("test")
+        assert counts.shape == (1, 2, metrics.BINS, 3)
+        assert counts[..., 0].sum() == 2 * EACH
