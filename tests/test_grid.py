@@ -28,6 +28,10 @@ GRIDS = {
     "latif2018_figure2_attributes": (450, 45),
     "sahu2017_table1": (75, 5),
     "sahu2017_table2": (45, 3),
+    "ghosh2016_table1": (39, 13),
+    "ghosh2016_table2": (120, 4),
+    "emodb_ghosh2016_table1": (39, 13),
+    "emodb_ghosh2016_table2": (60, 4),
     "parthasarathy2019_table1": (1500, 15),
     "parthasarathy2019_ablations": (1800, 18),
 }
