@@ -72,6 +72,8 @@ def _records(log: bytes) -> list[bytes]:
             continue
         _, length, kind = struct.unpack_from("<IHB", log, place)
         place += 7
+        if place + length > len(log):  # not wholly written yet
+            break
         pending += log[place : place + length]
         place += length
         if kind in (1, 4):  # whole, or the last part
