@@ -14,7 +14,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from ser import config, console, results
+from ser import config, console, recogniser, results
 from ser.config import build
 from ser.datamodule import DataModule
 from ser.features import Features
@@ -66,7 +66,7 @@ def train(
         synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
     if not issubclass(get_class(cfg.model._target_), PhasedModel):
         model = build(cfg.model)(representation, synthetic)
-        return _train_estimator(model, prepared, folder, parts)
+        return _train_estimator(cfg, model, prepared, folder, parts)
     data = prepared.data
     if representation is not None:
         data = _recoded(cfg, prepared, representation, folder)
@@ -77,6 +77,7 @@ def train(
     data.unlabelled = model.uses_unlabelled
     best = training.fit(model, data, folder / "checkpoints", loggers)
     assert isinstance(best, Best)
+    recogniser.keep(cfg, data, folder / "checkpoints")
     found = {part: probabilities(model, data, part).numpy() for part in parts}
     return Outcome(found, {"best_epoch": best.epoch})
 
@@ -98,7 +99,7 @@ def _representation(cfg: DictConfig, prepared: Prepared) -> Representation | Non
 
 
 def _train_estimator(
-    model: Estimator, prepared: Prepared, folder: Path, parts: Sequence[str]
+    cfg: DictConfig, model: Estimator, prepared: Prepared, folder: Path, parts: Sequence[str]
 ) -> Outcome:
     """Options by inner folds over train + validation; validation is scored by a fit without it."""
     data = prepared.data
@@ -129,6 +130,7 @@ def _train_estimator(
         found["test"] = model.probabilities(table("test")[0])
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     model.save(folder / "checkpoints" / "best.skops")
+    recogniser.keep(cfg, data, folder / "checkpoints")
     return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
 
 

@@ -5,7 +5,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning.loggers import Logger
 
 from ser import ranks
+from ser.batches import Batch
 from ser.datamodule import DataModule
 from ser.devices import free_gpu, require_gpus
 from ser.errors import UserError
@@ -271,10 +273,12 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
 
 def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
     """Class probabilities of a part's utterances, (N, C), in the order of the fold."""
+    return of_batches(model, data.part_dataloader(part))
+
+
+def of_batches(model: PhasedModel, batches: Iterable[Batch]) -> torch.Tensor:
+    """Class probabilities of the utterances of some batches, (N, C), on the CPU."""
     model.eval()
     with torch.inference_mode():
-        rows = [
-            model.probabilities(data.transfer_batch_to_device(batch, model.device, 0))
-            for batch in data.part_dataloader(part)
-        ]
+        rows = [model.probabilities(move_data_to_device(batch, model.device)) for batch in batches]
     return torch.cat(rows).cpu()
