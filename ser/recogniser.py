@@ -99,11 +99,13 @@ class Recogniser:
         Raises:
             UserError: the run standardises by speaker, and these are not said to be one's.
         """
+        self.require_speaker(one_speaker)
         frames = self.extractor.level != "utterance"
         values = np.concatenate(arrays) if frames else np.stack(arrays)
         offsets = np.cumsum([0, *map(len, arrays)]) if frames else None
         if self.by_speaker:
-            self._require_speaker(len(arrays), one_speaker, frames)
+            if len(values) < 2:
+                raise UserError(f"{self.folder} standardises by speaker, and here is one utterance")
             values = per_speaker(values, pd.Series("speaker", index=range(len(values))))
         if self.fitted is not None and offsets is None:
             values = self.fitted.transform(values)
@@ -112,12 +114,18 @@ class Recogniser:
             values, offsets = self.fitted.transform(segments), segments.offsets
         return self.classify(values, offsets)
 
-    def _require_speaker(self, count: int, one_speaker: bool, frames: bool) -> None:
-        told = f"{self.folder} standardises by speaker (data.standardise=speaker)"
-        if not one_speaker:
-            raise UserError(f"{told}: give all files of one speaker, and --one-speaker")
-        if count < 2 and not frames:
-            raise UserError(f"{told}, which needs several utterances of one, and here is one")
+    def __str__(self) -> str:
+        target, bins = self.target
+        binned = f" ({bins})" if bins else ""
+        return f"{self.folder} tells {target}{binned} as {', '.join(self.classes)}"
+
+    def require_speaker(self, one_speaker: bool) -> None:
+        """Raises UserError if it needs all of one speaker's utterances, and these may not be."""
+        if self.by_speaker and not one_speaker:
+            raise UserError(
+                f"{self.folder} standardises by speaker (data.standardise=speaker): give all "
+                "recordings of one speaker, and say so by --one-speaker"
+            )
 
 
 def load(folder: Path) -> Recogniser:
@@ -166,6 +174,27 @@ def load(folder: Path) -> Recogniser:
         _part(cfg, "segments"),
         _classifier(folder, cfg, facts, len(classes)),
     )
+
+
+def load_all(folder: Path) -> list[Recogniser]:
+    """A finished run, or all that lie below a folder, sorted: e.g. those of every fold and seed.
+
+    Raises:
+        UserError: there is none, or they do not tell the same classes of the same target.
+    """
+    runs = [folder]
+    if not (folder / results.RESULT).exists():
+        runs = sorted(file.parent for file in folder.rglob(results.RESULT))
+    if not runs:
+        raise UserError(f"{folder} holds no finished run (no {results.RESULT} at or below it)")
+    found = [load(run) for run in runs]
+    for other in found[1:]:
+        if (other.target, other.classes) != (found[0].target, found[0].classes):
+            raise UserError(
+                f"{found[0]} and {other}: their probabilities cannot be averaged; "
+                "a folder of runs of one target"
+            )
+    return found
 
 
 def network(cfg: DictConfig, task: Task, file: Path) -> PhasedModel:

@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +124,8 @@ def _make(root: str, piece: Piece, extractors: list[Extractor]) -> tuple[str, di
         signal, rate = audio.read(Path(piece.file), piece.start, piece.end)
     except audio.AudioError as error:
         return piece.name, {extractor.signature: error.reason for extractor in lacking}
-    results: dict[str, np.ndarray | UserError] = {}
-    for extractor in lacking:
-        if extractor.signature not in results:
-            results |= _extract(extractor, signal, rate)
     reasons = {}
-    for signature, values in results.items():
+    for signature, values in extracted(lacking, signal, rate).items():
         if isinstance(values, UserError):
             reasons[signature] = str(values)
             continue
@@ -139,6 +136,17 @@ def _make(root: str, piece: Piece, extractors: list[Extractor]) -> tuple[str, di
             raise unwritable(Path(root), error, f"{piece.file} is not in it") from error
     wanted = {extractor.signature for extractor in lacking}
     return piece.name, {s: reason for s, reason in reasons.items() if s in wanted}
+
+
+def extracted(
+    extractors: Sequence[Extractor], signal: np.ndarray, rate: int
+) -> dict[str, np.ndarray | UserError]:
+    """What extractors make of a signal, by signature, and what the same passes give beside it."""
+    results: dict[str, np.ndarray | UserError] = {}
+    for extractor in extractors:
+        if extractor.signature not in results:
+            results |= _extract(extractor, signal, rate)
+    return results
 
 
 def _extract(
