@@ -1,6 +1,7 @@
 """What finished runs tell of new recordings: `python -m ser predict`."""
 
 import json
+import os
 import sys
 import tempfile
 from collections import deque
@@ -73,7 +74,7 @@ def predict(
         )
     classes = recognisers[0].classes
     if out is None:
-        console.print(_table(found, classes, windows=window is not None))
+        _show(found, classes, windows=window is not None)
     else:
         write_text(out, _written(found, classes, out.suffix))
     return _tell(found, recognisers, out)
@@ -162,12 +163,11 @@ def _predict(
     whole = [stretch for stretch in batch if stretch.reason is None]
     if whole:
         told = [
-            recogniser(
-                [s.arrays[recogniser.extractor.signature] for s in whole], one_speaker=one_speaker
-            )
-            for recogniser in recognisers
+            each([s.arrays[each.extractor.signature] for s in whole], one_speaker=one_speaker)
+            for each in recognisers
         ]
-        for stretch, row in zip(whole, np.mean(told, axis=0, dtype=np.float64), strict=True):
+        means: np.ndarray = np.asarray(np.mean(told, axis=0, dtype=np.float64))
+        for stretch, row in zip(whole, means, strict=True):
             stretch.probabilities = row
     for stretch in batch:
         stretch.arrays = {}
@@ -218,8 +218,10 @@ def _listed(lines: Sequence[str]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def _table(found: Sequence[Stretch], classes: Sequence[str], *, windows: bool) -> Table:
-    """Probabilities in percent; a reason where there are none."""
+def _show(found: Sequence[Stretch], classes: Sequence[str], *, windows: bool) -> None:
+    """Prints probabilities in percent, and what has none with its reason."""
+    shared = os.path.commonpath([os.path.dirname(os.path.abspath(s.name)) for s in found])
+    names = [os.path.relpath(stretch.name, shared) for stretch in found]
     table = Table(box=None, header_style="bold")
     table.add_column("file", overflow="fold")
     for name in ("start", "end") if windows else ():
@@ -227,22 +229,19 @@ def _table(found: Sequence[Stretch], classes: Sequence[str], *, windows: bool) -
     table.add_column("prediction", no_wrap=True)
     for name in classes:
         table.add_column(name[:6], justify="right", no_wrap=True)
-    reasons = any(stretch.reason for stretch in found)
-    if reasons:
-        table.add_column("reason", overflow="fold")
-    for stretch in found:
-        cells = [escape(stretch.name)]
-        times = (stretch.start, stretch.end) if windows else ()
-        cells += ["" if seconds is None else f"{seconds:.2f}" for seconds in times]
-        if stretch.probabilities is None:
-            cells += [""] * (1 + len(classes))
-        else:
+    for name, stretch in zip(names, found, strict=True):
+        if stretch.probabilities is not None:
+            times = [f"{stretch.start:.2f}", f"{stretch.end:.2f}"] if windows else []
             most = int(stretch.probabilities.argmax())
-            shown = [f"{100 * p:.1f}" for p in stretch.probabilities]
-            shown[most] = f"[bold]{shown[most]}[/bold]"
-            cells += [classes[most], *shown]
-        table.add_row(*cells, *([escape(stretch.reason or "")] if reasons else []))
-    return table
+            cells = [f"{100 * p:.1f}" for p in stretch.probabilities]
+            cells[most] = f"[bold]{cells[most]}[/bold]"
+            table.add_row(escape(name), *times, classes[most], *cells)
+    console.print(f"in {shared}", markup=False)
+    if table.row_count:
+        console.print(table)
+    for name, stretch in zip(names, found, strict=True):
+        if stretch.probabilities is None:
+            console.print(f" {name}: {stretch.reason}", markup=False)
 
 
 def _tell(found: Sequence[Stretch], recognisers: Sequence[Recogniser], out: Path | None) -> int:
