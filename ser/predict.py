@@ -7,6 +7,8 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -219,29 +221,40 @@ def _listed(lines: Sequence[str]) -> str:
 
 
 def _show(found: Sequence[Stretch], classes: Sequence[str], *, windows: bool) -> None:
-    """Prints probabilities in percent, and what has none with its reason."""
+    """Prints probabilities in percent, and what has none with its reason.
+
+    Recordings are rows of a table or, with `windows`, have a table each.
+    """
     shared = os.path.commonpath([os.path.dirname(os.path.abspath(s.name)) for s in found])
     names = [os.path.relpath(stretch.name, shared) for stretch in found]
+    whole = [(n, s) for n, s in zip(names, found, strict=True) if s.probabilities is not None]
+    console.print(f"in {shared}", markup=False)
+    if windows:
+        for name, group in groupby(whole, key=itemgetter(0)):
+            console.print(f"\n{name}", markup=False)
+            rows = [(f"{s.start:6.2f} to {s.end:6.2f} s", s) for _, s in group]
+            console.print(_table("", rows, classes))
+    elif whole:
+        console.print(_table("file", whole, classes))
+    for name, stretch in zip(names, found, strict=True):
+        if stretch.probabilities is None:
+            start = "" if stretch.start is None or not windows else f" from {stretch.start:.2f} s"
+            console.print(f" {name}{start}: {stretch.reason}", markup=False)
+
+
+def _table(head: str, rows: Sequence[tuple[str, Stretch]], classes: Sequence[str]) -> Table:
     table = Table(box=None, header_style="bold")
-    table.add_column("file", overflow="fold")
-    for name in ("start", "end") if windows else ():
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(head, overflow="fold")
     table.add_column("prediction", no_wrap=True)
     for name in classes:
         table.add_column(name[:6], justify="right", no_wrap=True)
-    for name, stretch in zip(names, found, strict=True):
-        if stretch.probabilities is not None:
-            times = [f"{stretch.start:.2f}", f"{stretch.end:.2f}"] if windows else []
-            most = int(stretch.probabilities.argmax())
-            cells = [f"{100 * p:.1f}" for p in stretch.probabilities]
-            cells[most] = f"[bold]{cells[most]}[/bold]"
-            table.add_row(escape(name), *times, classes[most], *cells)
-    console.print(f"in {shared}", markup=False)
-    if table.row_count:
-        console.print(table)
-    for name, stretch in zip(names, found, strict=True):
-        if stretch.probabilities is None:
-            console.print(f" {name}: {stretch.reason}", markup=False)
+    for name, stretch in rows:
+        assert stretch.probabilities is not None
+        most = int(stretch.probabilities.argmax())
+        cells = [f"{100 * p:.1f}" for p in stretch.probabilities]
+        cells[most] = f"[bold]{cells[most]}[/bold]"
+        table.add_row(escape(name), classes[most], *cells)
+    return table
 
 
 def _tell(found: Sequence[Stretch], recognisers: Sequence[Recogniser], out: Path | None) -> int:
