@@ -133,7 +133,10 @@ def _samples(file: Path, start: float | None, end: float | None) -> tuple[np.nda
     try:
         with _opened(file) as sound:
             first, last = _stretch(file, start, end, sound.frames, sound.samplerate)
-            sound.seek(first)
+            if sound.seekable():
+                sound.seek(first)
+            elif first:  # of compressed telephony, which can only be read from its beginning
+                sound.read(first)
             samples = sound.read(last - first, dtype="float32", always_2d=True)
             rate = sound.samplerate
     except OSError as error:

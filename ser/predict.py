@@ -28,7 +28,7 @@ from ser.errors import UserError
 from ser.features import Extractor
 from ser.features.extraction import extracted
 from ser.recogniser import Recogniser, load_all
-from ser.recordings import Stretch, recordings, stretches
+from ser.recordings import LONGEST, Stretch, recordings, stretches
 from ser.results import write_text
 
 # Rows of features that are held at a time: utterances, or frames.
@@ -63,6 +63,8 @@ def predict(
         UserError: an option, run or output that cannot be. Of recordings it is told row by row.
     """
     _require(window, hop, out)
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: at least 1")
     torch.set_num_threads(1)
     with threadpool_limits(1):  # several threads would sum in an order of their own
         recognisers = load_all(run)
@@ -179,8 +181,9 @@ def _predict(
 
 
 def _require(window: float | None, hop: float | None, out: Path | None) -> None:
-    if window is not None and not window >= 0.1:
-        raise UserError(f"--window {window:g}: at least 0.1 seconds")
+    if window is not None and not 0.1 <= window <= LONGEST:
+        bound = f"{LONGEST:.0f} seconds at most" if window > LONGEST else "at least 0.1 seconds"
+        raise UserError(f"--window {window:g}: {bound}")
     if hop is not None and (window is None or not 0.01 <= hop <= window):
         raise UserError(f"--hop {hop:g}: from 0.01 seconds to those of --window")
     if out is None:
@@ -232,8 +235,8 @@ def _show(found: Sequence[Stretch], classes: Sequence[str], *, windows: bool) ->
     if windows:
         for name, group in groupby(whole, key=itemgetter(0)):
             console.print(f"\n{name}", markup=False)
-            rows = [(f"{s.start:6.2f} to {s.end:6.2f} s", s) for _, s in group]
-            console.print(_table("", rows, classes))
+            rows = [(f"{s.start:.2f}-{s.end:.2f}", s) for _, s in group]
+            console.print(_table("seconds", rows, classes))
     elif whole:
         console.print(_table("file", whole, classes))
     for name, stretch in zip(names, found, strict=True):
