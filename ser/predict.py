@@ -184,8 +184,8 @@ def _require(window: float | None, hop: float | None, out: Path | None) -> None:
     if window is not None and not 0.1 <= window <= LONGEST:
         bound = f"{LONGEST:.0f} seconds at most" if window > LONGEST else "at least 0.1 seconds"
         raise UserError(f"--window {window:g}: {bound}")
-    if hop is not None and (window is None or not 0.01 <= hop <= window):
-        raise UserError(f"--hop {hop:g}: from 0.01 seconds to those of --window")
+    if hop is not None and (window is None or not 0.1 <= hop <= window):
+        raise UserError(f"--hop {hop:g}: from 0.1 seconds to those of --window")
     if out is None:
         return
     if out.suffix not in (".csv", ".json", ".jsonl"):

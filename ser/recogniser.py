@@ -43,22 +43,21 @@ ROOMS = (
 )
 
 
-def keep(cfg: DictConfig, data: DataModule, folder: Path) -> None:
+def keep(cfg: DictConfig, data: DataModule | None, folder: Path) -> None:
     """Leaves beside a run's weights what its model needs beyond them to see new speech.
 
     Args:
         cfg: of the run.
-        data: as the model has seen it: features, or codes.
+        data: as a network has seen it: features, or codes; None: scikit-learn's models know it.
         folder: of the weights, which is there.
     """
-    task = data.task
-    facts = {
-        "features": build(cfg.features).signature,
-        "inputs": task.inputs,
-        "class_weights": None if task.class_weights is None else task.class_weights.tolist(),
-        "variants": None if task.variants is None else task.variants.tolist(),
-    }
-    data.standardiser.save(folder)
+    facts: dict[str, Any] = {"features": build(cfg.features).signature}
+    if data is not None:
+        data.standardiser.save(folder)
+        facts["inputs"] = data.task.inputs
+        for name in ("class_weights", "variants"):
+            numbers: torch.Tensor | None = getattr(data.task, name)
+            facts[name] = None if numbers is None else numbers.tolist()
     results.write_json(folder / FACTS, facts)
 
 

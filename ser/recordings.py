@@ -13,6 +13,7 @@ from ser import audio
 
 # Seconds that may be one utterance; the longest of IEMOCAP has 35. Memory is bounded by it.
 LONGEST = 300.0
+FILE = 24.0  # hours that are one recording; a header that declares more is not believed
 # Names in folders that are taken for recordings: what is read here, and what somebody may think is,
 # so that it is told rather than passed over.
 SUFFIXES = {
@@ -83,6 +84,10 @@ def stretches(files: Sequence[Path], window: float | None, hop: float | None) ->
             length = audio.length(file)
         except audio.AudioError as error:
             yield Stretch(file, reason=error.reason)
+            continue
+        if length > 3600 * FILE:
+            told = f"declares {length / 3600:.0f} hours, and a recording is {FILE:.0f} at most"
+            yield Stretch(file, reason=told)
             continue
         if window is None:
             told = f"{length:.0f} s long, and an utterance is {LONGEST:.0f} s at most: --window 4"

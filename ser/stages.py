@@ -130,7 +130,7 @@ def _train_estimator(
         found["test"] = model.probabilities(table("test")[0])
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     model.save(folder / "checkpoints" / "best.skops")
-    recogniser.keep(cfg, data, folder / "checkpoints")
+    recogniser.keep(cfg, None, folder / "checkpoints")
     return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
 
 

@@ -130,6 +130,7 @@ def odd(folder: Path, whole: Path) -> dict[str, str]:
     for samples in (1, 2, 160, 300):
         sound(f"{samples} samples.wav", np.ones(samples, np.int16), "too short")
     sound("fast.wav", np.ones(300, np.int16), "", 2**31 - 1)
+    sound("years.wav", np.zeros(90000, np.int16), "declares 25 hours", 1)
     sound("long.wav", np.zeros(400, np.int16), "400 s long", 1)
     (folder / "folder.wav").mkdir()
     (folder / "broken link.wav").symlink_to("nowhere.wav")
@@ -256,11 +257,11 @@ def test_folders_are_searched_to_the_bottom_and_sorted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--hop", "1"], "--hop 1: from 0.01 seconds to those of --window"),
+        (["--hop", "1"], "--hop 1: from 0.1 seconds to those of --window"),
         (["--window", "0"], "--window 0: at least 0.1 seconds"),
         (["--window", "301"], "--window 301: 300 seconds at most"),
         (["--window", "nan"], "--window nan"),
-        (["--window", "4", "--hop", "5"], "--hop 5: from 0.01 seconds"),
+        (["--window", "4", "--hop", "5"], "--hop 5: from 0.1 seconds"),
         (["--workers", "0"], "--workers 0: at least 1"),
         (["--out", "told.xlsx"], "ends in .csv, .json or .jsonl"),
     ],
