@@ -65,6 +65,13 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
     return 0
 
 
+def predict(run: Path, audio: list[Path], **options: Any) -> int:
+    """what finished runs tell of new recordings; status 1 if none can be predicted"""
+    from ser.predict import predict as tell_predictions
+
+    return tell_predictions(run, audio, **options)
+
+
 def status(asked: Sequence[str]) -> int:
     """count the runs that are done, running, failed, missing; status 1 until all are done"""
     from ser.status import status as tell_status
@@ -127,6 +134,20 @@ def _compose(overrides: Sequence[str]) -> list[DictConfig]:
         raise UserError("\n".join(explain(overrides)) or str(error)) from None
 
 
+def _add_predict(command: argparse.ArgumentParser) -> None:
+    run = "folder of a finished run, or of many (all folds, all seeds), which are averaged"
+    command.add_argument("run", type=Path, metavar="RUN", help=run)
+    audio = "recordings (wav, flac, ogg, mp3, ...), or folders to search for them"
+    command.add_argument("audio", type=Path, nargs="+", metavar="AUDIO", help=audio)
+    command.add_argument("--window", type=float, metavar="S", help="predict windows of S seconds")
+    command.add_argument("--hop", type=float, metavar="S", help="from one to the next")
+    speaker = "all recordings are one speaker's (for runs with data.standardise=speaker)"
+    command.add_argument("--one-speaker", action="store_true", help=speaker)
+    command.add_argument("--workers", type=int, metavar="N", help="default: one a core")
+    command.add_argument("--out", type=Path, help="a .csv, .json or .jsonl file; default: a table")
+    command.set_defaults(call=predict)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ser",
@@ -153,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     command.add_argument("--out", type=Path, help="a CSV file; default: standard output")
     command.set_defaults(call=sample)
+    _add_predict(commands.add_parser("predict", help=predict.__doc__))
     asked: dict[str, Any] = {
         "nargs": "+",
         "metavar": "WHAT",

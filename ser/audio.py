@@ -19,6 +19,8 @@ LARGEST_PEAK = 2.0
 SILENT_PEAK = 0.001  # -60 dB of full scale
 FULL_SCALE = 0.9999  # the largest positive PCM16 sample is 0.99997
 CLIPPED_RUN = 3  # consecutive samples at full scale; one or two may be a true peak
+FOLDER = "is a folder, not an audio file"
+EMPTY = "empty: it holds no samples"
 UNKNOWN_SIZE = 0xFFFFFFFF  # what streaming writers (and RF64) leave in a WAV header
 
 
@@ -79,6 +81,23 @@ def read(
     return np.clip(samples.mean(axis=1, dtype=np.float32), -1.0, 1.0), rate
 
 
+def length(file: Path) -> float:
+    """Seconds that a file's header declares; no sample is read.
+
+    Raises:
+        AudioError: the file is missing, unreadable, empty or, as far as a header tells, truncated.
+    """
+    try:
+        with _opened(file) as sound:
+            if not sound.frames:
+                raise AudioError(file, EMPTY)
+            return sound.frames / sound.samplerate
+    except OSError as error:
+        raise AudioError(file, _os_reason(error)) from error
+    except soundfile.LibsndfileError as error:
+        raise AudioError(file, _sound_reason(error)) from error
+
+
 def digest(file: Path) -> str:
     """Hash of a file's bytes, 32 hexadecimal digits (blake2b).
 
@@ -112,17 +131,18 @@ def facts(file: Path, start: float | None = None, end: float | None = None) -> F
 def _samples(file: Path, start: float | None, end: float | None) -> tuple[np.ndarray, int]:
     """(N, channels) float32 samples of a stretch, N at least 1, and their rate."""
     try:
-        if absent := _absent_bytes(file):
-            raise AudioError(file, f"truncated: {absent} bytes fewer than its header declares")
-        with soundfile.SoundFile(file) as sound:
+        with _opened(file) as sound:
             first, last = _stretch(file, start, end, sound.frames, sound.samplerate)
-            sound.seek(first)
+            if sound.seekable():
+                sound.seek(first)
+            elif first:  # of compressed telephony, which can only be read from its beginning
+                sound.read(first)
             samples = sound.read(last - first, dtype="float32", always_2d=True)
             rate = sound.samplerate
     except OSError as error:
         raise AudioError(file, _os_reason(error)) from error
     except soundfile.LibsndfileError as error:
-        raise AudioError(file, f"unreadable as audio ({error.error_string})") from error
+        raise AudioError(file, _sound_reason(error)) from error
     if len(samples) < last - first:
         raise AudioError(
             file, f"truncated: it declares {last - first} samples and holds {len(samples)}"
@@ -134,12 +154,27 @@ def _samples(file: Path, start: float | None, end: float | None) -> tuple[np.nda
     return samples, rate
 
 
+def _opened(file: Path) -> soundfile.SoundFile:
+    """A file opened for reading, if it is whole, whatever its name is made of."""
+    if not file.is_file():
+        os.stat(file)  # says why, where there is none
+        raise AudioError(file, FOLDER if file.is_dir() else "is not a file")
+    if absent := _absent_bytes(file):
+        raise AudioError(file, f"truncated: {absent} bytes fewer than its header declares")
+    # Not as text: names need not be valid in the encoding of this system.
+    name = file if os.name == "nt" else os.fsencode(file)
+    try:
+        return soundfile.SoundFile(name)
+    except TypeError as error:  # a format without header, by its name
+        raise AudioError(file, f"unreadable as audio ({error})") from error
+
+
 def _stretch(
     file: Path, start: float | None, end: float | None, frames: int, rate: int
 ) -> tuple[int, int]:
     """First sample and the one after the last of a stretch given in seconds."""
     if frames == 0:
-        raise AudioError(file, "empty: it holds no samples")
+        raise AudioError(file, EMPTY)
     length = frames / rate
     begin = 0.0 if start is None or math.isnan(start) else start
     finish = length if end is None or math.isnan(end) else end
@@ -180,9 +215,13 @@ def _is_clipped(samples: np.ndarray) -> bool:
     return bool(run.any())
 
 
+def _sound_reason(error: soundfile.LibsndfileError) -> str:
+    return f"unreadable as audio ({error.error_string})"
+
+
 def _os_reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "missing: no such file"
     if isinstance(error, IsADirectoryError):
-        return "is a folder, not an audio file"
+        return FOLDER
     return f"unreadable ({error.strerror or error})"

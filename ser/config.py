@@ -163,7 +163,7 @@ def check(cfg: DictConfig) -> None:
         _require_type(key, cfg[key], kind)
     if cfg.seed < 0:
         raise UserError(f"seed={cfg.seed}: seeds count from 0")
-    for path, node in _targets(cfg, ""):
+    for path, node in targets(cfg, ""):
         _check_target(path, node)
     _check_levels(cfg)
     _check_representation(cfg)
@@ -174,14 +174,15 @@ def check(cfg: DictConfig) -> None:
         )
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+def targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    """All nodes of a config that name what they configure, each with its path."""
     if not OmegaConf.is_dict(node):
         return
     if "_target_" in node:
         yield path, node
     for key in node:
         if key != "hydra":
-            yield from _targets(node[key], f"{path}.{key}".lstrip("."))
+            yield from targets(node[key], f"{path}.{key}".lstrip("."))
 
 
 def _check_target(path: str, node: DictConfig) -> None:

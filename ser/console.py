@@ -117,14 +117,14 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     part = "test" if result["test"] else "val"
     found = result[part]
     if console.quiet:
-        system = _system(result, experiment)
-        print(f"{system}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
+        what = system(result, experiment)
+        print(f"{what}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
         return
     table = Table(box=None, header_style="bold")
     table.add_column(f"{part} %")
     for name in ("UA", "WA", "F1"):
         table.add_column(name, justify="right")
-    table.add_row(_system(result), *(f"{100 * found[key]:.1f}" for key in ("ua", "wa", "f1")))
+    table.add_row(system(result), *(f"{100 * found[key]:.1f}" for key in ("ua", "wa", "f1")))
     table.add_row(
         "chance (UA), largest class (WA)",
         f"{100 * found['chance_ua']:.1f}",
@@ -195,12 +195,13 @@ def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
     return table
 
 
-def _system(result: Mapping[str, Any], experiment: str | None = None) -> str:
-    system = result["system"]
-    codes = f"{system['representation']} of " if "representation" in system else ""
-    what = f"{system['model']} on {codes}{system['features']}"
+def system(result: Mapping[str, Any], experiment: str | None = None) -> str:
+    """What a run is called: model, features, fold and seed, or its experiment's name."""
+    names = result["system"]
+    codes = f"{names['representation']} of " if "representation" in names else ""
+    what = f"{names['model']} on {codes}{names['features']}"
     what = experiment.rpartition("/")[2] if experiment else what
-    return f"{what}, {system['fold']} {result['fold_index']}, seed {result['seed']}"
+    return f"{what}, {names['fold']} {result['fold_index']}, seed {result['seed']}"
 
 
 def _short(names: list[str]) -> str:

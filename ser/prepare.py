@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ser import calibration, config, results
@@ -19,6 +18,7 @@ from ser.features.store import Store
 from ser.folds import Fold, verify
 from ser.identity import fingerprint, labelled_corpus, run_identity
 from ser.models.phased import PhasedModel
+from ser.recogniser import network
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,5 @@ def restore(folder: Path) -> tuple[Prepared, PhasedModel]:
     best = folder / "checkpoints" / "best.ckpt"
     if not best.exists():
         raise UserError(f"{folder}: {cfg.model._target_} is not trained by phases")
-    model = build(cfg.model)(prepared.data.task)
-    model.load_state_dict(torch.load(best, weights_only=True)["weights"])
     prepared.data.setup("predict")
-    return prepared, model.eval()
+    return prepared, network(cfg, prepared.data.task, best)

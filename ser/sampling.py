@@ -9,8 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from ser import results
 from ser.config import build
 from ser.errors import UserError
-from ser.representations import Fitted, Fitting
-from ser.representations.learned import Learned
+from ser.recogniser import representation
 
 
 def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFrame:
@@ -41,30 +40,12 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
     assert isinstance(cfg, DictConfig)
     wanted = classes if component is None else [component]
     labels = np.repeat([classes.index(name) for name in wanted], count)
-    made = fitted(run, cfg, len(classes)).sample(labels, seed)
+    if cfg.get("representation") is None:
+        raise UserError(f"{run} has no representation: representation=aae has one that draws")
+    made = representation(run, cfg, len(classes)).sample(labels, seed)
     names = list(build(cfg.features).columns)
     if cfg.features.level != "utterance":
         names = [f"{name}[{frame}]" for frame in range(cfg.segments.frames) for name in names]
     table = pd.DataFrame(made, columns=names)
     table.insert(0, "class", np.asarray(classes)[labels])
     return table
-
-
-def fitted(run: Path, cfg: DictConfig, classes: int) -> Fitted:
-    """The representation that a run has left in its folder.
-
-    Args:
-        run: its folder.
-        cfg: its config.
-        classes: C of its target.
-
-    Raises:
-        UserError: it has none, or one that is no network.
-    """
-    if cfg.get("representation") is None:
-        raise UserError(f"{run} has no representation: representation=aae has one that draws")
-    fitting = Fitting(build(cfg.trainer), cfg.seed, classes, run, {})
-    representation = build(cfg.representation)(fitting)
-    if not isinstance(representation, Learned):
-        raise UserError(f"{run}: {cfg.representation.transform._target_} draws no samples")
-    return representation.load(run / results.REPRESENTATION)

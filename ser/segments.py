@@ -8,6 +8,7 @@ the numbers of its frames, and becomes a vector when a batch takes it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -146,3 +147,7 @@ def context(
     first, last = np.repeat(begins, counts)[:, None], np.repeat(ends - 1, counts)[:, None]
     chosen = np.clip(centres[:, None] + np.arange(-past, future + 1), first, last)
     return Segments(values, chosen, bounds, mapped)
+
+
+# What is a segment by itself: the codes of segments, or frames one by one.
+each_alone = partial(context, past=0, future=0)

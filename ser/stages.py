@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from ser import calibration, config, console, results
+from ser import calibration, config, console, recogniser, results
 from ser.batches import UNLABELLED
 from ser.config import build
 from ser.datamodule import DataModule
@@ -26,7 +25,7 @@ from ser.prepare import Prepared
 from ser.representations import Fitted, Fitting, Items, Representation
 from ser.representations.learned import Network
 from ser.representations.steps import Synthetic
-from ser.segments import Segments, context
+from ser.segments import Segments, each_alone
 from ser.training import conclude, probabilities
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def train(
         synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
     if not issubclass(get_class(cfg.model._target_), PhasedModel):
         model = build(cfg.model)(representation, synthetic)
-        return _train_estimator(model, prepared, folder, parts, loggers)
+        return _train_estimator(cfg, model, prepared, folder, parts, loggers)
     data, fitted = prepared.data, None
     if representation is not None:
         fitted = _fitted(cfg, prepared, representation, folder, loggers)
@@ -88,6 +87,7 @@ def train(
     data.unlabelled = model.uses_unlabelled
     kept = training.fit(model, data, folder / "checkpoints", loggers)
     conclude(model, kept, data, folder / "checkpoints")
+    recogniser.keep(cfg, data, folder / "checkpoints")
     found = {part: probabilities(model, data, part).numpy() for part in parts}
     found, facts = calibration.calibrated(cfg.calibrate, found, data.classes_of(data.fold.val))
     return Outcome(found, {"best_epoch": kept.epoch, **facts})
@@ -118,6 +118,7 @@ def _bare(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train_estimator(
+    cfg: DictConfig,
     model: Estimator,
     prepared: Prepared,
     folder: Path,
@@ -153,6 +154,7 @@ def _train_estimator(
         found["test"] = model.probabilities(table("test")[0])
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     model.save(folder / "checkpoints" / "best.skops")
+    recogniser.keep(cfg, None, folder / "checkpoints")
     return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
 
 
@@ -189,7 +191,7 @@ def _recoded(cfg: DictConfig, prepared: Prepared, fitted: Fitted, folder: Path) 
     speakers = prepared.corpus.table["speaker"]
     recoded: DataModule = build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
     if config.classifies_segments(cfg):
-        recoded.see_segments(partial(context, past=0, future=0))
+        recoded.see_segments(each_alone)
     elif features.offsets is not None:
         _tell_of_long(np.diff(features.offsets), cfg.data.max_frames)
     if fitted.variants > 1:

@@ -5,7 +5,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning.loggers import Logger
 
 from ser import ranks
@@ -281,19 +282,24 @@ def conclude(model: PhasedModel, keeper: Keeper, data: DataModule, folder: Path)
     """Fits what gradients do not, on the training part, and keeps it with the other weights."""
     model.eval()
     with torch.no_grad():
-        model.conclude(_on_device(model, data, "train"))
+        model.conclude(_moved(data.part_dataloader("train"), model))
     keeper.hold(model)
     write_whole(folder / "best.ckpt", keeper.state_dict())
 
 
 def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
     """Class probabilities of a part's utterances, (N, C), in the order of the fold."""
+    return of_batches(model, data.part_dataloader(part))
+
+
+def of_batches(model: PhasedModel, batches: Iterable[Batch]) -> torch.Tensor:
+    """Class probabilities of the utterances of some batches, (N, C), on the CPU."""
     model.eval()
     with torch.inference_mode():
-        rows = [model.probabilities(batch) for batch in _on_device(model, data, part)]
+        rows = [model.probabilities(batch) for batch in _moved(batches, model)]
     return torch.cat(rows).cpu()
 
 
-def _on_device(model: PhasedModel, data: DataModule, part: str) -> Iterator[Batch]:
-    for batch in data.part_dataloader(part):
-        yield data.transfer_batch_to_device(batch, model.device, 0)
+def _moved(batches: Iterable[Batch], model: PhasedModel) -> Iterator[Batch]:
+    """Batches, each on the model's device."""
+    return (move_data_to_device(batch, model.device) for batch in batches)

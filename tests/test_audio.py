@@ -1,4 +1,5 @@
 import math
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -208,3 +209,35 @@ def test_real_speech(emodb_root: Path) -> None:
     assert rate == RATE
     assert 1 < len(heard) / rate < 10
     assert 0.05 < np.abs(heard).max() <= 1
+
+
+def test_length_is_the_header_s_and_reads_no_sample(tmp_path: Path) -> None:
+    sound = tmp_path / "a.flac"
+    soundfile.write(sound, np.zeros(8000 * 60), 8000)
+    assert audio.length(sound) == 60.0
+    for name, content, told in (
+        ("empty.wav", b"", "0 bytes"),
+        ("text.wav", b"no audio at all", "unreadable as audio"),
+        ("raw.raw", bytes(100), "unreadable as audio"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(audio.AudioError, match=told):
+            audio.length(tmp_path / name)
+    with pytest.raises(audio.AudioError, match="missing"):
+        audio.length(tmp_path / "absent.wav")
+
+
+def test_a_codec_without_seeking_is_read_from_its_beginning(tmp_path: Path) -> None:
+    signal = 0.3 * np.sin(np.arange(16000) / 10)
+    soundfile.write(tmp_path / "gsm.wav", signal, 8000, "GSM610")
+    whole, _ = audio.read(tmp_path / "gsm.wav")
+    part, rate = audio.read(tmp_path / "gsm.wav", 0.5, 1.0)
+    assert len(whole) >= 16000
+    assert np.array_equal(part, whole[rate // 2 : rate])
+
+
+def test_names_that_are_no_text_can_be_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(10), 8000)
+    name = tmp_path / os.fsdecode(b"latin-1 \xe4.wav")
+    (tmp_path / "a.wav").rename(name)
+    assert len(audio.read(name)[0]) == 10

@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def _make(root: str, piece: Piece, extractors: list[Extractor]) -> tuple[str, di
 def _results(piece: Piece, extractors: list[Extractor]) -> dict[str, np.ndarray | UserError]:
     """What a piece gives, by signature, or why it does not; its audio is read once for all."""
     results: dict[str, np.ndarray | UserError] = {}
-    hearing = []
+    hearing: list[Listener] = []
     for extractor in extractors:
         if isinstance(extractor, Reader):
             results[extractor.signature] = _read(extractor, piece)
@@ -151,7 +152,15 @@ def _results(piece: Piece, extractors: list[Extractor]) -> dict[str, np.ndarray 
         signal, rate = audio.read(Path(piece.file), piece.start, piece.end)
     except audio.AudioError as error:
         return results | {extractor.signature: UserError(error.reason) for extractor in hearing}
-    for extractor in hearing:
+    return results | extracted(hearing, signal, rate)
+
+
+def extracted(
+    extractors: Sequence[Listener], signal: np.ndarray, rate: int
+) -> dict[str, np.ndarray | UserError]:
+    """What extractors make of a signal, by signature, and what the same passes give beside it."""
+    results: dict[str, np.ndarray | UserError] = {}
+    for extractor in extractors:
         if extractor.signature not in results:
             results |= _extract(extractor, signal, rate)
     return results

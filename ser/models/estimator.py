@@ -13,10 +13,15 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from skops.io.exceptions import UntrustedTypesFoundException
 
+from ser.errors import UserError
 from ser.representations import Representation
 from ser.representations.steps import Coded, Synthesised, Synthetic
 from ser.tuning import Choice, search
+
+# What skops does not know and our models hold beside what it does.
+TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._TemperatureScaling"]
 
 
 class Estimator:
@@ -106,11 +111,7 @@ class Estimator:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """(N, D) features -> (N, C) class probabilities."""
-        if isinstance(self._fitted, CalibratedClassifierCV):
-            return self._fitted.predict_proba(x)
-        scores = self._fitted.decision_function(x)
-        two = np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
-        return softmax(two, axis=1)
+        return probabilities(self._fitted, x)
 
     def save(self, path: Path) -> None:
         """Stores what was fitted, but the representation, by skops, whose files hold no code."""
@@ -130,3 +131,25 @@ class Estimator:
         if isinstance(first, Synthesised):
             return getattr(first, "classifier_", first.classifier)
         return Pipeline(pipeline.steps[1:])
+
+
+def load(path: Path) -> CalibratedClassifierCV | Pipeline:
+    """What `Estimator.save` stored: a classifier of features or, mostly where there is a
+    representation, of its codes.
+
+    Raises:
+        UserError: the file holds other types than those.
+    """
+    try:
+        return skops.io.load(path, trusted=TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise UserError(f"{path} is no model of ours: {error}") from error
+
+
+def probabilities(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:
+    """(N, D) features or codes -> (N, C) class probabilities."""
+    if isinstance(fitted, CalibratedClassifierCV):
+        return fitted.predict_proba(x)
+    scores = fitted.decision_function(x)
+    two = np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+    return softmax(two, axis=1)

@@ -132,6 +132,14 @@ class Representation(ABC):
             loggers: that are shown its epochs, whether it is trained now or was before.
         """
 
+    @abstractmethod
+    def load(self, folder: Path) -> Fitted:
+        """What `Fitted.save` left in a folder, and its `facts` beside it.
+
+        Raises:
+            UserError: it holds nothing of this kind.
+        """
+
     def key(self, x: Items, y: np.ndarray, size: int) -> str:
         """A name for a fit: equal fits have equal ones."""
         content = hashlib.blake2b(digest_size=16)

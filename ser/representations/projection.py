@@ -10,10 +10,13 @@ from pytorch_lightning.loggers import Logger
 from sklearn.base import TransformerMixin
 from sklearn.utils import get_tags
 
+from ser import results
 from ser.batches import UNLABELLED
 from ser.errors import UserError
 from ser.representations import Fitted, Fitting, Items, Representation
 from ser.standardise import Standardiser
+
+TRANSFORM = "transform.skops"
 
 
 class Projection(Representation):
@@ -58,6 +61,14 @@ class Projection(Representation):
         standardiser, transform = self.recent(key, lambda: self._fit(x, y))
         return Projected(standardiser, transform, size)
 
+    def load(self, folder: Path) -> "Projected":
+        facts = results.read_json(folder / results.FITTED)
+        if facts is None:
+            raise UserError(f"{folder} holds no fitted representation (no {results.FITTED})")
+        # Of trusted types alone, or else skops refuses.
+        transform = skops.io.load(folder / TRANSFORM)
+        return Projected(Standardiser.load(folder), transform, facts["size"])
+
     def _fit(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
         standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)
         transform = self.transform(n_components=max(self.sizes))
@@ -91,7 +102,7 @@ class Projected(Fitted):
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.standardiser.save(folder)
-        skops.io.dump(self.transformer, folder / "transform.skops")
+        skops.io.dump(self.transformer, folder / TRANSFORM)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -54,6 +54,9 @@ class Stack(Representation):
         lower = self.lower.fit(x, y, *self.lower.sizes)
         return Stacked(lower, self.upper.fit(coded(lower, x), y, size, loggers=loggers))
 
+    def load(self, folder: Path) -> "Stacked":
+        return Stacked(self.lower.load(folder / "lower"), self.upper.load(folder / "upper"))
+
 
 class Stacked(Fitted):
     """Two representations that were fitted."""

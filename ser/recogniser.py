@@ -1,0 +1,299 @@
+"""What a finished run has learned, as a function of features: no corpus is needed.
+
+The run's own parts are put together again, and make the run's own numbers. All of them are loaded
+as data: weights by torch (`weights_only`), arrays by numpy, scikit-learn's objects by skops; and of
+a config nothing is built that is not of this project's rooms for such things, so that a folder from
+somebody else can be tried.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from ser import config, results
+from ser.batches import (
+    EVALUATED,
+    UNLABELLED,
+    Batches,
+    FrameBatches,
+    Rows,
+    SegmentBatches,
+    Task,
+)
+from ser.calibration import rescaled
+from ser.config import build, register_resolvers, targets
+from ser.datamodule import SCORED, DataModule
+from ser.errors import UserError
+from ser.features import Extractor, Listener, Reader
+from ser.models.phased import PhasedModel
+from ser.representations import Fitted, Fitting
+from ser.segments import Segments, each_alone
+from ser.standardise import Standardiser, per_speaker
+from ser.training import of_batches
+
+log = logging.getLogger(__name__)
+Classify = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+
+FACTS = "recogniser.json"
+# Where what a run's config names may come from, each a class or a partial call.
+ROOMS = (
+    *(f"ser.{room}." for room in ("features", "representations", "models", "networks", "priors")),
+    *("ser.segments.", "ser.keepers.", "ser.training.", "ser.ddp.", "torch.optim."),
+    *("sklearn.decomposition.", "sklearn.discriminant_analysis."),
+)
+
+
+def keep(cfg: DictConfig, data: DataModule | None, folder: Path) -> None:
+    """Leaves beside a run's weights what its model needs beyond them to see new speech.
+
+    Args:
+        cfg: of the run.
+        data: as a network has seen it: features, or codes; None: scikit-learn's models know it.
+        folder: of the weights, which is there.
+    """
+    facts: dict[str, Any] = {"features": build(cfg.features).signature}
+    if data is not None:
+        data.standardiser.save(folder)
+        facts["inputs"] = data.task.inputs
+        for name in ("class_weights", "variants"):
+            numbers: torch.Tensor | None = getattr(data.task, name)
+            facts[name] = None if numbers is None else numbers.tolist()
+    results.write_json(folder / FACTS, facts)
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A finished run as a function of features.
+
+    Attributes:
+        folder: of the run.
+        result: its `result.json`.
+        target: what its classes are of: the target's name and, of attributes, the bins.
+        classes: C names, in the order of the probabilities.
+        extractor: of the features that it takes.
+        by_speaker: whether features are standardised by their speaker's own statistics first.
+        fitted: the representation whose codes are classified; None: features are.
+        cut: makes segments of frames, which a representation sees.
+        classify: utterances (N, K), or frames (sum of T, K) with their offsets (N + 1,), to
+            (N, C) class probabilities.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+    target: tuple[str, str | None]
+    classes: tuple[str, ...]
+    extractor: Listener
+    by_speaker: bool
+    fitted: Fitted | None
+    cut: Callable[..., Segments]
+    classify: Classify
+
+    def __call__(self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False) -> np.ndarray:
+        """Class probabilities, (N, C) float.
+
+        Args:
+            arrays: features of N utterances, (D,) or (T, F) each, as the extractor gives them.
+            one_speaker: they are all that is known of one speaker.
+
+        Raises:
+            UserError: the run standardises by speaker, and these are not said to be one's.
+        """
+        self.require_speaker(one_speaker)
+        frames = self.extractor.level != "utterance"
+        values = np.concatenate(arrays) if frames else np.stack(arrays)
+        offsets = np.cumsum([0, *map(len, arrays)]) if frames else None
+        if self.by_speaker:
+            if len(values) < 2:
+                raise UserError(f"{self.folder} standardises by speaker, and here is one utterance")
+            values = per_speaker(values, pd.Series("speaker", index=range(len(values))))
+        if self.fitted is not None and offsets is None:
+            values = self.fitted.transform(values)
+        elif self.fitted is not None:
+            segments = self.cut(values, offsets, np.arange(len(arrays)), False)
+            values = self.fitted.transform(segments)
+            offsets = None if self.fitted.pools else segments.offsets
+        return rescaled(self.classify(values, offsets), self.result.get("temperature", 1.0))
+
+    def __str__(self) -> str:
+        target, bins = self.target
+        binned = f" ({bins})" if bins else ""
+        return f"{self.folder} tells {target}{binned} as {', '.join(self.classes)}"
+
+    def require_speaker(self, one_speaker: bool) -> None:
+        """Raises UserError if it needs all of one speaker's utterances, and these may not be."""
+        if self.by_speaker and not one_speaker:
+            raise UserError(
+                f"{self.folder} standardises by speaker (data.standardise=speaker): give all "
+                "recordings of one speaker, and say so by --one-speaker"
+            )
+
+
+def load(folder: Path) -> Recogniser:
+    """A finished run as a function of features.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        UserError: no finished run, one made before runs kept what this needs, or one whose model
+            must be told the true class.
+    """
+    result = results.read_json(folder / results.RESULT)
+    if result is None:
+        raise UserError(f"{folder} holds no finished run (no {results.RESULT})")
+    facts = results.read_json(folder / "checkpoints" / FACTS)
+    if facts is None:
+        raise UserError(
+            f"{folder} has no checkpoints/{FACTS}: it was made before runs kept what prediction "
+            "needs; force=true trains it again"
+        )
+    register_resolvers()
+    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    if config.reading(cfg) == "oracle":
+        raise UserError(f"{folder}: its codes are made under the true class, which nobody knows")
+    classes = tuple(result["classes"])
+    extractor: Extractor = _part(cfg, "features")
+    if isinstance(extractor, Reader):
+        raise UserError(f"{folder}: its features were read from files, not made of sound")
+    if extractor.signature != facts["features"]:
+        log.warning(
+            "%s was trained on features of %s; these are of %s",
+            folder,
+            facts["features"],
+            extractor.signature,
+        )
+    # Of samples drawn from it the classifier has learned to take features.
+    has_codes = cfg.representation is not None and cfg.train_on == "real"
+    # Of one whose weights it began from it sees nothing more.
+    has_codes &= cfg.get("hand_on", "codes") == "codes"
+    return Recogniser(
+        folder,
+        result,
+        (result["system"]["target"], cfg.target.get("bins")),
+        classes,
+        extractor,
+        cfg.data.standardise == "speaker",
+        representation(folder, cfg, len(classes)) if has_codes else None,
+        _part(cfg, "segments"),
+        _classifier(folder, cfg, facts, len(classes), has_codes),
+    )
+
+
+def load_all(folder: Path) -> list[Recogniser]:
+    """A finished run, or all that lie below a folder, sorted: e.g. those of every fold and seed.
+
+    Raises:
+        UserError: there is none, or they do not tell the same classes of the same target.
+    """
+    runs = [folder]
+    if not (folder / results.RESULT).exists():
+        runs = sorted(file.parent for file in folder.rglob(results.RESULT))
+    if not runs:
+        raise UserError(f"{folder} holds no finished run (no {results.RESULT} at or below it)")
+    found = [load(run) for run in runs]
+    for other in found[1:]:
+        if (other.target, other.classes) != (found[0].target, found[0].classes):
+            raise UserError(
+                f"{found[0]} and {other}: their probabilities cannot be averaged; "
+                "a folder of runs of one target"
+            )
+    return found
+
+
+def network(cfg: DictConfig, task: Task, file: Path) -> PhasedModel:
+    """A model with the weights that a run has kept, in evaluation mode."""
+    model = _part(cfg, "model")(task)
+    model.load_state_dict(torch.load(file, weights_only=True)["weights"])
+    return model.eval()
+
+
+def representation(folder: Path, cfg: DictConfig, classes: int) -> Fitted:
+    """The representation that a run has left in its folder.
+
+    Args:
+        folder: of the run.
+        cfg: its config, which has one.
+        classes: C of its target.
+    """
+    fitting = Fitting(_part(cfg, "trainer"), cfg.seed, classes, folder, config.identity(cfg))
+    return _part(cfg, "representation")(fitting).load(folder / results.REPRESENTATION)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network and what it is handed features by, as `DataModule` does for its run."""
+
+    model: PhasedModel
+    standardiser: Standardiser
+    max_frames: int
+    batch_size: int
+    cut: Callable[..., Segments] | None
+
+    def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
+        rows = Rows(values, self.standardiser, at_once=True)
+        count = len(values) if offsets is None else len(offsets) - 1
+        numbers, y = torch.arange(count), torch.full((count,), UNLABELLED)
+        if offsets is None:
+            batches = Batches(rows, numbers, y, batch_size=EVALUATED, seed=None)
+        elif self.cut is not None:
+            segments = self.cut(values, offsets, numbers.numpy(), False)
+            batches = SegmentBatches(rows, segments, y, batch_size=SCORED)
+        else:
+            batches = FrameBatches(
+                rows,
+                numbers,
+                y,
+                offsets=torch.from_numpy(offsets),
+                max_frames=self.max_frames,
+                batch_size=min(EVALUATED, self.batch_size),
+                seed=None,
+            )
+        return of_batches(self.model, batches).numpy()
+
+
+def _classifier(
+    folder: Path, cfg: DictConfig, facts: Mapping[str, Any], classes: int, has_codes: bool
+) -> Classify:
+    kept = folder / "checkpoints"
+    if (kept / "best.skops").exists():
+        # Imported here: a network need not wait for scikit-learn.
+        from ser.models import estimator
+
+        fitted = estimator.load(kept / "best.skops")
+        return lambda values, offsets: estimator.probabilities(fitted, values)
+    # What kinds of features the columns are matters to the record of training alone.
+    task = Task(facts["inputs"], classes, _tensor(facts["class_weights"]), {})
+    task = replace(task, variants=_tensor(facts["variants"]))
+    model = network(cfg, task, kept / "best.ckpt")
+    cut = None
+    if config.classifies_segments(cfg):
+        cut = each_alone if has_codes else _part(cfg, "segments")
+    return _Network(model, Standardiser.load(kept), cfg.data.max_frames, cfg.data.batch_size, cut)
+
+
+def _tensor(numbers: list[float] | None) -> torch.Tensor | None:
+    return None if numbers is None else torch.tensor(numbers)
+
+
+def _part(cfg: DictConfig, key: str) -> Any:
+    """Builds what one key of a config names.
+
+    Raises:
+        UserError: something in it is of another room, or would do more than build.
+    """
+    for path, node in targets(cfg[key], key):
+        name = str(node._target_)
+        known = name.startswith(ROOMS)
+        if not known or not (node.get("_partial_") or inspect.isclass(get_object(name))):
+            raise UserError(f"{path}._target_={name}: nothing that prediction builds")
+    return build(cfg[key])
