@@ -121,7 +121,10 @@ class Recogniser:
             segments = self.cut(values, offsets, np.arange(len(arrays)), False)
             values = self.fitted.transform(segments)
             offsets = None if self.fitted.pools else segments.offsets
-        return rescaled(self.classify(values, offsets), self.result.get("temperature", 1.0))
+        found = self.classify(values, offsets)
+        if "temperature" in self.result:
+            return rescaled(found, self.result["temperature"])
+        return found
 
     def __str__(self) -> str:
         target, bins = self.target
