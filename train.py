@@ -5,7 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from ser.config import explain, register_resolvers
+from ser.config import register_resolvers
+from ser.config.explain import explain
 from ser.errors import UserError
 
 register_resolvers()

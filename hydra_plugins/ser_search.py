@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ser import config as configs
+from ser.config.checks import check
 from ser.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Search(Sweeper):
 
         folder = Path(self.cfg.hydra.sweep.dir, "search", self.options["study_name"])
         try:
-            configs.check(self.cfg)
+            check(self.cfg)
             with claimed(folder):
                 self._search(arguments, folder)
         except UserError as error:

@@ -16,7 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ser.config import CONF, build, explain, register_resolvers
+from ser.config import CONF, build, register_resolvers
+from ser.config.explain import explain
 from ser.errors import UserError, disk_errors_told
 
 if TYPE_CHECKING:  # imported where needed: --help must not wait for torch

@@ -14,6 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ser import config, results
+from ser.config.explain import explain
 from ser.errors import UserError
 
 # Composed configs differ by these in nothing but the value itself, so that one composition
@@ -100,7 +101,7 @@ def composed(overrides: Sequence[str]) -> Grid:
                 jobs, lambda job: compose("train", [*hydras, *job], return_hydra_config=True)
             )
     except HydraException as error:
-        raise UserError("\n".join(config.explain(overrides)) or str(error)) from None
+        raise UserError("\n".join(explain(overrides)) or str(error)) from None
     name = whole.hydra.runtime.choices.get("grid") or "runs"
     return Grid(name, tuple(runs), whole.report.baseline, whole.logger)
 

@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
-from ser import config, console, loggers, results, stages
+from ser import console, loggers, results, stages
 from ser.config import build
+from ser.config.checks import check
 from ser.errors import disk_errors_told
 from ser.prepare import Prepared, prepare
 from ser.stages import Outcome
@@ -63,7 +64,7 @@ def run(
 
 def _run(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     started, commit = time.monotonic(), _commit()
-    config.check(cfg)
+    check(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
         prepared = prepare(cfg)

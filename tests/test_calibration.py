@@ -10,6 +10,7 @@ import pytest
 from scipy.special import softmax
 
 from ser import calibration, config, metrics, results
+from ser.config.checks import check
 from ser.errors import UserError
 from ser.prepare import prepare
 from ser.run import run
@@ -126,4 +127,4 @@ def test_what_cannot_be_calibrated_is_told(
     overrides: list[str], told: str, composed: Callable
 ) -> None:
     with pytest.raises(UserError, match=told):
-        config.check(composed(*overrides)[0])
+        check(composed(*overrides)[0])

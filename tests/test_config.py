@@ -4,7 +4,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ser.config import CONF, check, digest, explain, identity, register_resolvers
+from ser.config import CONF, digest, identity, register_resolvers
+from ser.config.checks import check
+from ser.config.explain import explain
 from ser.errors import UserError
 
 GROUPS = (

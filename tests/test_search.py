@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from ser import results
-from ser.config import CONF, check, identity, register_resolvers
+from ser.config import CONF, identity, register_resolvers
+from ser.config.checks import check
 from ser.errors import UserError
 
 TRAIN = Path(__file__).parent.parent / "train.py"

@@ -1,44 +1,16 @@
-"""The config: what identifies a run, and what is checked before anything is loaded.
+"""What is wrong with a config, found before anything is loaded."""
 
-Imported by `train.py` before Hydra starts, so it imports nothing heavy at its top.
-"""
-
-import hashlib
 import inspect
-import json
 import typing
-from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
+from ser.config import CONF, classifies_segments, reading, targets
+from ser.config.explain import nearest
 from ser.errors import UserError
 
-CONF = Path(__file__).parent.parent / "conf"
-
-# What cannot change a result, and so is no part of a run's identity. The corpus' root is replaced
-# by its fingerprint, that of features by a digest of its files, see `ser.prepare`.
-NO_PART_OF_IDENTITY = (
-    "corpus.root",
-    "features.root",
-    "store",
-    "fitted",
-    "logger",
-    "force",
-    "in_memory",
-    "published",
-    "emotions",  # as far as used they are in the target
-    "paper",
-    "report",
-    "trainer.accelerator",
-    "trainer.runs_per_gpu",
-    "trainer.checkpoint_seconds",
-    "model.jobs",
-    "networks",  # those used are in the model
-)
-SEGMENT_NETWORKS = "ser.networks.segment."
 TOP_LEVEL = {
     "seed": int,
     "test": bool,
@@ -51,104 +23,6 @@ TOP_LEVEL = {
     "hand_on": Literal["codes", "weights"],
     "calibrate": Literal["none", "temperature"],
 }
-
-
-def register_resolvers() -> None:
-    """Makes `${run_name:}` known, the folder of a run, and `${stem:path}`, a file's bare name."""
-    OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
-    OmegaConf.register_new_resolver("stem", lambda path: path and Path(path).stem, replace=True)
-
-
-def identity(cfg: DictConfig) -> dict[str, Any]:
-    """The part of a config that can change a result, resolved, as plain dicts and lists."""
-    # Resolved key by key: Hydra's own node refers to what is not known yet.
-    found = {
-        str(key): OmegaConf.to_container(cfg[key], resolve=True)
-        if OmegaConf.is_config(cfg[key])
-        else cfg[key]
-        for key in cfg
-        if key != "hydra"
-    }
-    for path in NO_PART_OF_IDENTITY:
-        *parents, last = path.split(".")
-        node: Any = found
-        for parent in parents:
-            node = node[parent]
-        node.pop(last, None)
-    trainer: Any = found["trainer"]
-    if trainer.get("devices") == 1:
-        del trainer["devices"]  # one is like another; several draw other numbers
-    for rule in ("patience", "stopping"):
-        if trainer.get(rule) is None:
-            trainer.pop(rule, None)  # as before there was any
-    if found.get("test"):
-        del found["test"]  # the rule; only a run that is not tested is a run of its own
-    if found.get("representation") is None:
-        found.pop("representation", None)
-    if not sees_segments(cfg):
-        found.pop("segments", None)
-    for key, usual in (("fit_on", "target"), ("hand_on", "codes")):
-        if found.get(key) == usual:
-            del found[key]
-    if found.get("train_on") == "real":
-        del found["train_on"], found["synthetic_per_class"]
-    if found.get("calibrate") == "none":
-        del found["calibrate"]  # as before there was any
-    return found
-
-
-def sees_segments(cfg: DictConfig) -> bool:
-    """Whether a representation, or the model, is to see segments of frames."""
-    if cfg.features.level == "utterance":
-        return False
-    return cfg.get("representation") is not None or classifies_segments(cfg)
-
-
-def classifies_segments(cfg: DictConfig) -> bool:
-    """Whether the model sees segments one by one; told by where its network is defined.
-
-    Its attribute `level` says the same, but for that torch would have to be loaded.
-    """
-    return str(cfg.model.get("encoder", {}).get("_target_")).startswith(SEGMENT_NETWORKS)
-
-
-def reading(cfg: DictConfig) -> str | None:
-    """Under which class a representation that is told one makes codes; None: none."""
-    module = (cfg.get("representation") or {}).get("module") or {}
-    return module.get("reading")
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """A short name for plain content: 16 hexadecimal digits."""
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _run_name(*, _root_: DictConfig) -> str:
-    choices = _root_.hydra.runtime.choices
-    groups = ("corpus", "target", "features", "model", "fold")
-    named = {group: choices[group] for group in groups}
-    if _root_.representation is not None:
-        named["model"] = f"{choices['representation']}-{choices['model']}"
-    name = "/".join(named.values())
-    return f"{name}-{_root_.fold.index}/seed-{_root_.seed}-{digest(identity(_root_))[:8]}"
-
-
-def build(node: DictConfig) -> Any:
-    """Hydra's `instantiate`, with lists and dicts as plain ones and our errors as they are.
-
-    Raises:
-        UserError: as whatever else is raised by what is instantiated; Hydra would wrap it.
-    """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
-    try:
-        return instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        if error.__cause__ is None:
-            raise
-        raise error.__cause__ from None
 
 
 def check(cfg: DictConfig) -> None:
@@ -174,17 +48,6 @@ def check(cfg: DictConfig) -> None:
         )
 
 
-def targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
-    """All nodes of a config that name what they configure, each with its path."""
-    if not OmegaConf.is_dict(node):
-        return
-    if "_target_" in node:
-        yield path, node
-    for key in node:
-        if key != "hydra":
-            yield from targets(node[key], f"{path}.{key}".lstrip("."))
-
-
 def _check_target(path: str, node: DictConfig) -> None:
     """Arguments of one node against the signature of its target.
 
@@ -206,7 +69,7 @@ def _check_target(path: str, node: DictConfig) -> None:
     given = [str(key) for key in node if str(key) not in ("_target_", "_partial_")]
     for name in given:
         if name not in known and not takes_any:
-            raise UserError(f"{path}.{name}: {_nearest(name, known)}")
+            raise UserError(f"{path}.{name}: {nearest(name, known)}")
     partial = bool(node.get("_partial_", False))
     for name, parameter in known.items():
         required = parameter.default is parameter.empty and (
@@ -355,60 +218,3 @@ def _check_reading(cfg: DictConfig) -> None:
         )
     if reading(cfg) == "oracle" and "grid" in cfg.model:
         raise UserError(f"{told} is not for model=svm and model=logistic: representation=cvae_null")
-
-
-def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    if close:
-        return f"there is no such option; did you mean {close[0]}?"
-    return f"there is no such option; there are {', '.join(known)}"
-
-
-def explain(overrides: Sequence[str]) -> list[str]:
-    """Why Hydra could not compose these overrides, in words, as far as this can tell.
-
-    Examples:
-        >>> explain(["model=mpl", "trainer.max_epoch=3"])[1]
-        'trainer.max_epoch: there is no such option; did you mean max_epochs?'
-    """
-    # What Hydra has of its own (launchers, sweepers) it explains well enough.
-    overrides = [text for text in overrides if not text.startswith("hydra")]
-    groups = [text for text in overrides if (CONF / text.partition("=")[0]).is_dir()]
-    wrong = [reason for text in groups if (reason := _explain_group(text))]
-    if wrong:
-        return wrong
-    options = [text.lstrip("+~").partition("=")[0] for text in overrides if text not in groups]
-    return [reason for option in options if (reason := _explain_option(option, groups))]
-
-
-def _explain_group(text: str) -> str | None:
-    key, _, value = text.partition("=")
-    files = (CONF / key).rglob("*.yaml")
-    choices = sorted(str(file.relative_to(CONF / key).with_suffix("")) for file in files)
-    if value in choices:
-        return None
-    close = get_close_matches(value, choices, n=1)
-    hint = f"did you mean {key}={close[0]}? " if close else ""
-    return f"{key}={value}: there is no such {key}; {hint}there are {', '.join(choices)}"
-
-
-def _explain_option(key: str, groups: list[str]) -> str | None:
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            node: Any = compose("train", groups)
-    except HydraException:  # which Hydra itself has told by now
-        return None
-    path = ""
-    for name in key.split("."):
-        if not OmegaConf.is_dict(node):
-            return None
-        if name not in node:
-            options = [str(option) for option in node if option not in ("_target_", "_partial_")]
-            return f"{path}{name}: {_nearest(name, options)}"
-        node, path = node[name], f"{path}{name}."
-    return None

@@ -1,0 +1,67 @@
+"""Why Hydra could not compose a config, in words."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ser.config import CONF
+
+
+def explain(overrides: Sequence[str]) -> list[str]:
+    """Why Hydra could not compose these overrides, in words, as far as this can tell.
+
+    Examples:
+        >>> explain(["model=mpl", "trainer.max_epoch=3"])[1]
+        'trainer.max_epoch: there is no such option; did you mean max_epochs?'
+    """
+    # What Hydra has of its own (launchers, sweepers) it explains well enough.
+    overrides = [text for text in overrides if not text.startswith("hydra")]
+    groups = [text for text in overrides if (CONF / text.partition("=")[0]).is_dir()]
+    wrong = [reason for text in groups if (reason := _explain_group(text))]
+    if wrong:
+        return wrong
+    options = [text.lstrip("+~").partition("=")[0] for text in overrides if text not in groups]
+    return [reason for option in options if (reason := _explain_option(option, groups))]
+
+
+def _explain_group(text: str) -> str | None:
+    key, _, value = text.partition("=")
+    files = (CONF / key).rglob("*.yaml")
+    choices = sorted(str(file.relative_to(CONF / key).with_suffix("")) for file in files)
+    if value in choices:
+        return None
+    close = get_close_matches(value, choices, n=1)
+    hint = f"did you mean {key}={close[0]}? " if close else ""
+    return f"{key}={value}: there is no such {key}; {hint}there are {', '.join(choices)}"
+
+
+def _explain_option(key: str, groups: list[str]) -> str | None:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            node: Any = compose("train", groups)
+    except HydraException:  # which Hydra itself has told by now
+        return None
+    path = ""
+    for name in key.split("."):
+        if not OmegaConf.is_dict(node):
+            return None
+        if name not in node:
+            options = [str(option) for option in node if option not in ("_target_", "_partial_")]
+            return f"{path}{name}: {nearest(name, options)}"
+        node, path = node[name], f"{path}{name}."
+    return None
+
+
+def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """That an option is unknown, and what it may have been meant to be."""
+    close = get_close_matches(name, list(known), n=1)
+    if close:
+        return f"there is no such option; did you mean {close[0]}?"
+    return f"there is no such option; there are {', '.join(known)}"
