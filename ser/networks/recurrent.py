@@ -133,30 +133,3 @@ class LSTMEncoder(nn.Module):
     @property
     def _lstms(self) -> list[list[nn.Module]]:
         return [list(layer.children()) for layer in self.layers]
-
-
-class PartLSTM(LSTMEncoder):
-    """As `LSTMEncoder`; what it is a part of, not config, tells its width and directions."""
-
-    def __init__(
-        self,
-        inputs: int,
-        width: int,
-        bidirectional: bool,
-        *,
-        layers: int,
-        forget_bias: float,
-        pooling: Literal["last", "mean", "attention"],
-        hidden: Sequence[int],
-        dropout: float,
-    ) -> None:
-        super().__init__(
-            inputs,
-            layers=layers,
-            width=width,
-            bidirectional=bidirectional,
-            forget_bias=forget_bias,
-            pooling=pooling,
-            hidden=hidden,
-            dropout=dropout,
-        )
