@@ -15,7 +15,7 @@ from ser.report import frames
 from ser.report.comparisons import baseline_of, compared
 from ser.report.findings import Findings
 from ser.report.gather import Run, finished_runs
-from ser.report.page import CODES, EXPLORABLE, SOMETIMES, Documents
+from ser.report.page import EXPLORABLE, NEIGHBOURS, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
 from ser.results import write_bytes, write_text
@@ -28,7 +28,8 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
         grid: which runs there should be; those that are missing are named.
         out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, curves.svg,
             scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv; where
-            runs have representations also losses.svg, codes.png and codes.html.
+            runs have representations also losses.svg, codes.png and codes.html; where the grid
+            says so tsne.png, tsne.pdf and neighbours.csv.
         console: where it prints; None: standard output.
 
     Raises:
@@ -62,7 +63,7 @@ def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
     made = tuple(cells(grid, runs))
     baseline = None if grid.baseline is None else baseline_of(made, grid.baseline)
     tests = () if baseline is None else tuple(compared(made, baseline))
-    return Findings(grid.name, len(grid.runs), made, baseline, tests)
+    return Findings(grid.name, len(grid.runs), made, baseline, tests, grid.tsne)
 
 
 def write(found: Findings, out: Path) -> list[Path]:
@@ -89,10 +90,14 @@ def write(found: Findings, out: Path) -> list[Path]:
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in made.items()}
     if documents.codes:
         files[EXPLORABLE] = documents.codes.page
-        write_bytes(out / CODES, documents.codes.picture)
+    if documents.tsne:
+        files[NEIGHBOURS] = frames.csv(documents.tsne.numbers)
     for name, text in files.items():
         write_text(out / name, text)
-    there = {*files, *([CODES] if documents.codes else [])}
+    pictures = dict(documents.pictures())
+    for name, content in pictures.items():
+        write_bytes(out / name, content)
+    there = {*files, *pictures}
     for name in set(SOMETIMES) - there:
         (out / name).unlink(missing_ok=True)
     return [out / name for name in SOMETIMES if name in there]

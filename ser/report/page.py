@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from ser.report import figures, paper, tables
@@ -13,7 +14,16 @@ from ser.report.comparisons import KINDS
 from ser.report.drawing import STYLE, Figure, sheet
 from ser.report.findings import Findings, missing, remarks
 from ser.report.render import latex, markdown, md, tex
-from ser.report.representations import MOST, Shown, losses, which, with_losses, with_planes
+from ser.report.representations import (
+    MOST,
+    Shown,
+    losses,
+    which,
+    with_losses,
+    with_many,
+    with_planes,
+)
+from ser.report.tables import Table
 
 TEMPLATE = Path(__file__).with_name("template.html")
 ABOUT_DOTS = (
@@ -39,7 +49,13 @@ ABOUT_CODES = (
     "be told."
 )
 # Written only where a run has such a representation.
-LOSSES, CODES, EXPLORABLE = SOMETIMES = ("losses.svg", "codes.png", "codes.html")
+LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
+TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
+SOMETIMES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
+NOT_CODED = (
+    "Not drawn by t-SNE, as no codes of more than two values, or no speakers of the training part, "
+    "were kept: {}. Runs of an earlier version kept fewer: train them again with force=true."
+)
 NO_BASELINE = "No baseline is named, so nothing is tested: report.baseline=NAME names one."
 TESTED = (
     "Intervals are of 95%. p (Holm) is corrected over all tests of its kind; where it is below "
@@ -47,25 +63,45 @@ TESTED = (
     "two are sounder: they take folds and speakers for what varies."
 )
 
-CALLED = {"dots": "folds and seeds", "curves": "learning curves", "codes": "2-D codes"}
+CALLED = {
+    "dots": "folds and seeds",
+    "curves": "learning curves",
+    "codes": "2-D codes",
+    "tsne": "t-SNE",
+}
 
 # A title and what is drawn of one cell.
 Titled = tuple[str, Figure]
 
 
 @dataclass(frozen=True)
-class Codes:
-    """Codes of two values: what stands beside them, a PNG, and a page to explore them."""
+class Pictured:
+    """What stands beside a PNG, the PNG, and how many maps are abreast in it."""
 
     about: str
     picture: bytes
-    page: str
-    abreast: int  # maps in the picture
+    abreast: int
 
     @property
     def url(self) -> str:
         """Of the picture, within a page that needs nothing beside it."""
         return "data:image/png;base64," + base64.b64encode(self.picture).decode()
+
+
+@dataclass(frozen=True)
+class Codes(Pictured):
+    """Codes of two values, and a page to explore them."""
+
+    page: str
+
+
+@dataclass(frozen=True)
+class Embedded(Pictured):
+    """Codes of many values by t-SNE: the same as PDF, and who lies near whom."""
+
+    pdf: bytes
+    numbers: pd.DataFrame
+    table: Table
 
 
 class Documents:
@@ -131,7 +167,42 @@ class Documents:
         told = [ABOUT_CODES, about_prior(atlases), f"Drawn: {which(self.found, shown)}"]
         about = " ".join(filter(None, told))
         abreast = min(ABREAST, len(atlases))
-        return Codes(about, png(atlases), explorable(self.found, atlases), abreast)
+        return Codes(about, png(atlases), abreast, explorable(self.found, atlases))
+
+    @cached_property
+    def coded(self) -> list[Shown]:
+        return with_many(self.found) if self.found.tsne else []
+
+    @property
+    def without_codes(self) -> str:
+        """Whose codes should be drawn and cannot be; empty: nobody's."""
+        there = {id(each.cell) for each in self.coded}
+        lacking = [cell for cell in self.found.cells if id(cell) not in there]
+        if not self.found.tsne or not lacking:
+            return ""
+        return NOT_CODED.format(self.found.named(lacking))
+
+    @cached_property
+    def tsne(self) -> Embedded | None:
+        if not self.coded:
+            return None
+        # As of `codes`.
+        from ser.report.neighbours import coded, frame, table
+        from ser.report.tsne import about, column, drawings
+
+        drawn = [coded(each) for each in self.coded[:MOST]]
+        columns = [column(self.found.where(each.shown.cell), each) for each in drawn]
+        told = [about(columns), f"Drawn: {which(self.found, self.coded)}"]
+        png, pdf = drawings(columns)
+        numbers = frame(drawn)
+        return Embedded(" ".join(told), png, len(columns), pdf, numbers, table(self.found, numbers))
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """Pictures that are no text, by file name."""
+        if self.codes:
+            yield CODES, self.codes.picture
+        if self.tsne:
+            yield from ((TSNE, self.tsne.picture), (TSNE_PDF, self.tsne.pdf))
 
     def html(self) -> str:
         environment = Environment(
@@ -158,6 +229,9 @@ class Documents:
             losses=self.losses,
             codes=self.codes,
             explorable=EXPLORABLE,
+            tsne=self.tsne,
+            without_codes=self.without_codes,
+            tsne_pdf=TSNE_PDF,
         )
 
     def markdown(self) -> str:
@@ -176,6 +250,12 @@ class Documents:
         if self.codes:
             parts += ["## 2-D codes\n", f"{md(self.codes.about)}\n", f"![2-D codes]({CODES})\n"]
             parts += [f"[{EXPLORABLE}]({EXPLORABLE}) tells which point is which utterance.\n"]
+        if self.tsne or self.without_codes:
+            parts += ["## t-SNE of codes\n"]
+        parts += [f"**{md(self.without_codes)}**\n"] if self.without_codes else []
+        if self.tsne:
+            parts += [f"{md(self.tsne.about)}\n", f"![t-SNE of codes]({TSNE})\n"]
+            parts += [f"[{TSNE_PDF}]({TSNE_PDF}) is the same.\n", markdown(self.tsne.table)]
         parts += ["## Slices\n", *map(markdown, self.slices)] if self.slices else []
         return "\n".join(parts)
 
@@ -215,6 +295,6 @@ class Documents:
         if missing(self.found):
             yield "missing", "missing runs"
         yield from (("scores", "all scores"), ("tests", "tests"))
-        for name in ("dots", "confusions", "slices", "curves", "losses", "codes"):
+        for name in ("dots", "confusions", "slices", "curves", "losses", "codes", "tsne"):
             if getattr(self, name):
                 yield name, CALLED.get(name, name)
