@@ -1,16 +1,21 @@
-"""Training at IEMOCAP's scale within 8 GB: 10,039 x 6,373 functionals, 4.3 million x 65 frames.
+"""Training at IEMOCAP's scale within 8 GB: 10,039 x 6,373 functionals, 4.3 million frames.
 
     python benchmarks/memory.py FOLDER [--gigabytes 8] [--steps 5] [--standardise train|speaker]
+        [--only KIND ...]
 
-Makes random features of that size in FOLDER (1.4 GB, deleted afterwards) and trains `model=aae` on
-them for some steps, and validates on two speakers, each time in a process of its own: utterances in
-memory, frames in memory, frames memory-mapped. That process may not hold more private memory than
-the limit (RLIMIT_DATA, which counts what is reserved, so more than what is used; the pages of a
-mapped file are not counted, as the system takes them back when it needs them). Prints
+Makes random features of that size in FOLDER (2.7 GB, deleted afterwards) and trains on them, each
+time in a process of its own: utterances in memory, frames in memory, frames memory-mapped, by
+`model=aae` for some steps, and validates on two speakers; then segments of 80 bands, in memory and
+memory-mapped, all stages of a run, by `model=lstm` on the codes of a VAE, and on those that need
+most memory: means and variances of latif2018's CVAE under every class. Of these an epoch gathers
+every batch and trains on the first few; everything is encoded and scored. That process may not
+hold more private memory than the limit (RLIMIT_DATA, which counts what is reserved, so more than
+what is used; the pages of a mapped file are not counted, as the system takes them back when it
+needs them). Prints
 
 - peak resident memory, pages of the mapped file included;
 - its growth over what importing torch, Lightning and `ser` takes;
-- seconds from the start of the process to the first step.
+- seconds from the start of the process to the first step, or what all stages took.
 """
 
 import argparse
@@ -25,12 +30,17 @@ from pathlib import Path
 import numpy as np
 
 UTTERANCES, FRAMES, SPEAKERS = 10_039, 4_300_000, 10
-DIM = {"functionals": 6373, "lld": 65}
-KINDS = {  # features, memory-mapped
-    "utterances in memory": ("functionals", False),
-    "frames in memory": ("lld", False),
-    "frames mapped": ("lld", True),
+DIM = {"functionals": 6373, "lld": 65, "logmel80": 80}
+CVAE = ("representation=cvae", "representation.module.code=mean_and_variance")
+KINDS: dict[str, tuple[str, bool, tuple[str, ...]]] = {  # features, memory-mapped, codes
+    "utterances in memory": ("functionals", False, ()),
+    "frames in memory": ("lld", False, ()),
+    "frames mapped": ("lld", True, ()),
+    "segments in memory": ("logmel80", False, ("representation=vae",)),
+    "segments mapped": ("logmel80", True, ("representation=vae",)),
+    "codes under all classes": ("logmel80", False, CVAE),
 }
+ONCE = ("representation.stopping.max_epochs=1", "trainer.max_epochs=1")
 GB = 1 << 30
 
 
@@ -42,7 +52,8 @@ def make(folder: Path) -> None:
     lengths = np.maximum(30, shares / shares.sum() * FRAMES).astype(np.int64)
     lengths[-1] += FRAMES - lengths.sum()
     np.save(folder / "offsets.npy", np.concatenate([[0], lengths.cumsum()]))
-    for name, rows in (("functionals", UTTERANCES), ("lld", FRAMES)):
+    for name in DIM:
+        rows = UTTERANCES if name == "functionals" else FRAMES
         shape = (rows, DIM[name])
         file = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
         for start in range(0, rows, 1 << 16):
@@ -69,24 +80,28 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
     import torch
     from hydra import compose, initialize_config_dir
 
+    from ser import stages
     from ser.config import CONF, build
+    from ser.corpora import Corpus
     from ser.features import Features
     from ser.folds import Fold
     from ser.models.phased import PhasedModel
+    from ser.prepare import Prepared
     from ser.targets import Target
     from ser.training import probabilities
 
     imported = peak()
-    features, mapped = KINDS[kind]
+    features, mapped, codes = KINDS[kind]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        overrides = [f"features={features}", "model=aae", f"data.standardise={standardise}"]
+        overrides = [f"features={features}", f"data.standardise={standardise}"]
+        overrides += [*codes, *ONCE, "model=lstm"] if codes else ["model=aae"]
         cfg = compose("train", overrides)
     torch.set_num_threads(1)
     ids = pd.Index([f"u{i:05d}" for i in range(UTTERANCES)])
     speakers = np.arange(UTTERANCES) * SPEAKERS // UTTERANCES
     classes = ("low", "neutral", "high")
     train, val, test = ids[speakers < 8], ids[speakers == 8], ids[speakers == 9]
-    offsets = np.load(folder / "offsets.npy") if features == "lld" else None
+    offsets = np.load(folder / "offsets.npy") if features != "functionals" else None
     values = np.load(folder / f"{features}.npy", mmap_mode="r" if mapped else None)
     level = cfg.features.level
     columns = tuple(f"c{i}" for i in range(DIM[features]))
@@ -97,6 +112,21 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
         pd.Series(speakers.astype(str), index=ids),
         cfg.seed,
     )
+    if codes:
+        corpus = Corpus("made", pd.DataFrame({"speaker": speakers.astype(str)}, index=ids))
+        whole_step = PhasedModel.training_step
+
+        def few(model: PhasedModel, batch: object, batch_idx: int) -> None:
+            if batch_idx < steps:
+                whole_step(model, batch, batch_idx)  # type: ignore[arg-type]
+
+        PhasedModel.training_step = few  # type: ignore[method-assign, assignment]
+        with tempfile.TemporaryDirectory(dir=folder) as run:
+            cfg.fitted = f"{run}/fitted"
+            stages.train(cfg, Prepared(corpus, data, {}, "", []), Path(run), "lstm", [])
+        told = f"both stages in {time.monotonic() - started:.0f} s"
+        print(f"{kind:24} {_peaks(imported)}; {told}", flush=True)
+        return
     model: PhasedModel = build(cfg.model)(data.task)
     data.unlabelled = True
     times = []
@@ -116,19 +146,21 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
         for number, batch in enumerate(data.val_dataloader()):
             model.validation_step(batch, number)
     probabilities(model, data, "test")
-    print(
-        f"{kind:22} peak {peak():.2f} GB, of it {peak() - imported:.2f} after imports; "
-        f"first step after {times[0] - started:.1f} s, a step {np.diff(times).mean():.2f} s",
-        flush=True,
-    )
+    told = f"first step after {times[0] - started:.1f} s, a step {np.diff(times).mean():.2f} s"
+    print(f"{kind:24} {_peaks(imported)}; {told}", flush=True)
+
+
+def _peaks(imported: float) -> str:
+    return f"peak {peak():.2f} GB, of it {peak() - imported:.2f} after imports"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="for temporary files: 1.4 GB")
+    parser.add_argument("folder", type=Path, help="for temporary files: 2.7 GB")
     parser.add_argument("--gigabytes", type=float, default=8.0, help="limit of private memory")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--standardise", choices=("train", "speaker"), default="train")
+    parser.add_argument("--only", choices=list(KINDS), action="append", help="may be repeated")
     parser.add_argument("--kind", choices=list(KINDS), help=argparse.SUPPRESS)  # the inner process
     options = parser.parse_args()
     if options.kind:
@@ -137,12 +169,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         make(Path(made))
         print(f"private memory limited to {options.gigabytes:g} GB")
-        for kind in KINDS:
+        for kind in options.only or KINDS:
             command = [sys.executable, __file__, made, "--kind", kind]
             command += ["--gigabytes", str(options.gigabytes), "--steps", str(options.steps)]
             done = subprocess.run([*command, "--standardise", options.standardise], check=False)
             if done.returncode:
-                print(f"{kind:22} failed (exit status {done.returncode})")
+                print(f"{kind:24} failed (exit status {done.returncode})")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from ser.errors import UserError
 CONF = Path(__file__).parent.parent / "conf"
 
 # What cannot change a result, and so is no part of a run's identity. The corpus' root is replaced
-# by its fingerprint, see `ser.prepare`.
+# by its fingerprint, that of features by a digest of its files, see `ser.prepare`.
 NO_PART_OF_IDENTITY = (
     "corpus.root",
+    "features.root",
     "store",
     "fitted",
     "logger",

@@ -6,7 +6,7 @@ all three ask here which runs there should be and where they lie.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Planned:
         paper: of the experiment: key, published scores, how folds are joined; None: no paper.
         overrides: that make `train.py` train it.
         variant: a digest of all that can change its result but corpus, target, fold number, seed.
+        varied: options that are named beside the system, e.g. {"representation.size": "128"}.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Planned:
     paper: Mapping[str, Any] | None
     overrides: tuple[str, ...]
     variant: str
+    varied: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,9 +206,10 @@ def _named(runs: list[Planned]) -> list[Planned]:
         if key not in AXES and not key.startswith(("hydra", *config.NO_PART_OF_IDENTITY)):
             varied[key] = {overrides.get(key) for overrides in asked}
     told = sorted(key for key, values in varied.items() if len(values) > 1)
+    beside = [{key: each[key] for key in told if key in each} for each in asked]
     short = [
-        " ".join([_base(run), *(f"{key}={each[key]}" for key in told if key in each)])
-        for run, each in zip(runs, asked, strict=True)
+        " ".join([_base(run), *(f"{key}={value}" for key, value in options.items())])
+        for run, options in zip(runs, beside, strict=True)
     ]
     variants: dict[tuple[str, ...], set[str]] = defaultdict(set)
     cells = [
@@ -216,9 +219,10 @@ def _named(runs: list[Planned]) -> list[Planned]:
     for run, cell in zip(runs, cells, strict=True):
         variants[cell].add(run.variant)
     # Two configs under one name, as when files of conf/ changed between them, are two systems.
+    marks = [f" #{run.variant[:4]}" for run in runs]
     return [
-        replace(run, system=cell[0] + (f" #{run.variant[:4]}" if len(variants[cell]) > 1 else ""))
-        for run, cell in zip(runs, cells, strict=True)
+        replace(run, system=cell[0] + (mark if len(variants[cell]) > 1 else ""), varied=options)
+        for run, cell, mark, options in zip(runs, cells, marks, beside, strict=True)
     ]
 
 

@@ -72,7 +72,7 @@ def run_identity(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
     Args:
         cfg: of the run.
         corpus: its `fingerprint`.
-        features: the extractor's signature.
+        features: their signature, as the store gives it.
     """
     identity = config.identity(cfg)
     identity["data"] |= {"corpus": corpus, "features": features}
@@ -96,10 +96,17 @@ class Hashes:
             UserError: the corpus, target or fold cannot be.
         """
         labels = _text(cfg, "corpus", "target", "store", "skip_faulty")
-        extractor: Extractor = self._once(_text(cfg, "features"), lambda: build(cfg.features))
+        read = (*labels, *_text(cfg, "features"))
+        features = self._once(read, lambda: self._signature(cfg, labels))
         parts = (*labels, *_text(cfg, "fold", "fit_on"))
         corpus = self._once(parts, lambda: self._fingerprint(cfg, labels))
-        return config.digest(run_identity(cfg, corpus, extractor.signature))
+        return config.digest(run_identity(cfg, corpus, features))
+
+    def _signature(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
+        corpus, _, _ = self._once(labels, lambda: self._read(cfg))
+        extractor: Extractor = build(cfg.features)
+        store: Store = build(cfg.store)
+        return store.signature(corpus.table, extractor)
 
     def _fingerprint(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
         corpus, target, contents = self._once(labels, lambda: self._read(cfg))

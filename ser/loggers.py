@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from ser.config import digest
 from ser.errors import UserError
+from ser.representations.curves import EPOCH
 from ser.results import METRICS
 
 if TYPE_CHECKING:  # imported where needed: it takes half a second
@@ -107,6 +108,7 @@ class Wandb(Logger):
         self.folder, self.options = folder, options
         self._run: wandb_client.Run | None = None
         self._caught_up = False
+        self._before = 0  # epochs of a representation
 
     @property
     def name(self) -> str:
@@ -118,21 +120,34 @@ class Wandb(Logger):
 
     @property
     def experiment(self) -> "wandb_client.Run":
-        """Begun when first asked for. Panels are drawn over epochs."""
+        """Begun when first asked for. Panels are drawn over epochs, each over its stage's."""
         if self._run is None:
             self._run = _begin(self.folder, **self.options)
             self._run.define_metric("epoch")
             self._run.define_metric("*", step_metric="epoch")
+            self._run.define_metric(EPOCH)
         return self._run
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """They are in the config that a run begins with."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs a row; the step is its epoch."""
-        if step is not None:
+        """Logs a row; the step is its epoch, counted from the beginning of the first stage."""
+        if step is None:
+            self._log(metrics, None)
+        elif EPOCH in metrics:
+            self._of_representation(metrics, step)
+        else:
             self._catch_up(step)
-        self._log(metrics, step)
+            self._log(metrics, self._before + step)
+
+    def _of_representation(self, metrics: Mapping[str, float], epoch: int) -> None:
+        if not self._before:
+            # One by one: a pattern would contend with "*".
+            for name in metrics.keys() - {EPOCH}:
+                self.experiment.define_metric(name, step_metric=EPOCH)
+        self._log(metrics, epoch)
+        self._before = epoch + 1
 
     def _log(self, metrics: Mapping[str, Any], step: int | None) -> None:
         if step is None or step >= self.experiment.starting_step:  # the server has those before
@@ -151,7 +166,7 @@ class Wandb(Logger):
                 numbers: dict[str, Any] = {name: float(value) for name, value in row.items()}
                 epoch = int(row["epoch"])
                 if epoch < before:
-                    self._log(numbers | {"epoch": epoch}, epoch)
+                    self._log(numbers | {"epoch": epoch}, self._before + epoch)
 
     def finalize(self, status: str) -> None:
         # Told at the end of training; a run that succeeds ends after its test, in `finish`.

@@ -64,7 +64,9 @@ def prepare(cfg: DictConfig) -> Prepared:
     data: DataModule = build(cfg.data)(features, target, fold, corpus.table["speaker"], cfg.seed)
     beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
     identity = run_identity(
-        cfg, fingerprint(corpus, target, fold, beyond, contents), extractor.signature
+        cfg,
+        fingerprint(corpus, target, fold, beyond, contents),
+        store.signature(corpus.table, extractor),
     )
     remarks = _remarks(cfg, corpus, data, faulty)
     return Prepared(corpus, data, beyond, identity, config.digest(identity), remarks)

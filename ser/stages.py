@@ -59,7 +59,7 @@ def train(
         prepared: its data.
         folder: of the run; receives `checkpoints/` and `representation/`.
         name: of the model.
-        loggers: of the recogniser's training.
+        loggers: of both trainings.
 
     Raises:
         UserError: an option that cannot be, or a loss that is not finite.
@@ -74,10 +74,10 @@ def train(
         synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
     if not issubclass(get_class(cfg.model._target_), PhasedModel):
         model = build(cfg.model)(representation, synthetic)
-        return _train_estimator(model, prepared, folder, parts)
+        return _train_estimator(model, prepared, folder, parts, loggers)
     data, fitted = prepared.data, None
     if representation is not None:
-        fitted = _fitted(cfg, prepared, representation, folder)
+        fitted = _fitted(cfg, prepared, representation, folder, loggers)
         pl.seed_everything(cfg.seed, verbose=False)
     if fitted is not None and cfg.hand_on == "codes":
         data = _recoded(cfg, prepared, fitted, folder)
@@ -121,7 +121,11 @@ def _bare(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train_estimator(
-    model: Estimator, prepared: Prepared, folder: Path, parts: Sequence[str]
+    model: Estimator,
+    prepared: Prepared,
+    folder: Path,
+    parts: Sequence[str],
+    loggers: Sequence[Logger],
 ) -> Outcome:
     """Options by inner folds over train + validation; validation is scored by a fit without it."""
     data = prepared.data
@@ -141,7 +145,7 @@ def _train_estimator(
     if model.representation is not None:
         # Of what was fitted before the test part was looked at, losses on it are recorded.
         watched = table("test")[:2] if "test" in parts else None
-        fitted = model.representation.fit(*both[:2], model.size, watched=watched)
+        fitted = model.representation.fit(*both[:2], model.size, watched=watched, loggers=loggers)
         _keep(fitted, folder)
         _keep_codes(fitted.transform(data.values_of(data.fold.everyone)), data, folder)
     # Which class is most probable needs no temperature, and fitting one many more autoencoders.
@@ -156,7 +160,11 @@ def _train_estimator(
 
 
 def _fitted(
-    cfg: DictConfig, prepared: Prepared, representation: Representation, folder: Path
+    cfg: DictConfig,
+    prepared: Prepared,
+    representation: Representation,
+    folder: Path,
+    loggers: Sequence[Logger],
 ) -> Fitted:
     """The representation, which has seen the training part, or what else `fit_on` lets it see."""
     (size,) = representation.sizes
@@ -164,7 +172,7 @@ def _fitted(
     x, y = _items(cfg, prepared.data, train.append(prepared.beyond))
     # Whatever class the others have, nobody is told.
     y[x.offsets[len(train)] if isinstance(x, Segments) else len(train) :] = UNLABELLED
-    fitted = representation.fit(x, y, size)
+    fitted = representation.fit(x, y, size, loggers=loggers)
     _keep(fitted, folder)
     return fitted
 

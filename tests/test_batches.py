@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from ser.batches import Batches, FrameBatches, Rows
+from ser.batches import Batches, FrameBatches, Rows, SegmentBatches, shuffled
 from ser.errors import UserError
+from ser.segments import context
 from ser.standardise import Standardiser
 
 AS_IT_IS = Standardiser(np.zeros(1), np.ones(1), clip=None)
@@ -184,3 +185,42 @@ def test_memory_mapped_rows_equal_those_in_memory(tmp_path) -> None:
     taken = Rows(mapped, standardiser, at_once=False).take(chosen)
     assert torch.equal(taken, Rows(values, standardiser, at_once=True).take(chosen))
     assert taken.shape == (2, 2, 4)
+
+
+def test_an_order_is_of_all_rows_and_reads_a_pool_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ser.batches.POOL", 64)
+    monkeypatch.setattr("ser.batches.BLOCK", 8)
+    order = shuffled(1000, torch.Generator().manual_seed(0))
+    assert sorted(order.tolist()) == list(range(1000))
+    for pool in order.split(64):
+        # Eight blocks, of which one may be the short one at the end.
+        assert len((pool // 8).unique()) in (len(pool) // 8, len(pool) // 8 + 1)
+        steps = pool.diff().abs()
+        assert (steps > 1).float().mean() > 0.8  # within it, anywhere
+    other = shuffled(1000, torch.Generator().manual_seed(1))
+    assert not torch.equal(order, other)
+
+
+def test_few_rows_are_in_any_order() -> None:
+    expected = torch.randperm(500, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(shuffled(500, torch.Generator().manual_seed(3)), expected)
+
+
+@pytest.mark.parametrize("share", [(0, 1), (1, 2)])
+def test_segments_of_whole_utterances_are_scored_together(share: tuple[int, int]) -> None:
+    lengths = np.array([3, 1, 4, 2, 5])
+    offsets = np.concatenate([[0], lengths.cumsum()])
+    held = np.arange(15, dtype=np.float32)[:, None]
+    segments = context(held, offsets, np.arange(5), False, past=1, future=0)
+    rows = Rows(held, AS_IT_IS, at_once=True)
+    batches = SegmentBatches(rows, segments, torch.arange(5), batch_size=4, share=share)
+    seen = []
+    for batch in batches:
+        assert batch.windows is not None
+        for number, u in enumerate(batch.y.tolist()):
+            mine = batch.x[batch.windows == number]
+            assert mine[:, 1].tolist() == list(range(offsets[u], offsets[u + 1]))
+            seen.append(u)
+    assert seen == list(range(5))[share[0] :: share[1]]

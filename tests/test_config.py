@@ -13,6 +13,9 @@ GROUPS = (
 YAMLS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
+OF_SEGMENTS = ("softmax", "pyramid", "dnn_elm")
+
+
 def composed(*overrides: str) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -22,11 +25,13 @@ def composed(*overrides: str) -> DictConfig:
 @pytest.mark.parametrize(("group", "name"), YAMLS)
 def test_every_yaml_composes_and_fits_its_target(group: str, name: str) -> None:
     cfg = composed(f"{group}={name}")
-    if group == "model" and name in ("cnn", "lstm", "blstm"):
+    if group == "model" and name in ("cnn", "lstm", "blstm", *OF_SEGMENTS):
         cfg = composed(f"model={name}", "features=lld")
     if group == "representation":  # which may be a list of sizes to choose from
         model = "mlp" if name in ("cvae", "cvae_oracle") else "svm"
         cfg = composed(f"representation={name}", f"model={model}")
+    if name == "blstm_autoencoder":
+        cfg = composed(f"representation={name}", "features=lld")
     if group == "features" and cfg.features.level != "utterance":
         with pytest.raises(UserError, match="needs utterance-level features"):
             check(cfg)
@@ -196,6 +201,30 @@ def test_segments_are_part_of_a_run_s_identity_where_something_is_cut() -> None:
         (["representation=lda", "features=lld", "model=lstm"], "needs utterance-level features"),
         (["representation=vae", "features=lld"], "MLPEncoder needs utterance-level"),
         (["representation=vae", "model=lstm"], "LSTMEncoder needs frame-level"),
+        (["features=lld", "model=mlp"], "needs utterance-level"),
+        (["model=softmax"], "Pyramid needs frame-level features, and these are utterance-level"),
+        (["representation=blstm_autoencoder"], "needs frame-level features"),
+        (
+            ["representation=blstm_autoencoder", "features=lld", "model=lstm"],
+            "LSTMEncoder needs frames, and this representation gives an utterance one code",
+        ),
+        (["fit_on=all"], "fit_on=all is for a representation, and there is none"),
+        (["hand_on=weights"], "hand_on=weights is for a representation"),
+        (["representation=pca", "model=svm", "fit_on=all"], "fit_on=all: with model=svm"),
+        (
+            ["representation=vae", "features=lld", "model=pyramid", "hand_on=weights"],
+            "hand_on=weights is for a denoising autoencoder",
+        ),
+        (
+            [
+                "representation=dae_tied",
+                "features=lld",
+                "model=pyramid",
+                "hand_on=weights",
+                "representation.size=50",
+            ],
+            "model.encoder.hidden=[320, 160, 80]: with hand_on=weights as the representation's",
+        ),
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
         (
             ["representation=cvae", "features=lld", "model=aae"],
@@ -251,6 +280,65 @@ def test_ablations_change_one_thing() -> None:
     assert vanilla == plain | {
         "discriminator_rate": 1.0, "discriminator": full["discriminator"] | {"dropout": 0.0}
     }  # fmt: skip
+
+
+GHOSH = {  # inputs, hidden layers and code of each of the paper's table 1 but the plain softmax
+    "513_1": [513, 256, 128, 64], "128_1": [128, 64, 32], "128_5": [640, 320, 160, 80],
+    "mel_5": [200, 100, 50],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("experiment", experiments("ghosh2016"))
+def test_every_experiment_of_ghosh2016_has_the_paper_s_pyramid_and_training(
+    experiment: str,
+) -> None:
+    cfg = composed(f"experiment=ghosh2016/{experiment}", "corpus=iemocap")
+    check(cfg)
+    assert (cfg.paper.key, cfg.paper.corpus, cfg.data.batch_size) == ("ghosh2016", "iemocap", 500)
+    assert (cfg.target.merge, cfg.target.min_agreement) == (None, 2)
+    assert list(cfg.target.classes) == ["anger", "happiness", "neutral", "sadness"]
+    assert (cfg.fit_on == "train") is (cfg.representation is not None)
+    header = (CONF / "experiment/ghosh2016" / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment=ghosh2016/{experiment} corpus=iemocap" in header
+    frames = cfg.segments.past + 1 + cfg.segments.future
+    if cfg.paper.table == 1:
+        assert (cfg.fold.train, cfg.fold.val, cfg.fold.test, cfg.paper.part) == (7, 3, 0, "val")
+        assert cfg.trainer.stopping.phases == ["classification"]  # not what is reported
+        assert cfg.model.encoder.hidden == []
+    if cfg.representation is None:
+        return
+    kind, _, shape = experiment.removeprefix("mlp_").partition("_")
+    made = cfg.representation
+    widths = [frames * cfg.features.dim, *made.module.hidden, made.size]
+    assert widths == GHOSH[shape]
+    assert (made.batch_size, made.module.corruption) == (500, 0.2)
+    assert (made.module.optimiser.lr, made.module.optimiser.weight_decay) == (1e-4, 1e-4)
+    assert made.module._target_.rpartition(".")[2] == ("Deep" if kind == "deep" else "Stacked")
+    assert made.module.get("tied") is {"tied": True, "untied": False, "deep": None}[kind]
+    assert made.stopping.max_epochs == (5 if kind == "deep" else 5 * (len(widths) - 1))
+
+
+@pytest.mark.parametrize("experiment", experiments("emodb_ghosh2016"))
+def test_ghosh2016_on_emodb_is_the_paper_s(experiment: str) -> None:
+    cfg = composed(f"experiment=emodb_ghosh2016/{experiment}")
+    check(cfg)
+    assert cfg.paper.published is None
+    options = ["corpus=emodb", "target.merge={}", "target.min_agreement=0"]
+    options += ["target.classes=[anger,happiness,neutral,sadness]"]
+    options += ["fold=session"] if cfg.paper.table == 2 else []
+    assert identity(cfg) == identity(composed(f"experiment=ghosh2016/{experiment}", *options))
+    header = (CONF / "experiment/emodb_ghosh2016" / f"{experiment}.yaml").read_text()
+    assert f"python train.py -m experiment=emodb_ghosh2016/{experiment} corpus.root=" in header
+
+
+def test_segments_are_part_of_the_identity_of_models_that_see_them() -> None:
+    for name in OF_SEGMENTS:
+        here = identity(composed(f"model={name}", "features=lld"))
+        assert here["segments"] == identity(
+            composed("features=lld", "representation=vae", "model=lstm")
+        )["segments"]  # fmt: skip
+        other = composed(f"model={name}", "features=lld", "segments=context")
+        assert identity(other) != here
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,13 @@ def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(UserError, match=r"\.hydra.* is missing"):
         grid.in_folder(tmp_path)
+
+
+def test_a_swept_option_is_known_apart_from_the_name() -> None:
+    codes = ["features=logmel80", "representation=vae", "model=lstm"]
+    found = grid.composed([*codes, "representation.size=64,128", "seed=0,1"])
+    told = {(run.system, *run.varied.items()) for run in found.runs}
+    assert told == {
+        (f"vae-lstm representation.size={size}", ("representation.size", size))
+        for size in ("64", "128")
+    }

@@ -8,7 +8,7 @@ import torch
 
 from ser.batches import Batches, Rows
 from ser.errors import UserError
-from ser.segments import Segments, cut
+from ser.segments import Segments, context, cut
 from ser.standardise import Standardiser
 
 LENGTHS = np.array([37, 10, 3, 1, 50, 11, 9, 20])
@@ -113,3 +113,20 @@ def test_blocks_tell_segments_apart_by_content_and_layout_and_not_by_place() -> 
     assert content(cut(changed, OFFSETS, np.arange(8), False, frames=10, hop=10)) != found
     moved = np.concatenate([np.full((3, 2), 99, np.float32), values()])
     assert content(cut(moved, OFFSETS + 3, np.arange(8), False, frames=10, hop=10)) == found
+
+
+@pytest.mark.parametrize(("past", "future"), [(0, 0), (2, 2), (3, 0), (60, 1)])
+def test_a_frame_in_context_stands_between_its_neighbours(past: int, future: int) -> None:
+    chosen = np.array([4, 0, 3])
+    found = context(values(), OFFSETS, chosen, False, past=past, future=future)
+    assert np.diff(found.offsets).tolist() == LENGTHS[chosen].tolist()
+    for number, u in enumerate(chosen):
+        mine = found.frames[found.offsets[number] : found.offsets[number + 1]]
+        for t in range(LENGTHS[u]):
+            around = np.arange(t - past, t + future + 1).clip(0, LENGTHS[u] - 1)
+            assert mine[t].tolist() == (OFFSETS[u] + around).tolist()
+
+
+def test_a_context_below_none_is_told() -> None:
+    with pytest.raises(UserError, match=r"segments\.past=-1"):
+        context(values(), OFFSETS, np.arange(2), False, past=-1, future=0)

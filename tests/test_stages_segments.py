@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -9,19 +10,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from offline import identity, read
 from omegaconf import DictConfig
 from small import Composed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ser import results, stages
-from ser.batches import UNLABELLED
+from ser import loggers, results, stages
+from ser.batches import UNLABELLED, Batch
 from ser.config import build
 from ser.corpora import Corpus
+from ser.datamodule import DataModule
 from ser.features import Features
 from ser.folds import Fold
+from ser.keepers import Keeper
+from ser.models.classifier import Classifier
 from ser.models.phased import PhasedModel
 from ser.prepare import Prepared, _remarks
+from ser.representations.learned import Learned, Network
+from ser.segments import Segments
 from ser.stages import train
 from ser.targets import Target
+from ser.training import Training
 
 IDS = pd.Index([f"u{i:02d}" for i in range(48)])
 TEST = IDS[36:]
@@ -162,7 +171,7 @@ def test_the_lstm_sees_the_codes_of_an_utterance_s_segments_in_order(
     run = prepared(cfg)
     representation = stages._representation(cfg, run)
     assert representation is not None
-    whole = stages._fitted(cfg, run, representation, tmp_path / "run")
+    whole = stages._fitted(cfg, run, representation, tmp_path / "run", [])
     data = stages._recoded(cfg, run, whole, tmp_path / "run")
     assert data.task.inputs == 3
     shares = data.task.variants
@@ -271,3 +280,160 @@ def test_the_record_of_the_first_stage_counts_active_units(
 def further_segments() -> int:
     """Segments of the training part beyond the first of each utterance."""
     return int(sum(max(0, -(-(n - 10) // 10)) for n in LENGTHS[:24]))
+
+
+OF_SEGMENTS = [
+    "features=logmel80",
+    "segments=context",
+    "segments.past=1",
+    "segments.future=1",
+    "data.batch_size=32",
+    "trainer.max_epochs=2",
+    "trainer.checkpoint_seconds=0",
+]
+DENOISING = [
+    *OF_SEGMENTS,
+    "representation=dae_tied",
+    "representation.module.hidden=[8]",
+    "representation.size=3",
+    "representation.module.epochs_each=1",
+    "representation.stopping.max_epochs=3",
+    "representation.batch_size=32",
+]
+BEGINNING = [*DENOISING, "model=pyramid", "model.encoder.hidden=[8,3]", "hand_on=weights"]
+
+
+def test_a_classifier_begins_from_the_layers_of_a_representation(
+    composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    cfg, names = composed(*BEGINNING, f"fitted={tmp_path}/fitted")
+    run = prepared(cfg)
+    begun = {}
+    fit = Training.fit
+
+    def noted(self: Training, model: PhasedModel, data: DataModule, *args: object) -> Keeper:
+        if isinstance(model, Classifier):
+            begun.update({k: v.clone() for k, v in model.encoder.state_dict().items()})
+            begun["mean"] = torch.from_numpy(data.standardiser.mean)
+        return fit(self, model, data, *args)  # type: ignore[arg-type]
+
+    with mock.patch.object(Training, "fit", noted):
+        train(cfg, run, tmp_path / "run", names["model"], [])
+    representation = stages._representation(cfg, run)
+    assert representation is not None
+    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+    assert isinstance(fitted, Network)
+    assert torch.equal(begun.pop("mean"), torch.from_numpy(fitted.standardiser.mean))
+    of_representation = fitted.module.encoder.state_dict()
+    assert begun.keys() == of_representation.keys()
+    assert all(torch.equal(begun[name], of_representation[name]) for name in begun)
+    best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)["weights"]
+    assert not torch.equal(best["encoder.layers.0.weight"], begun["layers.0.weight"])  # fine-tuned
+
+
+@pytest.mark.parametrize("overrides", [DENOISING, OF_SEGMENTS])
+def test_an_utterance_s_probabilities_are_the_means_of_its_segments(
+    overrides: list[str], composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    cfg, names = composed(*overrides, "model=softmax", f"fitted={tmp_path}/fitted")
+    found = train(cfg, prepared(cfg), tmp_path / "run", names["model"], []).probabilities["test"]
+    run = prepared(cfg)
+    data = run.data
+    if cfg.representation is not None:
+        representation = stages._representation(cfg, run)
+        assert representation is not None
+        whole = stages._fitted(cfg, run, representation, tmp_path / "run", [])
+        data = stages._recoded(cfg, run, whole, tmp_path / "run")
+    else:
+        data.see_segments(build(cfg.segments))
+    assert data.task.inputs == (3 if cfg.representation is not None else 3 * 4)
+    model = build(cfg.model)(data.task).eval()
+    best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)
+    model.load_state_dict(best["weights"])
+    for number, utterance in enumerate(TEST):
+        values = data.segments_of(pd.Index([utterance]), data._cut)  # type: ignore[arg-type]
+        each = data.standardiser(values.values[values.frames.reshape(-1)])
+        with torch.no_grad():
+            x = torch.from_numpy(each.reshape(len(values), -1))
+            assert len(x) == LENGTHS[36 + number]
+            expected = model(Batch(x, torch.zeros(len(x)))).softmax(1).mean(0)
+        np.testing.assert_allclose(found[number], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_whatever_else_a_representation_sees_it_is_told_no_class_of(
+    composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    """As the CVAE would be, of those tested."""
+    cfg, _ = composed("representation=cvae", *SMALL, "fit_on=all", f"fitted={tmp_path}")
+    seen = []
+
+    def noted(self: Learned, x: Segments, y: np.ndarray, size: int, **others: object) -> None:
+        seen.append((x, y))
+        raise KeyboardInterrupt
+
+    run = replace(prepared(cfg), beyond=IDS[24:])
+    representation = stages._representation(cfg, run)
+    assert representation is not None
+    with mock.patch.object(Learned, "fit", noted), pytest.raises(KeyboardInterrupt):
+        stages._fitted(cfg, run, representation, tmp_path / "run", [])
+    ((x, y),) = seen
+    assert len(x.offsets) - 1 == 48
+    assert (y[x.offsets[24] :] == UNLABELLED).all()
+    assert (y[: x.offsets[24]] != UNLABELLED).all()
+
+
+def test_a_machine_on_segments_concludes_with_what_is_kept(
+    composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    cfg, names = composed(
+        *OF_SEGMENTS, "model=dnn_elm", "model.encoder.hidden=[8]", "model.units=10"
+    )
+    outcome = train(cfg, prepared(cfg), tmp_path, names["model"], [])
+    best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["weights"]
+    assert bool(best["concluded"])
+    assert best["output"].abs().sum() > 0
+    np.testing.assert_allclose(outcome.probabilities["test"].sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_loggers_are_shown_both_stages_each_over_its_epochs(
+    ready: bool, trained: Callable, composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    """Whether the autoencoder is trained by this run, or was by another."""
+    if ready:
+        trained("shared", "representation=vae")
+    cfg, names = composed("representation=vae", *SMALL, f"fitted={tmp_path}/shared/fitted")
+    folder = tmp_path / "logged"
+    about = identity(folder)
+    shown = [
+        loggers.wandb(about, project="ser", group=None, mode=None, tags=[]),
+        loggers.tensorboard(about),
+    ]
+    found = train(cfg, prepared(cfg), folder, names["model"], shown)  # type: ignore[arg-type]
+    for each in shown:
+        table = results.predictions("val", LABELS[24:36], found.probabilities["val"], CLASSES)
+        result = {"val": results.part_scores(table, "val", CLASSES), "test": None}
+        loggers.finish(each, result, table)
+
+    curves = {
+        prefix: pd.read_csv(place / results.METRICS)
+        for prefix, place in (("representation/", folder / "representation"), ("", folder))
+    }
+    offline = read(folder)
+    rows = offline.rows[:6]
+    assert [row["_step"] for row in rows] == list(range(6))
+    written = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert offline.exit_code == 0
+    for start, (prefix, table) in zip((0, 3), curves.items(), strict=True):
+        assert "train/elbo_loss" in table or not prefix
+        for column in table:
+            name = f"{prefix}{column}"
+            values = table[column].tolist()
+            assert [row[name] for row in rows[start : start + 3]] == pytest.approx(values), name
+            scalars = written.Scalars(name)[:3]
+            assert [each.step for each in scalars] == [0, 1, 2]
+            assert [each.value for each in scalars] == pytest.approx(values, rel=1e-6), name
+            if column != "epoch" and prefix:
+                assert offline.axes[name] == f"{prefix}epoch"
+    assert not any("representation/epoch" in row for row in offline.rows[3:])
+    assert offline.axes["*"] == "epoch"

@@ -1,6 +1,8 @@
 """What extractors make of audio, and the store that keeps it."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -9,8 +11,8 @@ import pandas as pd
 Level = Literal["utterance", "frame", "segment"]
 
 
-class Extractor(Protocol):
-    """Makes one array of one utterance's signal.
+class Listener(Protocol):
+    """Makes one array of one utterance's signal: the usual extractor.
 
     Attributes:
         level: "utterance" gives (D,), "frame" gives (T, D).
@@ -29,6 +31,46 @@ class Extractor(Protocol):
     def signature(self) -> str: ...
 
     def __call__(self, signal: np.ndarray, rate: int) -> np.ndarray: ...
+
+
+class Reader(ABC):
+    """Reads what another program made of each audio file: an extractor that hears nothing.
+
+    The store keeps it under the content of the file that is read, not of the audio.
+
+    Attributes:
+        level, dim, columns, signature: as a listener's.
+    """
+
+    level: Level
+    dim: int
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    @abstractmethod
+    def signature(self) -> str: ...
+
+    @abstractmethod
+    def source(self, file: Path) -> Path:
+        """The file that holds the features of an audio file; UserError: there is none."""
+
+    @abstractmethod
+    def read(self, source: Path, start: float, end: float) -> np.ndarray:
+        """Features out of such a file, (T, D) float32.
+
+        Args:
+            source: as `source` gives it.
+            start: seconds; NaN: the audio's beginning.
+            end: seconds; NaN: the audio's end.
+
+        Raises:
+            UserError: it cannot be read, or lacks columns or frames.
+        """
+
+
+Extractor = Listener | Reader
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ser import audio
 from ser.errors import UserError
-from ser.features import Extractor, entries
+from ser.features import Extractor, Listener, Reader, entries
 from ser.features.checks import finite
 
 STALE = 24 * 3600  # seconds; older unfinished files are those of killed processes
@@ -23,7 +23,10 @@ STALE = 24 * 3600  # seconds; older unfinished files are those of killed process
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of audio, and the name that its entries have: equal content, equal name."""
+    """A stretch of audio, and the name that its entries have: equal content, equal name.
+
+    For a `Reader` the file is not the audio, but the one that is read in its place.
+    """
 
     file: str
     start: float
@@ -119,16 +122,8 @@ def _make(root: str, piece: Piece, extractors: list[Extractor]) -> tuple[str, di
     ]
     if not lacking:
         return piece.name, {}
-    try:
-        signal, rate = audio.read(Path(piece.file), piece.start, piece.end)
-    except audio.AudioError as error:
-        return piece.name, {extractor.signature: error.reason for extractor in lacking}
-    results: dict[str, np.ndarray | UserError] = {}
-    for extractor in lacking:
-        if extractor.signature not in results:
-            results |= _extract(extractor, signal, rate)
     reasons = {}
-    for signature, values in results.items():
+    for signature, values in _results(piece, lacking).items():
         if isinstance(values, UserError):
             reasons[signature] = str(values)
             continue
@@ -141,8 +136,36 @@ def _make(root: str, piece: Piece, extractors: list[Extractor]) -> tuple[str, di
     return piece.name, {s: reason for s, reason in reasons.items() if s in wanted}
 
 
+def _results(piece: Piece, extractors: list[Extractor]) -> dict[str, np.ndarray | UserError]:
+    """What a piece gives, by signature, or why it does not; its audio is read once for all."""
+    results: dict[str, np.ndarray | UserError] = {}
+    hearing = []
+    for extractor in extractors:
+        if isinstance(extractor, Reader):
+            results[extractor.signature] = _read(extractor, piece)
+        else:
+            hearing.append(extractor)
+    if not hearing:
+        return results
+    try:
+        signal, rate = audio.read(Path(piece.file), piece.start, piece.end)
+    except audio.AudioError as error:
+        return results | {extractor.signature: UserError(error.reason) for extractor in hearing}
+    for extractor in hearing:
+        if extractor.signature not in results:
+            results |= _extract(extractor, signal, rate)
+    return results
+
+
+def _read(reader: Reader, piece: Piece) -> np.ndarray | UserError:
+    try:
+        return finite(reader.read(Path(piece.file), piece.start, piece.end), reader.columns)
+    except UserError as reason:
+        return reason
+
+
 def _extract(
-    extractor: Extractor, signal: np.ndarray, rate: int
+    extractor: Listener, signal: np.ndarray, rate: int
 ) -> dict[str, np.ndarray | UserError]:
     """What an extractor makes, by signature, and what the same pass gives beside it."""
     try:

@@ -23,7 +23,7 @@ from rich.console import Console
 from ser import audio
 from ser.corpora import Problem
 from ser.errors import UserError
-from ser.features import Extractor, Features, entries, packed
+from ser.features import Extractor, Features, Reader, entries, packed
 from ser.features.digests import digests
 from ser.features.extraction import Piece, extract, require_writable, unfinished, unwritable
 
@@ -80,7 +80,7 @@ class Store:
 
         Args:
             table: a corpus' table, or rows of it.
-            extractors: each signal is read once for all.
+            extractors: each signal is read once for all that hear it.
             skip: go on where something cannot be extracted.
 
         Returns:
@@ -92,23 +92,21 @@ class Store:
         """
         for extractor in extractors:
             _ = extractor.columns  # a wrong config is told before any work
-        rows = self._rows(table)
-        pieces = {row.name: row for row in rows if isinstance(row, Piece)}
-        lacking = {
-            e.signature: {n for n in pieces if not entries.intact(self._entry(e, n), e.dim)}
-            for e in extractors
-        }
-        work = [
-            (piece, [e for e in extractors if name in lacking[e.signature]])
-            for name, piece in pieces.items()
-            if any(name in names for names in lacking.values())
-        ]
-        reasons = extract(self.root, work, self.workers, self.console)
+        heard = self._rows(table)
+        work: dict[str, tuple[Piece, list[Extractor]]] = {}
+        planned = []
+        for e in extractors:
+            rows = self._rows(table, e) if isinstance(e, Reader) else heard
+            pieces = {row.name: row for row in rows if isinstance(row, Piece)}
+            lacking = {n for n in pieces if not entries.intact(self._entry(e, n), e.dim)}
+            for name in lacking:
+                work.setdefault(name, (pieces[name], []))[1].append(e)
+            planned.append((e.signature, rows, lacking))
+        reasons = extract(self.root, list(work.values()), self.workers, self.console)
         accounts = []
-        for extractor in extractors:
-            signature = extractor.signature
+        for signature, rows, lacking in planned:
             settled = _settled(rows, reasons.get(signature, {}))
-            made = sum(isinstance(r, Piece) and r.name in lacking[signature] for r in settled)
+            made = sum(isinstance(r, Piece) and r.name in lacking for r in settled)
             failures = _problems(settled)
             found = len(rows) - made - len(failures)
             accounts.append(Filled(signature, made, found, failures))
@@ -135,7 +133,7 @@ class Store:
             UserError: something is missing and cannot be extracted or written.
         """
         columns = extractor.columns
-        rows = self._rows(table)
+        rows = self._rows(table, extractor)
         gather = self._in_memory if in_memory else self._mapped
         for _ in range(3):  # at once; when what was lacking is made; when others altered it since
             if not skip:
@@ -162,6 +160,18 @@ class Store:
         rows = zip(table.index, self._rows(table), strict=True)
         return pd.Series({i: row.name for i, row in rows if isinstance(row, Piece)}, dtype=object)
 
+    def signature(self, table: pd.DataFrame, extractor: Extractor) -> str:
+        """What the features of a table's utterances depend on beside their audio.
+
+        The extractor's signature; a reader's with a digest of all that it reads.
+        """
+        if not isinstance(extractor, Reader):
+            return extractor.signature
+        rows = zip(table.index, self._rows(table, extractor), strict=True)
+        found = [f"{i} {row.name}" for i, row in rows if isinstance(row, Piece)]
+        digest = hashlib.blake2b("\n".join(found).encode(), digest_size=16)
+        return f"{extractor.signature},{digest.hexdigest()}"
+
     def _tell(self, failures: Sequence[Problem], signature: str, count: int, skip: bool) -> None:
         """Name what failed, if anything did: in an error, or on the console if it is skipped."""
         if not failures:
@@ -171,13 +181,21 @@ class Store:
             raise UserError(f"{listing}\nMend these files, or leave them out: skip_faulty=true")
         self.console.print(listing, markup=False, highlight=False, soft_wrap=True)
 
-    def _rows(self, table: pd.DataFrame) -> list[Piece | Problem]:
-        """For each row its stretch of audio, or why there is none."""
-        files = [os.path.abspath(file) for file in table["file"]]
-        known = digests(files, self.root / "digests.json", self._unfinished)
+    def _rows(
+        self, table: pd.DataFrame, extractor: Extractor | None = None
+    ) -> list[Piece | Problem]:
+        """For each row its stretch of audio, or of the file that is read, or why there is none."""
+        files: list[str | Problem] = [os.path.abspath(file) for file in table["file"]]
+        if isinstance(extractor, Reader):
+            files = [_source(extractor, Path(str(file))) for file in files]
+        named = [file for file in files if isinstance(file, str)]
+        known = digests(named, self.root / "digests.json", self._unfinished)
         times = table[["start", "end"]].astype(float).to_numpy()
         rows: list[Piece | Problem] = []
         for file, (start, end) in zip(files, times.tolist(), strict=True):
+            if isinstance(file, Problem):
+                rows.append(file)
+                continue
             digest = known[file]
             if isinstance(digest, audio.AudioError):
                 rows.append(Problem(digest.file, None, digest.reason))
@@ -242,6 +260,14 @@ class _Lacking(Exception):
     def __init__(self, names: set[str]) -> None:
         super().__init__(names)
         self.names = names
+
+
+def _source(reader: Reader, file: Path) -> str | Problem:
+    """The file that is read in the place of an audio file, or why there is none."""
+    try:
+        return os.path.abspath(reader.source(file))
+    except UserError as reason:
+        return Problem(file, None, str(reason))
 
 
 def _length(file: str, extractor: Extractor) -> int | None:

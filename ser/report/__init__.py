@@ -11,11 +11,11 @@ from rich.console import Console
 
 from ser.errors import UserError
 from ser.grid import Grid
-from ser.report import frames
+from ser.report import curve, frames
 from ser.report.comparisons import baseline_of, compared
 from ser.report.findings import Findings
 from ser.report.gather import Run, finished_runs
-from ser.report.page import EXPLORABLE, NEIGHBOURS, SOMETIMES, Documents
+from ser.report.page import EXPLORABLE, NEIGHBOURS, POINTS, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
 from ser.results import write_bytes, write_text
@@ -28,8 +28,9 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
         grid: which runs there should be; those that are missing are named.
         out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, curves.svg,
             scores.csv, tests.csv, slices.csv, runs.csv and, apart from results, cost.csv; where
-            runs have representations also losses.svg, codes.png and codes.html; where the grid
-            says so tsne.png, tsne.pdf and neighbours.csv.
+            runs have representations also losses.svg, codes.png and codes.html; where systems
+            differ in one numeric option also curve.svg and curve.csv; and where the grid says so
+            tsne.png, tsne.pdf and neighbours.csv.
         console: where it prints; None: standard output.
 
     Raises:
@@ -88,6 +89,8 @@ def write(found: Findings, out: Path) -> list[Path]:
         "cost": frames.cost(found),
     }
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in made.items()}
+    if documents.curve:
+        files[POINTS] = frames.csv(curve.table(documents.curve))
     if documents.codes:
         files[EXPLORABLE] = documents.codes.page
     if documents.tsne:

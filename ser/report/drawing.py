@@ -30,9 +30,11 @@ STYLE = """
 .figure .heat { fill: #3f90da; }
 .figure .line { fill: none; stroke-width: 1.6; }
 .figure .band { fill-opacity: .2; }
+.figure .mark.few { fill-opacity: 0; }
 """ + "".join(
     f".figure .line.c{number} {{ stroke: {colour}; }}\n"
     f".figure .band.c{number} {{ fill: {colour}; }}\n"
+    f".figure .mark.c{number} {{ fill: {colour}; stroke: {colour}; }}\n"
     for number, colour in enumerate(PALETTE)
 )
 # What a page has and a file of figures must bring along.

@@ -1,7 +1,7 @@
 """The report's documents: Markdown, LaTeX, one self-contained HTML page, and sheets of figures."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ser.report import figures, paper, tables
+from ser.report import curve, figures, paper, tables
 from ser.report.comparisons import KINDS
 from ser.report.drawing import STYLE, Figure, sheet
 from ser.report.findings import Findings, missing, remarks
@@ -38,6 +38,12 @@ ABOUT_CURVES = (
     f"Means over the runs of complete seeds, bands from the {figures.BAND[0]}th to the "
     f"{figures.BAND[1]}th percentile, as far as half of the runs go."
 )
+ABOUT_CURVE = (
+    "Means over complete seeds, each on the part and with the folds joined as in the main table; "
+    "bars: a standard deviation over seeds up and down, where there are several; a hollow mark has "
+    "fewer seeds than planned; dashed, where it is that low: guessing. What training again would "
+    "change is seen here; what other speakers would, the intervals among all scores tell."
+)
 ABOUT_LOSSES = (
     "Of one run of each system, the lowest fold of its lowest complete seed that was trained so. "
     "Losses on the test part were recorded to be drawn; no rule read them. Drawn:"
@@ -48,10 +54,12 @@ ABOUT_CODES = (
     "took part in the training, classes lie apart above; only the test part says how well they can "
     "be told."
 )
-# Written only where a run has such a representation.
-LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
+# Written only where a run has such a representation, a grid sweeps a number, or says so.
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
-SOMETIMES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
+LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
+REPRESENTATIONS = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
+SWEPT = CURVE, POINTS = ("curve.svg", "curve.csv")
+SOMETIMES = (*SWEPT, *REPRESENTATIONS)
 NOT_CODED = (
     "Not drawn by t-SNE, as no codes of more than two values, or no speakers of the training part, "
     "were kept: {}. Runs of an earlier version kept fewer: train them again with force=true."
@@ -70,8 +78,10 @@ CALLED = {
     "tsne": "t-SNE",
 }
 
-# A title and what is drawn of one cell.
+# A title and what is drawn below it, of one cell.
 Titled = tuple[str, Figure]
+# What a file of figures shows, and where.
+Sheet = Sequence[Sequence[tuple[str, Figure | None]]]
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,18 @@ class Documents:
         if self.found.baseline is None:
             return NO_BASELINE
         return TESTED if self.found.tests else "There is nothing to test the baseline against."
+
+    @cached_property
+    def curve(self) -> curve.Curve | None:
+        return curve.curve(self.found)
+
+    @property
+    def curve_title(self) -> str:
+        return f"Scores over {self.curve.option}" if self.curve else ""
+
+    @cached_property
+    def swept(self) -> list[list[Titled]]:
+        return curve.figures(self.curve) if self.curve else []
 
     @cached_property
     def dots(self) -> list[Titled]:
@@ -215,6 +237,9 @@ class Documents:
             contents=list(self._contents()),
             main=self.main,
             missing=missing(self.found),
+            curve_title=self.curve_title,
+            about_curve=ABOUT_CURVE,
+            swept=self.swept,
             scores=self.scores,
             about_tests=self.about_tests,
             tests=self.tests,
@@ -238,15 +263,15 @@ class Documents:
         found = self.found
         parts = [f"# {md(found.name)}\n", f"{md(found.headline)}\n"]
         parts += [f"**{md(remark)}**\n" for remark in remarks(found)]
-        parts += [markdown(self.main, 2)]
+        sheets = self._sheets()
+        parts += [markdown(self.main, 2), *_drawn(CURVE, sheets.pop(CURVE))]
         if missing(found):
             lines = "\n".join(f"- {md(line)}" for line in missing(found))
             parts += ["## Missing runs\n", f"A seed counts only with every fold.\n\n{lines}\n"]
         parts += [markdown(self.scores, 2), "## Tests\n", f"{md(self.about_tests)}\n"]
         parts += map(markdown, self.tests)
-        for name, (title, about, drawn) in self._sheets().items():
-            if drawn:
-                parts += [f"## {title}\n", f"{md(about)}\n", f"![{title}]({name})\n"]
+        for name, told in sheets.items():
+            parts += _drawn(name, told)
         if self.codes:
             parts += ["## 2-D codes\n", f"{md(self.codes.about)}\n", f"![2-D codes]({CODES})\n"]
             parts += [f"[{EXPLORABLE}]({EXPLORABLE}) tells which point is which utterance.\n"]
@@ -265,13 +290,13 @@ class Documents:
         return "\n".join([*remarked, *map(latex, [self.main, self.scores, *self.tests])])
 
     def figures(self) -> Iterator[tuple[str, str]]:
-        """Sheets by file name: a row a target, a column a system."""
-        for name, (_, _, drawn) in self._sheets().items():
-            if drawn or name not in SOMETIMES:
-                yield name, sheet(self._rows(dict(drawn)))
+        """Sheets by file name: a row a target, a column a system or score."""
+        for name, (_, _, rows) in self._sheets().items():
+            if any(rows) or name not in SOMETIMES:
+                yield name, sheet(rows)
 
-    def _rows(self, titled: dict[str, Figure]) -> list[list[tuple[str, Figure | None]]]:
-        where = self.found.where
+    def _rows(self, drawn: Sequence[Titled]) -> Sheet:
+        titled, where = dict(drawn), self.found.where
         systems = {cell.system for cell in self.found.cells if where(cell) in titled}
         return [
             [
@@ -282,19 +307,29 @@ class Documents:
             for column in self.found.columns
         ]
 
-    def _sheets(self) -> dict[str, tuple[str, str, list[Titled]]]:
+    def _sheets(self) -> dict[str, tuple[str, str, Sheet]]:
+        rows = self._rows
         return {
-            "dots.svg": ("UA by fold and seed", ABOUT_DOTS, self.dots),
-            "confusions.svg": ("Confusion matrices", ABOUT_CONFUSIONS, self.confusions),
-            "curves.svg": ("Learning curves", ABOUT_CURVES, self.curves),
-            LOSSES: ("Losses of representations", self.about_losses, self.losses),
+            CURVE: (self.curve_title, ABOUT_CURVE, self.swept),
+            "dots.svg": ("UA by fold and seed", ABOUT_DOTS, rows(self.dots)),
+            "confusions.svg": ("Confusion matrices", ABOUT_CONFUSIONS, rows(self.confusions)),
+            "curves.svg": ("Learning curves", ABOUT_CURVES, rows(self.curves)),
+            LOSSES: ("Losses of representations", self.about_losses, rows(self.losses)),
         }
 
     def _contents(self) -> Iterator[tuple[str, str]]:
         yield "main", "table"
+        if self.curve:
+            yield "curve", f"over {self.curve.option}"
         if missing(self.found):
             yield "missing", "missing runs"
         yield from (("scores", "all scores"), ("tests", "tests"))
         for name in ("dots", "confusions", "slices", "curves", "losses", "codes", "tsne"):
             if getattr(self, name):
                 yield name, CALLED.get(name, name)
+
+
+def _drawn(name: str, told: tuple[str, str, Sheet]) -> list[str]:
+    """A file of figures in Markdown; nothing where nothing is drawn."""
+    title, about, rows = told
+    return [f"## {md(title)}\n", f"{md(about)}\n", f"![{md(title)}]({name})\n"] if any(rows) else []

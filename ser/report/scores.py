@@ -1,5 +1,6 @@
 """Cells of the table: what the complete seeds of one system reach on one target of one corpus."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Cell:
         missing: folds that are not finished, by seed.
         runs: those finished, by seed and fold; of seeds that do not count, too.
         classes: C names.
+        varied: options that are named beside the system.
     """
 
     system: str
@@ -49,6 +51,7 @@ class Cell:
     missing: Mapping[int, tuple[int, ...]]
     runs: Mapping[tuple[int, int], Run]
     classes: tuple[str, ...]
+    varied: Mapping[str, str]
 
     @property
     def column(self) -> tuple[str, str]:
@@ -158,9 +161,18 @@ def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
         is_other = grid.baseline is None or not is_named(cell.system, grid.baseline)
         paper = (str(cell.paper.get("key", "~")), str(cell.paper.get("table", "~")))
         column = (cell.corpus, targets.index(cell.target))
-        return (*paper, row, is_other, cell.system, *column)
+        return (*paper, row, is_other, *_in_order(cell), *column)
 
     return sorted(made, key=place)
+
+
+def number(text: str) -> float | None:
+    """What an option's value is as a finite number; None: it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def is_named(system: str, name: str) -> bool:
@@ -252,6 +264,7 @@ def _cell(where: tuple[str, str, str], planned: list[Planned], runs: list[Run]) 
         {seed: lacks for seed, lacks in missing.items() if lacks},
         found,
         _classes(where, runs),
+        planned[0].varied,
     )
 
 
@@ -267,6 +280,13 @@ def _classes(where: tuple[str, str, str], runs: list[Run]) -> tuple[str, ...]:
     if len(found) > 1:
         raise UserError(f"runs of {' '.join(where)} differ in their classes: {sorted(found)}")
     return found.pop() if found else ()
+
+
+def _in_order(cell: Cell) -> tuple[Any, ...]:
+    """By what is said beside a system last, numbers by their size: 64 is before 128."""
+    values = [(number(text), text) for text in cell.varied.values()]
+    options = [(math.inf if size is None else size, text) for size, text in values]
+    return cell.system.partition(" ")[0], options, cell.system
 
 
 def _targets(made: Sequence[Cell]) -> list[str]:

@@ -11,7 +11,7 @@ from ser.report import paper
 from ser.report.comparisons import KINDS
 from ser.report.findings import Findings, missing, remarks
 from ser.report.frames import cost
-from ser.report.page import NO_BASELINE
+from ser.report.page import NO_BASELINE, REPRESENTATIONS, SWEPT
 from ser.report.tables import NONE, about_scores, p_value, percent
 
 
@@ -44,8 +44,9 @@ def tell(found: Findings, out: Path, console: Console, more: Sequence[Path]) -> 
     for line in missing(found):
         _say(console, f"missing: {line}", "yellow")
     _say(console, _cost(found))
-    if more:
-        _say(console, f"Representations: {', '.join(map(str, more))}")
+    for what, names in (("Over an option", SWEPT), ("Representations", REPRESENTATIONS)):
+        if there := [str(path) for path in more if path.name in names]:
+            _say(console, f"{what}: {', '.join(there)}")
     _say(console, f"Everything lies in {out}; open {out / 'index.html'}")
 
 

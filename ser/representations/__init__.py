@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pytorch_lightning.loggers import Logger
 
 from ser import config
 from ser.errors import UserError
@@ -118,6 +119,7 @@ class Representation(ABC):
         size: int,
         *,
         watched: tuple[Items, np.ndarray] | None = None,
+        loggers: Sequence[Logger] = (),
     ) -> Fitted:
         """Fits codes of `size` values, or finds that this was done before.
 
@@ -127,6 +129,7 @@ class Representation(ABC):
             size: K.
             watched: items and classes on which losses are recorded epoch by epoch, for a
                 figure; they change nothing of what is fitted.
+            loggers: that are shown its epochs, whether it is trained now or was before.
         """
 
     def key(self, x: Items, y: np.ndarray, size: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from ser import results
@@ -23,6 +24,7 @@ from ser.errors import UserError
 from ser.keepers import Converged, Watch
 from ser.models.phased import PhasedModel
 from ser.representations import Fitted, Fitting, Items, Representation
+from ser.representations.curves import Curves
 from ser.segments import Segments
 from ser.standardise import Standardiser
 
@@ -84,12 +86,14 @@ class Learned(Representation):
         size: int,
         *,
         watched: tuple[Items, np.ndarray] | None = None,
+        loggers: Sequence[Logger] = (),
     ) -> "Network":
         key = self.key(x, y, size)
         folder = self.fitting.root / key
-        if watched is None:
-            return self.recent(key, lambda: self._found(x, y, size, None, folder))
-        return self._found(x, y, size, watched, folder)
+        if watched is None and not loggers:
+            return self.recent(key, lambda: self._found(x, y, size, None, folder, []))
+        curves = [Curves(logger, folder / results.METRICS) for logger in loggers]
+        return self._found(x, y, size, watched, folder, curves)
 
     def _found(
         self,
@@ -98,6 +102,7 @@ class Learned(Representation):
         size: int,
         watched: tuple[Items, np.ndarray] | None,
         folder: Path,
+        curves: Sequence[Curves],
     ) -> "Network":
         """What lies in a folder, or is trained into it."""
         of_others = None if watched is None else self.key(*watched, 0)
@@ -106,7 +111,9 @@ class Learned(Representation):
         with FileLock(folder / results.CLAIM):
             facts = results.read_json(folder / results.FITTED)
             if facts is None or (watched is not None and facts["watched"] != of_others):
-                self._train(x, y, size, watched, of_others, folder)
+                self._train(x, y, size, watched, of_others, folder, curves)
+            for each in curves:
+                each.catch_up()
         return self.load(folder)
 
     def load(self, folder: Path) -> "Network":
@@ -132,6 +139,7 @@ class Learned(Representation):
         watched: tuple[Items, np.ndarray] | None,
         of_others: str | None,
         folder: Path,
+        curves: Sequence[Curves],
     ) -> None:
         started, fitting = time.monotonic(), self.fitting
         standardiser = _standardiser(x, self.clip)
@@ -142,7 +150,7 @@ class Learned(Representation):
         if watched is not None:
             watch = Watch("test", self._batches(standardiser, *watched, EVALUATED, None))
         kept = fitting.training.fit(
-            module, data, folder / "checkpoints", [], self.stopping(), watch
+            module, data, folder / "checkpoints", curves, self.stopping(), watch
         )
         (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
         standardiser.save(folder)

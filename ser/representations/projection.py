@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import skops.io
+from pytorch_lightning.loggers import Logger
 from sklearn.base import TransformerMixin
 from sklearn.utils import get_tags
 
@@ -45,6 +46,7 @@ class Projection(Representation):
         size: int,
         *,
         watched: tuple[Items, np.ndarray] | None = None,
+        loggers: Sequence[Logger] = (),
     ) -> "Projected":
         """As of every representation, but of utterances alone; no epochs are there to be watched.
 

@@ -19,15 +19,15 @@ class RecurrentAutoencoder(PhasedModel):
 
     Args:
         task: what the module is made for.
-        size: K of both directions together.
-        encoder: partial of the LSTM, called with F and told its width.
+        size: K, which is the width of the LSTM in all its directions.
+        encoder: partial of the LSTM, called with F.
         optimiser: partial of a torch optimiser.
 
     Attributes:
         width: K.
 
     Raises:
-        UserError: a size that two directions cannot share.
+        UserError: a size that is not that of the LSTM.
     """
 
     uses_unlabelled = True
@@ -37,14 +37,17 @@ class RecurrentAutoencoder(PhasedModel):
         task: Task,
         size: int,
         *,
-        encoder: Callable[..., LSTMEncoder],
+        encoder: Callable[[int], LSTMEncoder],
         optimiser: Optimiser,
     ) -> None:
         super().__init__(task, optimiser)
-        if size % 2:
-            raise UserError(f"representation.size={size}: two directions share it, so it is even")
         self.width = size
-        self.encoder = encoder(task.inputs, width=size // 2, bidirectional=True)
+        self.encoder = encoder(task.inputs)
+        if self.encoder.outputs != size:
+            raise UserError(
+                f"size={size}: the LSTM's states have {self.encoder.outputs} values in all its "
+                "directions (encoder.width)"
+            )
         self.decoder = nn.Linear(size, task.inputs)
 
     @property

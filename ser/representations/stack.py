@@ -1,11 +1,12 @@
 """One representation upon another (ghosh2016: a recurrent autoencoder on denoised frames)."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pytorch_lightning.loggers import Logger
 
 from ser.errors import UserError
 from ser.representations import Fitted, Fitting, Items, Representation
@@ -47,9 +48,11 @@ class Stack(Representation):
         size: int,
         *,
         watched: tuple[Items, np.ndarray] | None = None,
+        loggers: Sequence[Logger] = (),
     ) -> "Stacked":
+        """As of every representation; loggers are told of the upper one."""
         lower = self.lower.fit(x, y, *self.lower.sizes)
-        return Stacked(lower, self.upper.fit(coded(lower, x), y, size))
+        return Stacked(lower, self.upper.fit(coded(lower, x), y, size, loggers=loggers))
 
 
 class Stacked(Fitted):

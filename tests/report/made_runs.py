@@ -25,7 +25,10 @@ def planned(
     target: str = "activation",
     corpus: str = "iemocap",
     paper: Mapping[str, Any] | None = None,
+    varied: Mapping[str, str] | None = None,
 ) -> Planned:
+    options = varied or {}
+    system = " ".join([system, *(f"{key}={value}" for key, value in options.items())])
     return Planned(
         folder=root / corpus / target / system / f"fold-{fold}-seed-{seed}",
         system=system,
@@ -35,6 +38,7 @@ def planned(
         paper=paper,
         overrides=(),
         variant=system,
+        varied=options,
     )
 
 

@@ -1,0 +1,124 @@
+"""An utterance's code of its frames' codes."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made import CLASSES, fitting
+
+from ser.batches import Batch, Task
+from ser.errors import UserError
+from ser.keepers import Converged
+from ser.networks.recurrent import LSTMEncoder
+from ser.representations import Fitting, Representation
+from ser.representations.denoising import Deep
+from ser.representations.learned import Learned
+from ser.representations.recurrent import RecurrentAutoencoder
+from ser.representations.sequences import OfSequences
+from ser.representations.stack import Stack
+from ser.segments import Segments, context
+
+LENGTHS = np.array([5, 9, 3, 14, 7, 7])
+OFFSETS = np.concatenate([[0], LENGTHS.cumsum()])
+Y = np.repeat(np.arange(6) % CLASSES, LENGTHS)
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+LSTM = partial(
+    LSTMEncoder, layers=1, width=2, bidirectional=True, forget_bias=1.0, hidden=[], dropout=0.0
+)
+
+
+def frames(chosen: list[int] | None = None, around: int = 1) -> Segments:
+    values = np.random.default_rng(0).normal(size=(OFFSETS[-1], 4)).astype(np.float32)
+    utterances = np.arange(6) if chosen is None else np.array(chosen)
+    return context(values, OFFSETS, utterances, False, past=around, future=around)
+
+
+def rule(epochs: int) -> partial:
+    options: dict[str, Any] = {"window": 50, "tolerance": 0.0, "max_epochs": epochs, "below": None}
+    return partial(Converged, phases=["reconstruction"], **options)
+
+
+def lower(fit: Fitting) -> Representation:
+    module = partial(Deep, hidden=[8], corruption=0.2, optimiser=ADAM)
+    return Learned(fit, module=module, size=3, clip=10, batch_size=8, stopping=rule(2))
+
+
+def upper(fit: Fitting, *, pooling: str = "mean", size: int = 4) -> OfSequences:
+    lstm = partial(LSTM, pooling=pooling)
+    module = partial(RecurrentAutoencoder, encoder=lstm, optimiser=ADAM)
+    return OfSequences(fit, module=module, size=size, clip=10, batch_size=4, stopping=rule(3))
+
+
+def stack(root: Path, **options: Any) -> Stack:
+    parts = {"lower": {"of": "frames"}, "upper": {"of": "utterances"}}
+    fit = fitting(root)
+    object.__setattr__(fit, "recipe", {"representation": parts, "trainer": {}})
+    return Stack(fit, lower=lower, upper=partial(upper, **options))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_an_utterance_has_one_code_whoever_is_coded_beside_it(pooling: str, tmp_path: Path) -> None:
+    fitted = stack(tmp_path, pooling=pooling).fit(frames(), Y, 4)
+    assert fitted.pools
+    codes = fitted.transform(frames())
+    assert codes.shape == (6, 4)
+    for number in range(6):
+        alone = fitted.transform(frames([number]))
+        np.testing.assert_allclose(alone[0], codes[number], rtol=1e-4, atol=1e-5)
+
+
+def test_a_mean_is_of_all_frames_and_the_last_state_is_not() -> None:
+    lengths = torch.tensor([3, 5])
+    states = torch.arange(2 * 5 * 4, dtype=torch.float32).reshape(2, 5, 4)
+
+    def pooled(pooling: Any) -> torch.Tensor:
+        return LSTM(3, pooling=pooling).pooled(states, lengths)
+
+    expected = torch.stack([states[0, :3].mean(0), states[1].mean(0)])
+    torch.testing.assert_close(pooled("mean"), expected)
+    last = torch.stack([torch.cat([states[u, n - 1, :2], states[u, 0, 2:]]) for u, n in
+                        ((0, 3), (1, 5))])  # fmt: skip
+    torch.testing.assert_close(pooled("last"), last)
+
+
+def test_each_part_is_a_fit_of_its_own(tmp_path: Path) -> None:
+    stack(tmp_path, pooling="mean").fit(frames(), Y, 4)
+    first = set(tmp_path.iterdir())
+    assert len(first) == 2
+    alone = fitting(tmp_path)
+    object.__setattr__(alone, "recipe", {"representation": {"of": "frames"}, "trainer": {}})
+    lower(alone).fit(frames(), Y, 3)
+    assert set(tmp_path.iterdir()) == first  # the lower one is shared
+
+
+def test_padding_is_no_part_of_the_loss() -> None:
+    torch.manual_seed(0)
+    lstm = partial(LSTM, pooling="mean")
+    model = RecurrentAutoencoder(Task(3, 2, None, {}), 4, encoder=lstm, optimiser=ADAM)
+    x, lengths = torch.randn(2, 6, 3), torch.tensor([6, 4])
+    x[1, 4:] = 0
+    y = torch.zeros(2, dtype=torch.long)
+    padded = torch.nn.functional.pad(x, (0, 0, 0, 5))
+    found = [model.reconstruction_loss(Batch(each, y, lengths), None) for each in (x, padded)]
+    torch.testing.assert_close(*found)
+    single = [
+        model.reconstruction_loss(Batch(x[u : u + 1, :n], y[:1], torch.tensor([n])), None) * n
+        for u, n in ((0, 6), (1, 4))
+    ]
+    torch.testing.assert_close(found[0], sum(single) / 10)
+
+
+def test_what_cannot_be_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="segments of 3 frames"):
+        upper(fitting(tmp_path)).fit(frames(), Y, 4)
+    with pytest.raises(UserError, match="size=5: the LSTM's states have 4 values"):
+        stack(tmp_path, size=5).fit(frames(), Y, 5)
+
+
+def test_it_sees_frames_without_anything_below(tmp_path: Path) -> None:
+    fitted = upper(fitting(tmp_path)).fit(frames(around=0), Y, 4)
+    whole, some = fitted.transform(frames(around=0)), fitted.transform(frames([4, 1], around=0))
+    np.testing.assert_allclose(some, whole[[4, 1]], rtol=1e-4, atol=1e-5)
