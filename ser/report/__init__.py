@@ -64,7 +64,8 @@ def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
     made = tuple(cells(grid, runs))
     baseline = None if grid.baseline is None else baseline_of(made, grid.baseline)
     tests = () if baseline is None else tuple(compared(made, baseline))
-    return Findings(grid.name, len(grid.runs), made, baseline, tests, grid.tsne)
+    drawn = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
+    return Findings(grid.name, len(grid.runs), made, baseline, tests, tuple(drawn))
 
 
 def write(found: Findings, out: Path) -> list[Path]:

@@ -19,7 +19,7 @@ class Findings:
         cells: in the order of the table.
         baseline: a system; None: none is named.
         tests: of the others against it.
-        tsne: whether codes of many values are to be drawn.
+        tsne: systems whose codes of many values are to be drawn, in the order of the grid.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Findings:
     cells: tuple[Cell, ...]
     baseline: str | None
     tests: tuple[Contrast, ...]
-    tsne: bool = False
+    tsne: tuple[str, ...] = ()
 
     @cached_property
     def systems(self) -> list[str]:

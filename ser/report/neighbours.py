@@ -178,7 +178,8 @@ def table(found: Findings, numbers: pd.DataFrame) -> Table:
         cells = [_told(known[kind]) if kind in known else NONE for kind in kinds]
         every = known[target, "all"]
         above = f"{every['speakers_above']:.0f} of {every['speakers']:.0f}"
-        name = f"{system} on {found.called((corpus, target))}"
+        one = len(found.columns) == 1
+        name = system if one else f"{system} on {found.called((corpus, target))}"
         rows.append((name, f"{every['codes']:,.0f}", *cells, above))
     header = ("system", "codes", *columns, "above")
     return Table("Nearest codes of other speakers, %", header, tuple(rows), notes=(ABOUT,))

@@ -193,7 +193,10 @@ class Documents:
 
     @cached_property
     def coded(self) -> list[Shown]:
-        return with_many(self.found) if self.found.tsne else []
+        """As a figure of a paper has its columns: in the order of the grid, not of a table."""
+        order = self.found.tsne
+        there = with_many(self.found) if order else []
+        return sorted(there, key=lambda each: order.index(each.cell.system))
 
     @property
     def without_codes(self) -> str:
@@ -212,12 +215,14 @@ class Documents:
         from ser.report.neighbours import coded, frame, table
         from ser.report.tsne import about, column, drawings
 
-        drawn = [coded(each) for each in self.coded[:MOST]]
-        columns = [column(self.found.where(each.shown.cell), each) for each in drawn]
-        told = [about(columns), f"Drawn: {which(self.found, self.coded)}"]
+        found, drawn = self.found, [coded(each) for each in self.coded[:MOST]]
+        one = len(found.columns) == 1
+        named = [each.shown.cell.system if one else found.where(each.shown.cell) for each in drawn]
+        columns = [column(name, each) for name, each in zip(named, drawn, strict=True)]
+        told = [about(columns), f"Drawn: {which(found, self.coded)}"]
         png, pdf = drawings(columns)
         numbers = frame(drawn)
-        return Embedded(" ".join(told), png, len(columns), pdf, numbers, table(self.found, numbers))
+        return Embedded(" ".join(told), png, len(columns), pdf, numbers, table(found, numbers))
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
         """Pictures that are no text, by file name."""

@@ -25,7 +25,7 @@ ABOUT = (
 MOST = 3_000  # points of a column
 SIDE = 3.6  # inches of a panel
 # "from blue (lowest) to red (highest)"; as light in the middle as is still seen on white.
-HEAT = LinearSegmentedColormap.from_list("low to high", ["#2166ac", "#b9b2c4", "#b2182b"])
+HEAT = LinearSegmentedColormap.from_list("low to high", ["#1f5fd0", "#b7a9c9", "#d0142c"])
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _rated(figure: Figure, row: Sequence[Axes], columns: Sequence[Column], name:
         colours[np.isnan(rating)] = (0.9, 0.9, 0.9, 1)
         _panel(row[number], columns[number], colours)
     shades = matplotlib.cm.ScalarMappable(scale, HEAT)
-    figure.colorbar(shades, ax=row[-1], location="right", shrink=0.6, label=name)
+    figure.colorbar(shades, cax=row[-1].inset_axes((1.05, 0.15, 0.05, 0.7)), label=name)
 
 
 def _legend(axes: Axes, each: Column, columns: Sequence[Column]) -> None:
