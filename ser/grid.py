@@ -63,12 +63,14 @@ class Grid:
         runs: in the order in which they are launched.
         baseline: the system that the others are tested against; None: none is named.
         logger: config of the loggers that a report may go to; None: of a folder.
+        tsne: whether its report draws codes by t-SNE.
     """
 
     name: str
     runs: tuple[Planned, ...]
     baseline: str | None
     logger: DictConfig | None = None
+    tsne: bool = False
 
 
 def composed(overrides: Sequence[str]) -> Grid:
@@ -103,7 +105,7 @@ def composed(overrides: Sequence[str]) -> Grid:
     except HydraException as error:
         raise UserError("\n".join(explain(overrides)) or str(error)) from None
     name = whole.hydra.runtime.choices.get("grid") or "runs"
-    return Grid(name, tuple(runs), whole.report.baseline, whole.logger)
+    return Grid(name, tuple(runs), whole.report.baseline, whole.logger, whole.report.tsne)
 
 
 def swept(cfg: DictConfig) -> list[str]:

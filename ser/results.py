@@ -2,8 +2,8 @@
 
 `predictions.csv` and `metrics.csv` hold results; `result.json` is written last and atomically, so
 its presence says that a run is finished; `cost.json` holds times and dates, apart from results, so
-that equal runs have equal results byte for byte. `utterances.csv` says who spoke what was tested,
-so that a report needs no corpus.
+that equal runs have equal results byte for byte. `utterances.csv` says who spoke what, and how it
+was rated, so that a report needs no corpus.
 """
 
 import json
@@ -27,10 +27,13 @@ METRICS = "metrics.csv"
 UTTERANCES = "utterances.csv"
 REPRESENTATION = "representation"  # a folder: what was fitted, and
 FITTED = "fitted.json"  # facts of it, written last where many share it
-CODES = "codes.csv"
+CODES = "codes.csv"  # of utterances
+SEGMENT_CODES = "codes.npz"  # of some of their segments
 UNFINISHED = "unfinished.json"
 FAILURE = "failure.json"
 CLAIM = "running.lock"
+# What a corpus may know of an utterance.
+KNOWN = ("speaker", "gender", "session", "style", "emotion", "activation", "valence")
 # What a run leaves beside its checkpoints.
 WRITTEN = (RESULT, PREDICTIONS, UTTERANCES, COST, METRICS)
 # One of these marks a folder as that of a run.
@@ -157,21 +160,19 @@ def read_predictions(folder: Path) -> pd.DataFrame:
 
 
 def utterances(parts: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `utterances.csv`: what scores may be broken down by.
+    """The rows of `utterances.csv`: what scores may be broken down, and codes coloured, by.
 
     Args:
         parts: ids of each part of the fold.
         corpus: a corpus' table.
 
     Returns:
-        Of validation and test: `utterance, part` and what the corpus has of `speaker, gender,
-        session, style`; where it tells texts, `text` is "heard" if training has the same one,
-        else "new".
+        Of all parts: `utterance, part` and what the corpus has of `KNOWN`; where it tells texts,
+        `text` is "heard" if training has the same one, else "new".
     """
-    ids = pd.Index(np.concatenate([parts["val"], parts["test"]]))
-    known = [name for name in ("speaker", "gender", "session", "style") if name in corpus]
-    table = corpus.loc[ids, known].rename_axis("utterance")
-    table.insert(0, "part", np.repeat(["val", "test"], [len(parts["val"]), len(parts["test"])]))
+    ids = pd.Index(np.concatenate(list(parts.values())))
+    table = corpus.loc[ids, [name for name in KNOWN if name in corpus]].rename_axis("utterance")
+    table.insert(0, "part", np.repeat(list(parts), [len(each) for each in parts.values()]))
     if "text" in corpus:
         heard = corpus["text"].loc[ids].isin(corpus["text"].loc[parts["train"]].dropna())
         table["text"] = np.where(heard, "heard", "new")

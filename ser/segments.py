@@ -14,6 +14,8 @@ import numpy as np
 
 from ser.errors import UserError
 
+# A seed of its own: runs that see the same segments keep the codes of the same, whatever else.
+_SPREAD_SEED = 2016
 _BLOCK = 1 << 16  # frames at a time, where all of them are read
 
 
@@ -147,6 +149,31 @@ def context(
     first, last = np.repeat(begins, counts)[:, None], np.repeat(ends - 1, counts)[:, None]
     chosen = np.clip(centres[:, None] + np.arange(-past, future + 1), first, last)
     return Segments(values, chosen, bounds, mapped)
+
+
+def spread(owners: np.ndarray, most: int) -> np.ndarray:
+    """Which of some items stand for all of them: drawn by lot, evenly over those who own them.
+
+    Nobody has two more than another, unless the other has no more to give.
+
+    Args:
+        owners: (N,) whose each item is, e.g. the number of a segment's utterance.
+        most: how many are wanted.
+
+    Returns:
+        (min(N, most),) their numbers, sorted; a function of the arguments alone.
+
+    Examples:
+        >>> np.bincount(np.array([0, 0, 0, 0, 1, 2, 2])[spread(np.array([0, 0, 0, 0, 1, 2, 2]), 5)])
+        array([2, 1, 2])
+    """
+    rng = np.random.default_rng(_SPREAD_SEED)
+    order = np.lexsort((rng.random(len(owners)), owners))
+    first = np.searchsorted(owners[order], owners)
+    turns = np.empty(len(owners), int)
+    turns[order] = np.arange(len(owners))
+    # Everybody gives a first item before anybody gives a second one.
+    return np.sort(np.lexsort((rng.random(len(owners)), turns - first))[:most])
 
 
 # What is a segment by itself: the codes of segments, or frames one by one.

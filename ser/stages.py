@@ -1,5 +1,6 @@
 """The stages of a run: a representation where there is one, and the recogniser on its codes."""
 
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +26,16 @@ from ser.prepare import Prepared
 from ser.representations import Fitted, Fitting, Items, Representation
 from ser.representations.learned import Network
 from ser.representations.steps import Synthetic
-from ser.segments import Segments, each_alone
+from ser.segments import Segments, each_alone, spread
 from ser.training import conclude, probabilities
 
 log = logging.getLogger(__name__)
 
 # Options of a network that say how codes are made of it, and change nothing of what is fitted.
 READING = ("code", "reading")
+# Segments whose codes are kept where models see them one by one: enough to draw and to look at
+# neighbours, and 2 MB at most.
+SEGMENTS_KEPT = 5_000
 # Of the trainer, what a representation's own rule takes the place of.
 RULES = ("max_epochs", "patience", "stopping")
 
@@ -185,6 +189,8 @@ def _recoded(cfg: DictConfig, prepared: Prepared, fitted: Fitted, folder: Path) 
     columns = tuple(f"code_{number}" for number in range(codes.shape[1]))
     if isinstance(x, Segments) and not fitted.pools:
         features = Features(ids, codes, x.offsets, columns, "segment")
+        if config.classifies_segments(cfg):
+            _keep_segment_codes(codes, x.of_each(np.arange(len(ids))), data, folder)
     else:
         _keep_codes(codes, data, folder)
         features = Features(ids, codes, None, columns, "utterance")
@@ -234,9 +240,32 @@ def _keep(fitted: Fitted, folder: Path) -> None:
 def _keep_codes(codes: np.ndarray, data: DataModule, folder: Path) -> None:
     """Leaves the codes of the fold's utterances, (N, K) in the order of its parts, beside it."""
     columns = [f"code_{number}" for number in range(codes.shape[1])]
-    table = pd.DataFrame(codes, data.fold.everyone, columns)
-    table.insert(0, "truth", data.target.labels.loc[table.index])
-    parts = data.fold.parts
-    table.insert(0, "part", np.repeat(list(parts), [len(ids) for ids in parts.values()]))
+    table = _described(data).join(pd.DataFrame(codes, data.fold.everyone, columns))
     text = table.to_csv(index_label="utterance", float_format="%.9g")
     results.write_text(folder / results.REPRESENTATION / results.CODES, text)
+
+
+def _keep_segment_codes(
+    codes: np.ndarray, owners: np.ndarray, data: DataModule, folder: Path
+) -> None:
+    """Leaves codes (N, K) of some segments beside it, with `utterance, part, truth` of each.
+
+    Args:
+        codes: of all segments.
+        owners: (N,) numbers of their utterances, in the order of the fold's parts.
+    """
+    chosen = spread(owners, SEGMENTS_KEPT)
+    table = _described(data).iloc[owners[chosen]].reset_index(names="utterance")
+    held = io.BytesIO()
+    # Plain strings, so that the file needs no objects.
+    told = {str(name): table[name].to_numpy(str) for name in table}
+    np.savez_compressed(held, codes=codes[chosen].astype(np.float32), **told)
+    results.write_bytes(folder / results.REPRESENTATION / results.SEGMENT_CODES, held.getvalue())
+
+
+def _described(data: DataModule) -> pd.DataFrame:
+    """`part` and `truth` of the fold's utterances, in the order of its parts."""
+    parts = data.fold.parts
+    names = np.repeat(list(parts), [len(ids) for ids in parts.values()])
+    ids = data.fold.everyone
+    return pd.DataFrame({"part": names, "truth": data.target.labels.loc[ids]}, ids)

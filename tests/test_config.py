@@ -4,6 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from ser import grid as grids
 from ser.config import CONF, digest, identity, register_resolvers
 from ser.config.checks import check
 from ser.config.explain import explain
@@ -290,7 +291,11 @@ GHOSH = {  # inputs, hidden layers and code of each of the paper's table 1 but t
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("experiment", experiments("ghosh2016"))
+FIGURE_2 = [name for name in experiments("ghosh2016") if name.startswith("recurrent_")]
+TABLES = [name for name in experiments("ghosh2016") if name not in FIGURE_2]
+
+
+@pytest.mark.parametrize("experiment", TABLES)
 def test_every_experiment_of_ghosh2016_has_the_paper_s_pyramid_and_training(
     experiment: str,
 ) -> None:
@@ -327,10 +332,36 @@ def test_ghosh2016_on_emodb_is_the_paper_s(experiment: str) -> None:
     assert cfg.paper.published is None
     options = ["corpus=emodb", "target.merge={}", "target.min_agreement=0"]
     options += ["target.classes=[anger,happiness,neutral,sadness]"]
-    options += ["fold=session"] if cfg.paper.table == 2 else []
+    options += ["fold=session"] if cfg.paper.get("table") == 2 else []
     assert identity(cfg) == identity(composed(f"experiment=ghosh2016/{experiment}", *options))
     header = (CONF / "experiment/emodb_ghosh2016" / f"{experiment}.yaml").read_text()
     assert f"python train.py -m experiment=emodb_ghosh2016/{experiment} corpus.root=" in header
+
+
+@pytest.mark.parametrize("experiment", FIGURE_2)
+def test_figure_2_of_ghosh2016_is_upon_the_codes_of_its_figure_1(experiment: str) -> None:
+    cfg = composed(f"experiment=ghosh2016/{experiment}", "corpus=iemocap")
+    check(cfg)
+    upper = cfg.representation.upper
+    assert (upper.size, upper.module.encoder.pooling) == (16, "mean")
+    assert (upper.module.optimiser.lr, upper.stopping.max_epochs) == (1e-6, 45)
+    assert cfg.model.encoder.hidden == []
+    alone = composed(f"experiment=ghosh2016/{experiment.removeprefix('recurrent_')}")
+    here, there = identity(cfg), identity(alone)
+    assert here["representation"]["lower"] == there["representation"]
+    for same in ("features", "segments", "target", "fold", "fit_on"):
+        assert here[same] == there[same]
+
+
+@pytest.mark.parametrize("kind", ["", "emodb_"])
+@pytest.mark.parametrize("figure", [1, 2])
+def test_figures_of_ghosh2016_are_three_runs_that_t_sne_draws(kind: str, figure: int) -> None:
+    grid = grids.composed([f"grid={kind}ghosh2016_figure{figure}", "corpus.root=nowhere"])
+    assert grid.tsne
+    shown = ["deep_mel_5", "tied_128_5", "tied_513_1"]
+    prefix = "" if figure == 1 else "recurrent_"
+    assert [run.system for run in grid.runs] == [prefix + name for name in shown]
+    assert {(run.seed, run.fold) for run in grid.runs} == {(0, 0)}
 
 
 def test_segments_are_part_of_the_identity_of_models_that_see_them() -> None:
@@ -395,7 +426,7 @@ def test_identity_leaves_out_what_cannot_change_a_result() -> None:
     for override in (
         "corpus.root=elsewhere", "store.root=elsewhere", "logger=wandb", "force=true",
         "trainer.accelerator=gpu", "trainer.checkpoint_seconds=1", "in_memory=false",
-        "trainer.runs_per_gpu=4", "trainer=gpu",
+        "trainer.runs_per_gpu=4", "trainer=gpu", "report.tsne=true",
     ):  # fmt: skip
         assert of(override) == same, override
     for override in (

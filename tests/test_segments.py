@@ -8,7 +8,7 @@ import torch
 
 from ser.batches import Batches, Rows
 from ser.errors import UserError
-from ser.segments import Segments, context, cut
+from ser.segments import Segments, context, cut, spread
 from ser.standardise import Standardiser
 
 LENGTHS = np.array([37, 10, 3, 1, 50, 11, 9, 20])
@@ -130,3 +130,23 @@ def test_a_frame_in_context_stands_between_its_neighbours(past: int, future: int
 def test_a_context_below_none_is_told() -> None:
     with pytest.raises(UserError, match=r"segments\.past=-1"):
         context(values(), OFFSETS, np.arange(2), False, past=-1, future=0)
+
+
+@pytest.mark.parametrize("most", [1, 4, 8, 20, 60, 1000])
+def test_a_few_items_stand_evenly_for_all(most: int) -> None:
+    owners = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    chosen = spread(owners, most)
+    assert len(chosen) == len(np.unique(chosen)) == min(most, len(owners))
+    counts = np.bincount(owners[chosen], minlength=len(LENGTHS))
+    short = counts < counts.max() - 1
+    assert (counts[short] == LENGTHS[short]).all()  # they had no more to give
+    assert np.array_equal(chosen, spread(owners, most))
+    # Whose they are matters, not in which order they stand, nor what the owners are called.
+    backwards = owners[::-1]
+    again = np.bincount(backwards[spread(backwards, most)], minlength=len(LENGTHS))
+    assert (counts > 0).sum() == (again > 0).sum()
+
+
+def test_items_are_drawn_from_all_over_an_utterance() -> None:
+    chosen = spread(np.zeros(10_000, int), 400)
+    assert np.histogram(chosen, 4, (0, 10_000))[0].min() > 60

@@ -437,3 +437,63 @@ def test_loggers_are_shown_both_stages_each_over_its_epochs(
                 assert offline.axes[name] == f"{prefix}epoch"
     assert not any("representation/epoch" in row for row in offline.rows[3:])
     assert offline.axes["*"] == "epoch"
+
+
+def test_codes_of_some_segments_are_kept_where_models_see_them_one_by_one(
+    composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    cfg, names = composed(*DENOISING, "model=softmax", f"fitted={tmp_path}/fitted")
+    run = prepared(cfg)
+    with mock.patch.object(stages, "SEGMENTS_KEPT", 100):
+        train(cfg, run, tmp_path / "run", names["model"], [])
+    path = tmp_path / "run" / results.REPRESENTATION / results.SEGMENT_CODES
+    with np.load(path, allow_pickle=False) as found:
+        codes, owners = found["codes"], found["utterance"]
+        parts, truths = found["part"], found["truth"]
+    assert codes.shape == (100, 3)
+    assert set(parts) == {"train", "val", "test"}
+    assert (LABELS.loc[owners].to_numpy() == truths).all()
+    numbers = IDS.get_indexer(pd.Index(owners))
+    assert (np.array(["train"] * 24 + ["val"] * 12 + ["test"] * 12)[numbers] == parts).all()
+    counts = np.bincount(numbers, minlength=48)
+    assert (counts >= np.minimum(LENGTHS, 2)).all()  # evenly over utterances
+    representation = stages._representation(cfg, run)
+    assert representation is not None
+    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+    for number in (0, 30, 47):
+        alone, _ = stages._items(cfg, run.data, IDS[[number]])
+        every = fitted.transform(alone)
+        for code in codes[numbers == number]:
+            assert np.isclose(every, code, atol=1e-5).all(axis=1).any()
+    assert not path.with_name(results.CODES).exists()
+    again = tmp_path / "again" / results.REPRESENTATION / results.SEGMENT_CODES
+    with mock.patch.object(stages, "SEGMENTS_KEPT", 100):
+        train(cfg, prepared(cfg), tmp_path / "again", names["model"], [])
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_codes_of_a_recurrent_autoencoder_are_those_of_utterances(
+    composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    lower = [each.replace("representation.", "representation.lower.") for each in DENOISING]
+    cfg, names = composed(
+        *(each for each in lower if not each.startswith("representation=")),
+        "representation=blstm_autoencoder",
+        "representation.upper.stopping.max_epochs=2",
+        "representation.upper.module.encoder.width=2",
+        "representation.upper.size=4",
+        "model=mlp",
+        "model.encoder.hidden=[]",
+        f"fitted={tmp_path}/fitted",
+    )
+    outcome = train(cfg, prepared(cfg), tmp_path / "run", names["model"], [])
+    assert outcome.probabilities["test"].shape == (12, 3)
+    folder = tmp_path / "run" / results.REPRESENTATION
+    table = pd.read_csv(folder / results.CODES, index_col="utterance")
+    assert table.index.equals(IDS)
+    assert list(table) == ["part", "truth", *(f"code_{n}" for n in range(4))]
+    assert not (folder / results.SEGMENT_CODES).exists()
+    best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)["weights"]
+    assert {name: tuple(each.shape) for name, each in best.items()} == {
+        "head.weight": (3, 4), "head.bias": (3,)
+    }  # fmt: skip

@@ -26,6 +26,11 @@ PALETTE = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 MARKERS = {"train": "o", "val": "s", "test": "^"}
+# What matplotlib would write of itself and of the day.
+UNDATED: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
 PART, RIGHT = "part", "right or wrong"  # colourings of the page alone
 
 
@@ -220,8 +225,8 @@ def colour(number: int) -> str:
     return PALETTE[number % len(PALETTE)]
 
 
-def rendered(figure: Figure, **options: Any) -> bytes:
-    """A PNG without date or version in it; options as of `savefig`."""
+def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
+    """A file without date or version in it, one of `UNDATED`; options as of `savefig`."""
     held = io.BytesIO()
-    figure.savefig(held, format="png", metadata={"Software": None}, **options)
+    figure.savefig(held, format=kind, metadata=UNDATED[kind], **options)
     return held.getvalue()

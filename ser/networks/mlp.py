@@ -66,7 +66,7 @@ class MLPEncoder(nn.Module):
 
     Args:
         inputs: D.
-        hidden: widths, ReLU.
+        hidden: widths, ReLU; none: the features as they are.
         dropout: between the hidden layers; or a list, after each of them.
         batch_norm: on every layer.
     """
@@ -78,7 +78,7 @@ class MLPEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = dense(inputs, hidden, dropout=dropout, batch_norm=batch_norm)
-        self.outputs = hidden[-1]
+        self.outputs = hidden[-1] if hidden else inputs
 
     def forward(self, x: Tensor, lengths: None = None) -> Tensor:
         return self.layers(x)

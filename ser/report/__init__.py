@@ -15,7 +15,7 @@ from ser.report import curve, frames
 from ser.report.comparisons import baseline_of, compared
 from ser.report.findings import Findings
 from ser.report.gather import Run, finished_runs
-from ser.report.page import CODES, EXPLORABLE, POINTS, SOMETIMES, Documents
+from ser.report.page import EXPLORABLE, NEIGHBOURS, POINTS, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
 from ser.results import write_bytes, write_text
@@ -28,8 +28,9 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
         grid: which runs there should be; those that are missing are named.
         out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, reliability.svg,
             curves.svg, scores.csv, tests.csv, slices.csv, runs.csv and, apart from results,
-            cost.csv; where runs have representations also losses.svg, codes.png and codes.html, and
-            where systems differ in one numeric option also curve.svg and curve.csv.
+            cost.csv; where runs have representations also losses.svg, codes.png and codes.html;
+            where systems differ in one numeric option also curve.svg and curve.csv; and where the
+            grid says so tsne.png, tsne.pdf and neighbours.csv.
         console: where it prints; None: standard output.
 
     Raises:
@@ -63,7 +64,8 @@ def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
     made = tuple(cells(grid, runs))
     baseline = None if grid.baseline is None else baseline_of(made, grid.baseline)
     tests = () if baseline is None else tuple(compared(made, baseline))
-    return Findings(grid.name, len(grid.runs), made, baseline, tests)
+    drawn = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
+    return Findings(grid.name, len(grid.runs), made, baseline, tests, tuple(drawn))
 
 
 def write(found: Findings, out: Path) -> list[Path]:
@@ -92,10 +94,14 @@ def write(found: Findings, out: Path) -> list[Path]:
         files[POINTS] = frames.csv(curve.table(documents.curve))
     if documents.codes:
         files[EXPLORABLE] = documents.codes.page
-        write_bytes(out / CODES, documents.codes.picture)
+    if documents.tsne:
+        files[NEIGHBOURS] = frames.csv(documents.tsne.numbers)
     for name, text in files.items():
         write_text(out / name, text)
-    there = {*files, *([CODES] if documents.codes else [])}
+    pictures = dict(documents.pictures())
+    for name, content in pictures.items():
+        write_bytes(out / name, content)
+    there = {*files, *pictures}
     for name in set(SOMETIMES) - there:
         (out / name).unlink(missing_ok=True)
     return [out / name for name in SOMETIMES if name in there]

@@ -19,6 +19,7 @@ class Findings:
         cells: in the order of the table.
         baseline: a system; None: none is named.
         tests: of the others against it.
+        tsne: systems whose codes of many values are to be drawn, in the order of the grid.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Findings:
     cells: tuple[Cell, ...]
     baseline: str | None
     tests: tuple[Contrast, ...]
+    tsne: tuple[str, ...] = ()
 
     @cached_property
     def systems(self) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from ser.report import curve, figures, paper, tables
@@ -15,7 +16,16 @@ from ser.report.findings import Findings, missing, remarks
 from ser.report.reliability import ABOUT as ABOUT_RELIABILITY
 from ser.report.reliability import reliability
 from ser.report.render import latex, markdown, md, tex
-from ser.report.representations import MOST, Shown, losses, which, with_losses, with_planes
+from ser.report.representations import (
+    MOST,
+    Shown,
+    losses,
+    which,
+    with_losses,
+    with_many,
+    with_planes,
+)
+from ser.report.tables import Table
 
 TEMPLATE = Path(__file__).with_name("template.html")
 ABOUT_DOTS = (
@@ -46,10 +56,16 @@ ABOUT_CODES = (
     "took part in the training, classes lie apart above; only the test part says how well they can "
     "be told."
 )
-# Written only where a run has such a representation, or a grid sweeps a number.
-REPRESENTATIONS = LOSSES, CODES, EXPLORABLE = ("losses.svg", "codes.png", "codes.html")
+# Written only where a run has such a representation, a grid sweeps a number, or says so.
+TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
+LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
+REPRESENTATIONS = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
 SWEPT = CURVE, POINTS = ("curve.svg", "curve.csv")
 SOMETIMES = (*SWEPT, *REPRESENTATIONS)
+NOT_CODED = (
+    "Not drawn by t-SNE, as no codes of more than two values, or no speakers of the training part, "
+    "were kept: {}. Runs of an earlier version kept fewer: train them again with force=true."
+)
 NO_BASELINE = "No baseline is named, so nothing is tested: report.baseline=NAME names one."
 TESTED = (
     "Intervals are of 95%. p (Holm) is corrected over all tests of its kind; where it is below "
@@ -57,7 +73,12 @@ TESTED = (
     "two are sounder: they take folds and speakers for what varies."
 )
 
-CALLED = {"dots": "folds and seeds", "curves": "learning curves", "codes": "2-D codes"}
+CALLED = {
+    "dots": "folds and seeds",
+    "curves": "learning curves",
+    "codes": "2-D codes",
+    "tsne": "t-SNE",
+}
 
 # A title and what is drawn below it, of one cell.
 Titled = tuple[str, Figure]
@@ -66,18 +87,33 @@ Sheet = Sequence[Sequence[tuple[str, Figure | None]]]
 
 
 @dataclass(frozen=True)
-class Codes:
-    """Codes of two values: what stands beside them, a PNG, and a page to explore them."""
+class Pictured:
+    """What stands beside a PNG, the PNG, and how many maps are abreast in it."""
 
     about: str
     picture: bytes
-    page: str
-    abreast: int  # maps in the picture
+    abreast: int
 
     @property
     def url(self) -> str:
         """Of the picture, within a page that needs nothing beside it."""
         return "data:image/png;base64," + base64.b64encode(self.picture).decode()
+
+
+@dataclass(frozen=True)
+class Codes(Pictured):
+    """Codes of two values, and a page to explore them."""
+
+    page: str
+
+
+@dataclass(frozen=True)
+class Embedded(Pictured):
+    """Codes of many values by t-SNE: the same as PDF, and who lies near whom."""
+
+    pdf: bytes
+    numbers: pd.DataFrame
+    table: Table
 
 
 class Documents:
@@ -159,7 +195,47 @@ class Documents:
         told = [ABOUT_CODES, about_prior(atlases), f"Drawn: {which(self.found, shown)}"]
         about = " ".join(filter(None, told))
         abreast = min(ABREAST, len(atlases))
-        return Codes(about, png(atlases), explorable(self.found, atlases), abreast)
+        return Codes(about, png(atlases), abreast, explorable(self.found, atlases))
+
+    @cached_property
+    def coded(self) -> list[Shown]:
+        """As a figure of a paper has its columns: in the order of the grid, not of a table."""
+        order = self.found.tsne
+        there = with_many(self.found) if order else []
+        return sorted(there, key=lambda each: order.index(each.cell.system))
+
+    @property
+    def without_codes(self) -> str:
+        """Whose codes should be drawn and cannot be; empty: nobody's."""
+        there = {id(each.cell) for each in self.coded}
+        lacking = [cell for cell in self.found.cells if id(cell) not in there]
+        if not self.found.tsne or not lacking:
+            return ""
+        return NOT_CODED.format(self.found.named(lacking))
+
+    @cached_property
+    def tsne(self) -> Embedded | None:
+        if not self.coded:
+            return None
+        # As of `codes`.
+        from ser.report.neighbours import coded, frame, table
+        from ser.report.tsne import about, column, drawings
+
+        found, drawn = self.found, [coded(each) for each in self.coded[:MOST]]
+        one = len(found.columns) == 1
+        named = [each.shown.cell.system if one else found.where(each.shown.cell) for each in drawn]
+        columns = [column(name, each) for name, each in zip(named, drawn, strict=True)]
+        told = [about(columns), f"Drawn: {which(found, self.coded)}"]
+        png, pdf = drawings(columns)
+        numbers = frame(drawn)
+        return Embedded(" ".join(told), png, len(columns), pdf, numbers, table(found, numbers))
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """Pictures that are no text, by file name."""
+        if self.codes:
+            yield CODES, self.codes.picture
+        if self.tsne:
+            yield from ((TSNE, self.tsne.picture), (TSNE_PDF, self.tsne.pdf))
 
     def html(self) -> str:
         environment = Environment(
@@ -191,6 +267,9 @@ class Documents:
             losses=self.losses,
             codes=self.codes,
             explorable=EXPLORABLE,
+            tsne=self.tsne,
+            without_codes=self.without_codes,
+            tsne_pdf=TSNE_PDF,
         )
 
     def markdown(self) -> str:
@@ -209,6 +288,12 @@ class Documents:
         if self.codes:
             parts += ["## 2-D codes\n", f"{md(self.codes.about)}\n", f"![2-D codes]({CODES})\n"]
             parts += [f"[{EXPLORABLE}]({EXPLORABLE}) tells which point is which utterance.\n"]
+        if self.tsne or self.without_codes:
+            parts += ["## t-SNE of codes\n"]
+        parts += [f"**{md(self.without_codes)}**\n"] if self.without_codes else []
+        if self.tsne:
+            parts += [f"{md(self.tsne.about)}\n", f"![t-SNE of codes]({TSNE})\n"]
+            parts += [f"[{TSNE_PDF}]({TSNE_PDF}) is the same.\n", markdown(self.tsne.table)]
         parts += ["## Slices\n", *map(markdown, self.slices)] if self.slices else []
         return "\n".join(parts)
 
@@ -253,7 +338,8 @@ class Documents:
         if missing(self.found):
             yield "missing", "missing runs"
         yield from (("scores", "all scores"), ("tests", "tests"))
-        for name in ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes"):
+        names = ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes", "tsne")
+        for name in names:
             if getattr(self, name):
                 yield name, CALLED.get(name, name)
 

@@ -34,6 +34,8 @@ from ser.report.scores import Cell
 MOST = 12  # cells that are drawn
 SIDES = {"train": "training part", "test": "test part"}
 CODES = ("code_0", "code_1")
+DRAWN = ("train", "val")  # whose codes of many values are drawn: the test part decides nothing
+TOLD = ("utterance", "part", "truth")
 HEAD = 14  # above a panel
 
 # From the folder of a representation, what is shown of it; None: it has none.
@@ -63,6 +65,11 @@ def with_losses(found: Findings) -> list[Shown]:
 def with_planes(found: Findings) -> list[Shown]:
     """Cells with codes of two values, each with its codes."""
     return _shown(found, read_codes)
+
+
+def with_many(found: Findings) -> list[Shown]:
+    """Cells with codes of more than two values, each with its codes."""
+    return _shown(found, read_many)
 
 
 def _shown(found: Findings, reader: Callable[[Path], pd.DataFrame | None]) -> list[Shown]:
@@ -132,6 +139,43 @@ def read_codes(folder: Path) -> pd.DataFrame | None:
     if not np.isfinite(table[list(CODES)].to_numpy()).all():
         raise ValueError(f"{results.CODES} holds what is no number")
     return table
+
+
+def read_many(folder: Path) -> pd.DataFrame | None:
+    """Columns `utterance, part, truth, code_0, code_1, ...`, a row an utterance or a segment.
+
+    Args:
+        folder: of a representation.
+
+    Returns:
+        None where there are no codes, codes of one or two values, or, of an earlier version, no
+        speakers of the training part.
+    """
+    held, listed = folder / results.SEGMENT_CODES, folder / results.CODES
+    if held.exists():
+        with np.load(held, allow_pickle=False) as found:
+            codes, told = found["codes"], {name: found[name] for name in TOLD}
+        names = [f"code_{number}" for number in range(codes.shape[1])]
+        table = pd.DataFrame(told).join(pd.DataFrame(codes, columns=names))
+    elif listed.exists():
+        kinds: dict[str, type] = {name: str for name in TOLD}
+        table = pd.read_csv(listed, dtype=kinds, keep_default_na=False)
+    else:
+        return None
+    codes = table.filter(like="code_")
+    if codes.shape[1] <= len(CODES) or not _tells_speakers(folder.parent, table):
+        return None
+    if not np.isfinite(codes.to_numpy(float)).all():
+        raise ValueError("codes hold what is no number")
+    return table
+
+
+def _tells_speakers(run: Path, table: pd.DataFrame) -> bool:
+    """Whether a run's `utterances.csv` knows the speaker of each utterance of a table."""
+    if not (run / results.UTTERANCES).exists():
+        return False
+    spoken = results.read_utterances(run)
+    return "speaker" in spoken and bool(table["utterance"].isin(spoken["utterance"]).all())
 
 
 # ---- losses
