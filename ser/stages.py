@@ -173,8 +173,9 @@ def _fitted(
     (size,) = representation.sizes
     train = prepared.data.fold.train
     x, y = _items(cfg, prepared.data, train.append(prepared.beyond))
+    known = x.offsets[len(train)] if isinstance(x, Segments) else len(train)
     # Whatever class the others have, nobody is told.
-    y[x.offsets[len(train)] if isinstance(x, Segments) else len(train) :] = UNLABELLED
+    y = np.where(np.arange(len(y)) < known, y, UNLABELLED)
     fitted = representation.fit(x, y, size, loggers=loggers)
     _keep(fitted, folder)
     return fitted
