@@ -31,14 +31,16 @@ def small(cfg: OmegaConf) -> list[str]:
     if model == "Estimator":
         kind = ["model.grid={C: [1.0], kernel: [linear]}"]
     elif model == "AAE":
-        kind = SMALL["aae"]
+        kind = [*SMALL["aae"]]
     elif config.classifies_segments(cfg):
         hidden = list(cfg.model.encoder.hidden)
         kind = [f"model.encoder.hidden={[8, 2][: len(hidden)]}"]
     elif "LSTM" in cfg.model.encoder._target_:
         kind = ["model.encoder.width=8", "model.encoder.hidden=[8]"]
+    elif "lower" in (cfg.representation or {}):
+        kind = []  # a layer on an utterance's code
     else:
-        kind = SMALL["cnn" if cfg.features.level == "frame" else "mlp"]
+        kind = [*SMALL["cnn" if cfg.features.level == "frame" else "mlp"]]
     if "corruption" in (made := cfg.representation or {}).get("module", {}):
         kind += ["representation.size=2", *denoising("representation", made)]
     elif "lower" in made:
