@@ -156,7 +156,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     (plan.runs[1].folder / results.REPRESENTATION / results.CODES).unlink()
     assert make(plan, tmp_path / "out") == FILES
     md = (tmp_path / "out" / "report.md").read_text()
-    assert "were kept: aae on activation. " in md
+    assert "were kept: aae. " in md
     assert "The corpus has no ratings of activation and valence, so none are drawn." in md
     (plan.runs[0].folder / results.REPRESENTATION / results.CODES).unlink()
     assert not make(plan, tmp_path / "out")
