@@ -123,7 +123,9 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
         PhasedModel.training_step = few  # type: ignore[method-assign, assignment]
         with tempfile.TemporaryDirectory(dir=folder) as run:
             cfg.fitted = f"{run}/fitted"
-            stages.train(cfg, Prepared(corpus, data, train[:0], {}, "", []), Path(run), "lstm", [])
+            stages.train(
+                cfg, Prepared(corpus, data, train[:0], set(), {}, "", []), Path(run), "lstm", []
+            )
         told = f"both stages in {time.monotonic() - started:.0f} s"
         print(f"{kind:24} {_peaks(imported)}; {told}", flush=True)
         return

@@ -7,17 +7,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-
-from ser.config import CONF, build, register_resolvers
-from ser.config.explain import explain
+from ser.config import build
+from ser.config.compose import compose_all
 from ser.errors import UserError, disk_errors_told
 
 if TYPE_CHECKING:  # imported where needed: --help must not wait for torch
@@ -29,14 +23,14 @@ def check(overrides: Sequence[str]) -> int:
     """look a corpus over: counts, labels, audio; status 1 on a fault"""
     from ser.check import check as check_corpus
 
-    (cfg,) = _compose(overrides)
+    (cfg,) = compose_all(overrides)
     corpus = build(cfg.corpus)
     return 0 if check_corpus(corpus, cfg.published) else 1
 
 
 def extract(overrides: Sequence[str]) -> int:
     """fill the store with features, e.g. features=functionals,lld"""
-    configs = _compose(overrides)
+    configs = compose_all(overrides)
     cfg = configs[0]
     corpus = build(cfg.corpus)
     extractors = [build(each.features) for each in configs]
@@ -64,6 +58,13 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
         write_text(out, table.to_csv(index=False))
         print(f"{out}: {len(table)} synthetic vectors", file=sys.stderr)
     return 0
+
+
+def evaluate(run: Path, overrides: list[str]) -> int:
+    """test finished runs on a corpus that they were not made on, e.g. corpus=ravdess"""
+    from ser.evaluate import evaluate as test_elsewhere
+
+    return test_elsewhere(run, overrides)
 
 
 def predict(run: Path, audio: list[Path], **options: Any) -> int:
@@ -118,21 +119,12 @@ BASELINE = "report.baseline="
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": check, "extract": extract}
 
 
-def _compose(overrides: Sequence[str]) -> list[DictConfig]:
-    """One config for each combination of comma-separated values."""
-    register_resolvers()
-    choices = []
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        if override.is_sweep_override():
-            key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        else:
-            choices.append([str(override.input_line)])
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            return [compose("train", list(combination)) for combination in product(*choices)]
-    except HydraException as error:
-        raise UserError("\n".join(explain(overrides)) or str(error)) from None
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    run = "folder of a finished run, or of many (all folds, all seeds) of one target"
+    command.add_argument("run", type=Path, metavar="RUN", help=run)
+    corpus = "the other corpus, e.g. corpus=ravdess corpus.root=... 'target.merge={calm: neutral}'"
+    command.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=corpus)
+    command.set_defaults(call=evaluate)
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
@@ -175,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     command.add_argument("--out", type=Path, help="a CSV file; default: standard output")
     command.set_defaults(call=sample)
+    _add_evaluate(commands.add_parser("evaluate", help=evaluate.__doc__))
     _add_predict(commands.add_parser("predict", help=predict.__doc__))
     asked: dict[str, Any] = {
         "nargs": "+",

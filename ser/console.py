@@ -1,7 +1,7 @@
 """What a run tells its user on the terminal."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,17 +120,7 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
         what = system(result, experiment)
         print(f"{what}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
         return
-    table = Table(box=None, header_style="bold")
-    table.add_column(f"{part} %")
-    for name in ("UA", "WA", "F1"):
-        table.add_column(name, justify="right")
-    table.add_row(system(result), *(f"{100 * found[key]:.1f}" for key in ("ua", "wa", "f1")))
-    table.add_row(
-        "chance (UA), largest class (WA)",
-        f"{100 * found['chance_ua']:.1f}",
-        f"{100 * found['majority_wa']:.1f}",
-        "",
-    )
+    table = _scores(f"{part} %", system(result), found)
     if part == "test":
         table.add_row(
             "on validation",
@@ -141,13 +131,48 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     console.print(table)
     console.print()
     console.print(_confusion(result["classes"], found))
-    absent = [name for name, recall in found["recall"].items() if recall is None]
-    if absent:
+    if absent := _absent(found):
         log.warning(
             "%s: absent from the %s part, and left out of UA and F1", ", ".join(absent), part
         )
     _remark(result["remarks"])
     console.print(f"\nEverything lies in {_shown(folder)}")
+
+
+def evaluated(folder: Path, found: Mapping[str, Any], *, brief: bool) -> None:
+    """Prints the scores of a run on a corpus that it was not made on.
+
+    Args:
+        folder: of the evaluation.
+        found: its `evaluation.json`.
+        brief: in one line.
+    """
+    told = f"{system(found)}, trained on {found['system']['corpus']}"
+    if brief:
+        print(f"{told}: {found['corpus']} UA {100 * found['test']['ua']:.1f}%", flush=True)
+        return
+    console.print()
+    console.print(_scores(f"{found['corpus']} %", told, found["test"]))
+    console.print()
+    # A row for each class that the corpus has, a column for each that the run tells.
+    console.print(_confusion(found["classes"], found["test"], leave_out=_absent(found["test"])))
+    _remark(found["remarks"])
+    console.print(f"\nEverything lies in {_shown(folder)}")
+
+
+def _scores(head: str, name: str, found: Mapping[str, Any]) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column(head)
+    for score in ("UA", "WA", "F1"):
+        table.add_column(score, justify="right")
+    table.add_row(name, *(f"{100 * found[key]:.1f}" for key in ("ua", "wa", "f1")))
+    guessed = (f"{100 * found[key]:.1f}" for key in ("chance_ua", "majority_wa"))
+    table.add_row("chance (UA), largest class (WA)", *guessed, "")
+    return table
+
+
+def _absent(found: Mapping[str, Any]) -> list[str]:
+    return [name for name, recall in found["recall"].items() if recall is None]
 
 
 def failed(folder: Path, error: Exception) -> None:
@@ -180,7 +205,9 @@ def _remark(remarks: list[str]) -> None:
         console.print(f"[yellow]{remark}[/yellow]")
 
 
-def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
+def _confusion(
+    classes: list[str], found: Mapping[str, Any], leave_out: Sequence[str] = ()
+) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column("true \\ told")
     for name in classes:
@@ -188,6 +215,8 @@ def _confusion(classes: list[str], found: Mapping[str, Any]) -> Table:
         table.add_column(name[:6], justify="right", no_wrap=True)
     table.add_column("recall %", justify="right")
     for name, row in zip(classes, found["confusion"], strict=True):
+        if name in leave_out:
+            continue
         recall = found["recall"][name]
         shown = "absent" if recall is None else f"{100 * recall:.1f}"
         cells = [f"[bold]{n}[/bold]" if classes[i] == name else str(n) for i, n in enumerate(row)]

@@ -41,6 +41,7 @@ class Planned:
         overrides: that make `train.py` train it.
         variant: a digest of all that can change its result but corpus, target, fold number, seed.
         varied: options that are named beside the system, e.g. {"representation.size": "128"}.
+        tested_on: the corpus of an evaluation of the run; None: the run's own.
     """
 
     folder: Path
@@ -52,6 +53,13 @@ class Planned:
     overrides: tuple[str, ...]
     variant: str
     varied: Mapping[str, str] = field(default_factory=dict)
+    tested_on: str | None = None
+
+    @property
+    def corpus(self) -> str:
+        """What it is trained and tested on, e.g. "emodb" or "emodb to ravdess"."""
+        own = self.names["corpus"]
+        return own if self.tested_on is None else f"{own} to {self.tested_on}"
 
 
 @dataclass(frozen=True)
@@ -213,10 +221,7 @@ def _named(runs: list[Planned]) -> list[Planned]:
         for run, options in zip(runs, beside, strict=True)
     ]
     variants: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    cells = [
-        (name, run.names["corpus"], run.names["target"])
-        for run, name in zip(runs, short, strict=True)
-    ]
+    cells = [(name, run.corpus, run.names["target"]) for run, name in zip(runs, short, strict=True)]
     for run, cell in zip(runs, cells, strict=True):
         variants[cell].add(run.variant)
     # Two configs under one name, as when files of conf/ changed between them, are two systems.

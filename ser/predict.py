@@ -27,12 +27,9 @@ from ser.console import console, system
 from ser.errors import UserError
 from ser.features import Listener
 from ser.features.extraction import extracted
-from ser.recogniser import Recogniser, load_all
+from ser.recogniser import FRAMES, UTTERANCES, Recogniser, load_all
 from ser.recordings import LONGEST, Stretch, recordings, stretches
 from ser.results import write_text
-
-# Rows of features that are held at a time: utterances, or frames.
-UTTERANCES, FRAMES = 256, 1 << 16
 
 
 def predict(
@@ -260,6 +257,13 @@ def _table(head: str, rows: Sequence[tuple[str, Stretch]], classes: Sequence[str
     return table
 
 
+def _heard(found: Sequence[Stretch], recognisers: Sequence[Recogniser]) -> int:
+    """How many recordings are among those that a run was fitted or chosen on."""
+    known = frozenset[str]().union(*(each.heard or () for each in recognisers))
+    files = {stretch.file for stretch in found if stretch.probabilities is not None}
+    return sum(audio.digest(file) in known for file in files)
+
+
 def _tell(found: Sequence[Stretch], recognisers: Sequence[Recogniser], out: Path | None) -> int:
     """Says on the standard error stream what was done, and gives the exit status."""
     told = sum(stretch.probabilities is not None for stretch in found)
@@ -269,6 +273,8 @@ def _tell(found: Sequence[Stretch], recognisers: Sequence[Recogniser], out: Path
     where = "" if out is None else f"{out}: "
     faulty = "" if told == len(found) else f", {len(found) - told} not: see the reasons"
     print(f"{where}{told} of {len(found)} predicted by {by}{faulty}", file=sys.stderr)
+    if heard := _heard(found, recognisers):
+        print(f"{heard} of them were trained or chosen on: these test nothing", file=sys.stderr)
     for remark in dict.fromkeys(r for each in recognisers for r in each.result["remarks"]):
         print(f"trained on: {remark}", file=sys.stderr)
     return 0 if told else 1

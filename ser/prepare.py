@@ -14,7 +14,7 @@ from ser.corpora import Corpus
 from ser.datamodule import DataModule
 from ser.errors import UserError
 from ser.features import Extractor
-from ser.features.store import Store
+from ser.features.store import Store, files_of
 from ser.folds import Fold, verify
 from ser.identity import fingerprint, labelled_corpus, run_identity
 from ser.models.phased import PhasedModel
@@ -31,6 +31,7 @@ class Prepared:
         corpus: whose table has speaker, gender, file of each utterance.
         data: features and classes of the fold.
         beyond: utterances outside the training part that representations may see, unlabelled.
+        heard: digests of the audio files that anything fitted or chosen may see.
         identity: what can change the result: config, corpus fingerprint, feature signature.
         hash: of the identity; equal runs have equal ones.
         remarks: what must stand beside the scores wherever they are printed.
@@ -39,6 +40,7 @@ class Prepared:
     corpus: Corpus
     data: DataModule
     beyond: pd.Index
+    heard: set[str]
     identity: dict[str, Any]
     hash: str
     remarks: list[str]
@@ -69,7 +71,9 @@ def prepare(cfg: DictConfig) -> Prepared:
         store.signature(corpus.table, extractor),
     )
     remarks = _remarks(cfg, corpus, data, faulty)
-    return Prepared(corpus, data, beyond, identity, config.digest(identity), remarks)
+    seen = fold.train.append([fold.val, beyond])
+    heard = files_of(contents.reindex(seen).dropna())
+    return Prepared(corpus, data, beyond, heard, identity, config.digest(identity), remarks)
 
 
 def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> list[str]:

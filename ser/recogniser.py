@@ -8,7 +8,7 @@ somebody else can be tried.
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 Classify = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 FACTS = "recogniser.json"
+HEARD = "heard.txt"
+# Rows of features that one is best handed at a time: utterances, or frames.
+UTTERANCES, FRAMES = 256, 1 << 16
 # Where what a run's config names may come from, each a class or a partial call.
 ROOMS = (
     *(f"ser.{room}." for room in ("features", "representations", "models", "networks", "priors")),
@@ -52,12 +55,13 @@ ROOMS = (
 )
 
 
-def keep(cfg: DictConfig, data: DataModule | None, folder: Path) -> None:
+def keep(cfg: DictConfig, data: DataModule | None, heard: Iterable[str], folder: Path) -> None:
     """Leaves beside a run's weights what its model needs beyond them to see new speech.
 
     Args:
         cfg: of the run.
         data: as a network has seen it: features, or codes; None: scikit-learn's models know it.
+        heard: digests of the audio files that it was fitted or chosen on.
         folder: of the weights, which is there.
     """
     facts: dict[str, Any] = {"features": build(cfg.features).signature}
@@ -68,6 +72,7 @@ def keep(cfg: DictConfig, data: DataModule | None, folder: Path) -> None:
             numbers: torch.Tensor | None = getattr(data.task, name)
             facts[name] = None if numbers is None else numbers.tolist()
     results.write_json(folder / FACTS, facts)
+    results.write_text(folder / HEARD, "".join(f"{digest}\n" for digest in sorted(heard)))
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Recogniser:
         target: what its classes are of: the target's name and, of attributes, the bins.
         classes: C names, in the order of the probabilities.
         extractor: of the features that it takes.
+        heard: digests of the audio files that it was fitted or chosen on; None: a run of an
+            earlier version does not tell.
         by_speaker: whether features are standardised by their speaker's own statistics first.
         fitted: the representation whose codes are classified; None: features are.
         cut: makes segments of frames, which a representation sees.
@@ -92,6 +99,7 @@ class Recogniser:
     target: tuple[str, str | None]
     classes: tuple[str, ...]
     extractor: Listener
+    heard: frozenset[str] | None
     by_speaker: bool
     fitted: Fitted | None
     cut: Callable[..., Segments]
@@ -185,6 +193,7 @@ def load(folder: Path) -> Recogniser:
         (result["system"]["target"], cfg.target.get("bins")),
         classes,
         extractor,
+        _heard(folder),
         cfg.data.standardise == "speaker",
         representation(folder, cfg, len(classes)) if has_codes else None,
         _part(cfg, "segments"),
@@ -282,6 +291,11 @@ def _classifier(
     if config.classifies_segments(cfg):
         cut = each_alone if has_codes else _part(cfg, "segments")
     return _Network(model, Standardiser.load(kept), cfg.data.max_frames, cfg.data.batch_size, cut)
+
+
+def _heard(folder: Path) -> frozenset[str] | None:
+    file = folder / "checkpoints" / HEARD
+    return frozenset(file.read_text().split()) if file.exists() else None
 
 
 def _tensor(numbers: list[float] | None) -> torch.Tensor | None:

@@ -27,6 +27,8 @@ METRICS = "metrics.csv"
 UTTERANCES = "utterances.csv"
 REPRESENTATION = "representation"  # a folder: what was fitted, and
 FITTED = "fitted.json"  # facts of it, written last where many share it
+EVALUATED = "evaluated"  # a folder: one for each corpus that a run was not made on, and in it
+EVALUATION = "evaluation.json"  # written last
 CODES = "codes.csv"  # of utterances
 SEGMENT_CODES = "codes.npz"  # of some of their segments
 UNFINISHED = "unfinished.json"
@@ -168,12 +170,12 @@ def utterances(parts: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFr
 
     Returns:
         Of all parts: `utterance, part` and what the corpus has of `KNOWN`; where it tells texts,
-        `text` is "heard" if training has the same one, else "new".
+        `text` is "heard" if training, where that is a part, has the same one, else "new".
     """
     ids = pd.Index(np.concatenate(list(parts.values())))
     table = corpus.loc[ids, [name for name in KNOWN if name in corpus]].rename_axis("utterance")
     table.insert(0, "part", np.repeat(list(parts), [len(each) for each in parts.values()]))
-    if "text" in corpus:
+    if "text" in corpus and "train" in parts:
         heard = corpus["text"].loc[ids].isin(corpus["text"].loc[parts["train"]].dropna())
         table["text"] = np.where(heard, "heard", "new")
     return table.reset_index()

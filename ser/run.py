@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
-from ser import console, loggers, results, stages
+from ser import console, evaluate, loggers, results, stages
 from ser.config import build
 from ser.config.checks import check
 from ser.errors import disk_errors_told
@@ -55,7 +55,10 @@ def run(
         (folder / results.FAILURE).unlink(missing_ok=True)
         try:
             with disk_errors_told():
-                return _run(cfg, folder, names)
+                score = _run(cfg, folder, names)
+                if cfg.test and cfg.test_corpus is not None:
+                    evaluate.after(cfg, folder, brief=brief)
+                return score
         except Exception as error:
             results.write_failure(folder, error)
             console.failed(folder, error)
@@ -123,7 +126,7 @@ def _make_way(folder: Path, hash_: str, *, force: bool) -> float:
     if finished or begun is None or begun["config_hash"] != hash_:
         for name in results.WRITTEN:
             (folder / name).unlink(missing_ok=True)
-        for made in ("checkpoints", "latents", results.REPRESENTATION):
+        for made in ("checkpoints", "latents", results.REPRESENTATION, results.EVALUATED):
             shutil.rmtree(folder / made, ignore_errors=True)
     else:
         spent = results.seconds_spent(folder)

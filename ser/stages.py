@@ -91,7 +91,7 @@ def train(
     data.unlabelled = model.uses_unlabelled
     kept = training.fit(model, data, folder / "checkpoints", loggers)
     conclude(model, kept, data, folder / "checkpoints")
-    recogniser.keep(cfg, data, folder / "checkpoints")
+    recogniser.keep(cfg, data, prepared.heard, folder / "checkpoints")
     found = {part: probabilities(model, data, part).numpy() for part in parts}
     found, facts = calibration.calibrated(cfg.calibrate, found, data.classes_of(data.fold.val))
     return Outcome(found, {"best_epoch": kept.epoch, **facts})
@@ -158,7 +158,7 @@ def _train_estimator(
         found["test"] = model.probabilities(table("test")[0])
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     model.save(folder / "checkpoints" / "best.skops")
-    recogniser.keep(cfg, None, folder / "checkpoints")
+    recogniser.keep(cfg, None, prepared.heard, folder / "checkpoints")
     return Outcome(found, {"chosen": choice.options, "inner_ua": choice.score})
 
 

@@ -100,8 +100,9 @@ def _is_finished(folder: Path, cfg: "DictConfig", hashes: "Hashes") -> bool:
     from ser import results
 
     done = results.read_json(folder / results.RESULT)
-    # Which utterances are faulty only the features tell: the run itself looks.
-    if done is None or cfg.force or cfg.skip_faulty:
+    # Which utterances are faulty only the features tell, and whether it was tested on another
+    # corpus, as that is today, only that corpus: the run itself looks.
+    if done is None or cfg.force or cfg.skip_faulty or cfg.test_corpus is not None:
         return False
     return done["config_hash"] == hashes(cfg)
 

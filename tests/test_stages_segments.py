@@ -77,7 +77,7 @@ def prepared(
     target = Target("emotion", CLASSES, labels, labelled_fraction=fraction)
     data = build(cfg.data)(features, target, fold, table["speaker"], cfg.seed)
     corpus = Corpus("made", table)
-    return Prepared(corpus, data, IDS[:0], {}, "", _remarks(cfg, corpus, data, 0))
+    return Prepared(corpus, data, IDS[:0], set(), {}, "", _remarks(cfg, corpus, data, 0))
 
 
 @pytest.fixture

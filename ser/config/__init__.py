@@ -27,6 +27,7 @@ NO_PART_OF_IDENTITY = (
     "emotions",  # as far as used they are in the target
     "paper",
     "report",
+    "test_corpus",
     "trainer.accelerator",
     "trainer.runs_per_gpu",
     "trainer.checkpoint_seconds",

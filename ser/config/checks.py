@@ -41,11 +41,24 @@ def check(cfg: DictConfig) -> None:
         _check_target(path, node)
     _check_levels(cfg)
     _check_representation(cfg)
+    _check_test_corpus(cfg)
     if cfg.calibrate != "none" and "grid" in cfg.model:
         raise UserError(
             f"calibrate={cfg.calibrate} is for networks: model=svm and model=logistic fit a "
             "temperature of their own, on scores of speakers left out"
         )
+
+
+def _check_test_corpus(cfg: DictConfig) -> None:
+    from hydra.utils import get_object
+
+    if cfg.test_corpus is None:
+        return
+    if reading(cfg) == "oracle":
+        raise UserError("test_corpus: codes under the true class can be made of no other corpus")
+    if "root" in cfg.features:
+        name = get_object(cfg.features._target_).__name__
+        raise UserError(f"test_corpus: {name} reads features of one corpus from features.root")
 
 
 def _check_target(path: str, node: DictConfig) -> None:

@@ -12,7 +12,7 @@ process loses the utterances in flight, and another one goes on.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,6 +252,11 @@ class Store:
                 yield values
         if lacking:
             raise _Lacking(lacking)
+
+
+def files_of(contents: Iterable[str]) -> set[str]:
+    """Digests of the files that stretches of audio lie in, as `Store.contents` names them."""
+    return {name.partition("-")[0] for name in contents}
 
 
 class _Lacking(Exception):

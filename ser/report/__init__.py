@@ -14,7 +14,7 @@ from ser.grid import Grid
 from ser.report import curve, frames
 from ser.report.comparisons import baseline_of, compared
 from ser.report.findings import Findings
-from ser.report.gather import Run, finished_runs
+from ser.report.gather import Run, finished_runs, with_evaluations
 from ser.report.page import EXPLORABLE, NEIGHBOURS, POINTS, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
@@ -47,6 +47,7 @@ def compute(grid: Grid, console: Console | None = None) -> Findings:
     Raises:
         UserError: as `report`.
     """
+    grid = with_evaluations(grid)
     return reckoned(grid, finished_runs(grid, console))
 
 
@@ -65,7 +66,8 @@ def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
     baseline = None if grid.baseline is None else baseline_of(made, grid.baseline)
     tests = () if baseline is None else tuple(compared(made, baseline))
     drawn = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
-    return Findings(grid.name, len(grid.runs), made, baseline, tests, tuple(drawn))
+    planned = sum(run.tested_on is None for run in grid.runs)
+    return Findings(grid.name, planned, made, baseline, tests, tuple(drawn))
 
 
 def write(found: Findings, out: Path) -> list[Path]:

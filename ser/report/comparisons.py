@@ -171,7 +171,7 @@ def _over_seeds(cell: Cell, base: Cell) -> Contrast:
 
 
 def _over_proportions(cell: Cell, base: Cell) -> Contrast:
-    counts = [int(each.confusions(cell.part)[0].sum()) for each in (cell, base)]
+    counts = [int(each.confusions(cell.part)[0].sum()) // each.repeats for each in (cell, base)]
     found = statistics.over_proportions(_ua(cell).mean(), _ua(base).mean(), (counts[0], counts[1]))
     n = " and ".join(f"{count:,}" for count in dict.fromkeys(counts)) + " utterances"
     return Contrast(
@@ -184,6 +184,9 @@ def _over_folds(cell: Cell, base: Cell) -> Contrast:
     n = f"{len(cell.folds)} folds, {len(seeds)} seeds"
     if not seeds:
         return Contrast("folds", cell, base, n, None, "no seed is complete in both")
+    if cell.tested_on is not None:
+        why = f"every fold is tested on the same utterances of {cell.tested_on}"
+        return Contrast("folds", cell, base, n, None, why)
     if not _alike(cell, base, seeds):
         return Contrast(
             "folds", cell, base, n, None, "tested on other utterances than the baseline"

@@ -15,7 +15,7 @@ class Findings:
 
     Attributes:
         name: of the grid.
-        planned: how many runs there should be.
+        planned: how many runs there should be, evaluations on other corpora not counted.
         cells: in the order of the table.
         baseline: a system; None: none is named.
         tests: of the others against it.
@@ -40,7 +40,7 @@ class Findings:
 
     @cached_property
     def finished(self) -> int:
-        return sum(len(cell.runs) for cell in self.cells)
+        return sum(len(cell.runs) for cell in self.cells if cell.tested_on is None)
 
     @cached_property
     def summaries(self) -> list[Summary | None]:
@@ -140,7 +140,8 @@ def _lacking(cell: Cell) -> Iterator[str]:
         by_folds.setdefault(folds, []).append(seed)
     for folds, seeds in by_folds.items():
         which = f"all {len(folds)} folds" if folds == cell.folds else _numbered("fold", folds)
-        yield f"{_numbered('seed', seeds)}, {which}"
+        what = "" if cell.tested_on is None else " not yet given to python -m ser evaluate"
+        yield f"{_numbered('seed', seeds)}, {which}{what}"
 
 
 def _numbered(word: str, numbers: Sequence[int]) -> str:

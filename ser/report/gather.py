@@ -6,8 +6,9 @@ little memory.
 """
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,31 @@ def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
         transient=True,
         disable=console is None or not console.is_terminal,
     )
-    found = ((each, results.read_json(each.folder / results.RESULT)) for each in planned)
+    found = ((each, _result(each)) for each in planned)
     return [read(each, result, known) for each, result in found if result is not None]
+
+
+def with_evaluations(grid: Grid) -> Grid:
+    """A grid and, after its runs, what there is to be of their tests on other corpora.
+
+    Where one run of a corpus and target was tested on another corpus, all are taken to be meant.
+    """
+    others: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in grid.runs:
+        for file in (run.folder / results.EVALUATED).glob(f"*/{results.EVALUATION}"):
+            others[where(run)[1:]].add(file.parent.name)
+    made = [
+        # What its paper published is of its own corpus.
+        replace(run, folder=run.folder / results.EVALUATED / name, paper=None, tested_on=name)
+        for run in grid.runs
+        for name in sorted(others[where(run)[1:]])
+    ]
+    return replace(grid, runs=(*grid.runs, *made))
+
+
+def _result(planned: Planned) -> dict[str, Any] | None:
+    name = results.RESULT if planned.tested_on is None else results.EVALUATION
+    return results.read_json(planned.folder / name)
 
 
 def costs(runs: list[Run]) -> pd.DataFrame:
@@ -136,8 +160,12 @@ def costs(runs: list[Run]) -> pd.DataFrame:
 
 def identity(planned: Planned) -> tuple[str, str, str, int, int]:
     """What tells a run from every other: system, corpus, target, seed, fold."""
-    names = planned.names
-    return planned.system, names["corpus"], names["target"], planned.seed, planned.fold
+    return (*where(planned), planned.seed, planned.fold)
+
+
+def where(planned: Planned) -> tuple[str, str, str]:
+    """Of which cell a run is: system, corpus, target."""
+    return planned.system, planned.corpus, planned.names["target"]
 
 
 def read(planned: Planned, result: Mapping[str, Any], known: _Known) -> Run:
@@ -158,7 +186,7 @@ def read(planned: Planned, result: Mapping[str, Any], known: _Known) -> Run:
         table = _predictions(folder / results.PREDICTIONS, classes)
         path = folder / results.UTTERANCES
         source = path.read_bytes() if path.exists() else None
-        place = (planned.names["corpus"], planned.names["target"], planned.fold)
+        place = (*where(planned)[1:], planned.fold)
         asked = known.get(place)
         if asked is None or not asked.fits(table, source):
             asked = known[place] = _asked(folder, table, source)

@@ -208,7 +208,7 @@ class Documents:
     def without_codes(self) -> str:
         """Whose codes should be drawn and cannot be; empty: nobody's."""
         there = {id(each.cell) for each in self.coded}
-        lacking = [cell for cell in self.found.cells if id(cell) not in there]
+        lacking = [c for c in self.found.cells if id(c) not in there and c.tested_on is None]
         if not self.found.tsne or not lacking:
             return ""
         return NOT_CODED.format(self.found.named(lacking))

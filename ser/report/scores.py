@@ -12,7 +12,7 @@ import numpy as np
 from ser import metrics
 from ser.errors import UserError
 from ser.grid import Grid, Planned
-from ser.report.gather import COLUMNS, Run, Slices
+from ser.report.gather import COLUMNS, Run, Slices, where
 from ser.report.statistics import against_guessing
 
 PARTS = ("test", "val")
@@ -37,6 +37,8 @@ class Cell:
         runs: those finished, by seed and fold; of seeds that do not count, too.
         classes: C names.
         varied: options that are named beside the system.
+        tested_on: the corpus of evaluations of runs, all of which each fold is tested on; None:
+            the runs' own.
     """
 
     system: str
@@ -52,6 +54,12 @@ class Cell:
     runs: Mapping[tuple[int, int], Run]
     classes: tuple[str, ...]
     varied: Mapping[str, str]
+    tested_on: str | None
+
+    @property
+    def repeats(self) -> int:
+        """How often each utterance is tested with one seed."""
+        return 1 if self.tested_on is None else len(self.folds)
 
     @property
     def column(self) -> tuple[str, str]:
@@ -150,15 +158,12 @@ def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
         UserError: the runs of a cell differ in their classes.
     """
 
-    def key(planned: Planned) -> tuple[str, str, str]:
-        return planned.system, planned.names["corpus"], planned.names["target"]
-
     finished: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        finished[key(run.planned)].append(run)
+        finished[where(run.planned)].append(run)
     made = [
-        _cell(where, list(planned), finished[where])
-        for where, planned in groupby(sorted(grid.runs, key=key), key)
+        _cell(key, list(planned), finished[key])
+        for key, planned in groupby(sorted(grid.runs, key=where), where)
     ]
     targets = _targets(made)
 
@@ -196,7 +201,7 @@ def summary(cell: Cell, part: str) -> Summary | None:
     sure = cell.reliabilities(part)
     single["ece"], pooled["ece"] = _calibration(sure), _calibration(sure.sum(axis=1))
     fold_mean = {name: np.nanmean(values, axis=1) for name, values in single.items()}
-    support = confusions[0].sum(axis=(0, 2))
+    support = confusions[0].sum(axis=(0, 2)) // cell.repeats
     folds = single["ua"]
     # A fold may have nobody in this part.
     known = ~np.isnan(folds).any(axis=0)
@@ -235,7 +240,8 @@ def slices(cell: Cell) -> Iterator[Slice]:
             found = _scores(matrices)
             ua, wa = (float(found[name].mean()) for name in ("ua", "wa"))
             present = int((support > 0).sum())
-            yield Slice(cell, column, value, int(support.sum()), present, ua, wa)
+            utterances = int(support.sum()) // cell.repeats
+            yield Slice(cell, column, value, utterances, present, ua, wa)
 
 
 def _scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
@@ -256,7 +262,7 @@ def _calibration(reliabilities: np.ndarray) -> np.ndarray:
     return np.reshape(found, reliabilities.shape[:-2])
 
 
-def _cell(where: tuple[str, str, str], planned: list[Planned], runs: list[Run]) -> Cell:
+def _cell(key: tuple[str, str, str], planned: list[Planned], runs: list[Run]) -> Cell:
     asked: dict[int, set[int]] = defaultdict(set)
     for each in planned:
         asked[each.seed].add(each.fold)
@@ -269,7 +275,7 @@ def _cell(where: tuple[str, str, str], planned: list[Planned], runs: list[Run]) 
     }
     paper = min((each.paper or {} for each in planned), key=str)
     return Cell(
-        *where,
+        *key,
         paper,
         _part(paper.get("part", "test"), runs),
         paper.get("joined", "pooled"),
@@ -278,8 +284,9 @@ def _cell(where: tuple[str, str, str], planned: list[Planned], runs: list[Run]) 
         tuple(seed for seed, lacks in missing.items() if not lacks),
         {seed: lacks for seed, lacks in missing.items() if lacks},
         found,
-        _classes(where, runs),
+        _classes(key, runs),
         planned[0].varied,
+        planned[0].tested_on,
     )
 
 
@@ -290,10 +297,10 @@ def _part(asked: str, runs: list[Run]) -> str:
     return PARTS[1 - PARTS.index(asked)]
 
 
-def _classes(where: tuple[str, str, str], runs: list[Run]) -> tuple[str, ...]:
+def _classes(key: tuple[str, str, str], runs: list[Run]) -> tuple[str, ...]:
     found = {run.classes for run in runs}
     if len(found) > 1:
-        raise UserError(f"runs of {' '.join(where)} differ in their classes: {sorted(found)}")
+        raise UserError(f"runs of {' '.join(key)} differ in their classes: {sorted(found)}")
     return found.pop() if found else ()
 
 

@@ -1,0 +1,37 @@
+"""Configs as `train.py` composes them, for all other commands."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from ser.config import CONF, register_resolvers
+from ser.config.explain import explain
+from ser.errors import UserError
+
+
+def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
+    """One config for each combination of comma-separated values.
+
+    Args:
+        overrides: as for train.py, e.g. ["corpus=emodb", "features=functionals,lld"].
+
+    Raises:
+        UserError: they cannot be composed.
+    """
+    register_resolvers()
+    choices = []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            choices.append([str(override.input_line)])
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            return [compose("train", list(combination)) for combination in product(*choices)]
+    except HydraException as error:
+        raise UserError("\n".join(explain(overrides)) or str(error)) from None
