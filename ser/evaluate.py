@@ -28,7 +28,7 @@ from ser.errors import UserError
 from ser.features import Features
 from ser.features.store import Store, files_of
 from ser.identity import labelled_corpus
-from ser.recogniser import FRAMES, UTTERANCES, Recogniser, load, load_all
+from ser.recogniser import FRAMES, UTTERANCES, Recogniser, finished, load
 from ser.targets import Target
 
 log = logging.getLogger(__name__)
@@ -87,10 +87,10 @@ def evaluate(run: Path, overrides: Sequence[str]) -> int:
         UserError: a run or a corpus that cannot be, one that the run has heard, or one without
             any of the run's classes.
     """
-    recognisers = load_all(run)
-    cfg = _composed(recognisers[0], overrides)
+    runs = finished(run)
+    cfg = _composed(load(runs[0]), overrides)
     check(cfg)
-    found = _all(recognisers, cfg, brief=len(recognisers) > 1)
+    found = _all(runs, cfg, brief=len(runs) > 1)
     if len(found) > 1:
         scores = [each["test"]["ua"] for each in found]
         print(
@@ -109,7 +109,7 @@ def after(cfg: DictConfig, folder: Path, *, brief: bool) -> None:
         folder: of the run.
         brief: tell the result in one line.
     """
-    _all([load(folder)], elsewhere(cfg), brief=brief)
+    _all([folder], elsewhere(cfg), brief=brief)
 
 
 def elsewhere(cfg: DictConfig) -> DictConfig:
@@ -139,12 +139,16 @@ def _composed(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
     return found[0]
 
 
-def _all(recognisers: Sequence[Recogniser], cfg: DictConfig, *, brief: bool) -> list[dict]:
-    """Runs tested on the corpus of a config."""
+def _all(runs: Sequence[Path], cfg: DictConfig, *, brief: bool) -> list[dict[str, Any]]:
+    """Runs of one target tested on the corpus of a config, one loaded at a time."""
     torch.set_num_threads(1)
     with threadpool_limits(1):  # several threads would sum in an order of their own
-        other = Other.of(cfg)
-        return [_evaluated(each, other, brief=brief) for each in recognisers]
+        other, first, found = Other.of(cfg), load(runs[0]), []
+        for run in runs:
+            recogniser = load(run)
+            first.require_alike(recogniser)
+            found.append(_evaluated(recogniser, other, brief=brief))
+        return found
 
 
 def _evaluated(recogniser: Recogniser, other: Other, *, brief: bool) -> dict[str, Any]:

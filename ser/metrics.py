@@ -32,11 +32,17 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) ->
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Recall of each class, (C,); NaN for a class that is absent from the truth."""
-    support = confusion.sum(axis=1)
-    return np.divide(
-        np.diag(confusion), support, out=np.full(len(confusion), np.nan), where=support > 0
-    )
+    """Recall of each class; NaN for a class that is absent from the truth.
+
+    Args:
+        confusion: (..., C, C), rows are the truth.
+
+    Returns:
+        (..., C)
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    support = confusion.sum(axis=-1)
+    return np.divide(hits, support, out=np.full(hits.shape, np.nan), where=support > 0)
 
 
 def unweighted_accuracy(confusion: np.ndarray) -> float:

@@ -139,6 +139,13 @@ class Recogniser:
         binned = f" ({bins})" if bins else ""
         return f"{self.folder} tells {target}{binned} as {', '.join(self.classes)}"
 
+    def require_alike(self, other: "Recogniser") -> None:
+        """Raises UserError if it does not tell the same classes of the same target as another."""
+        if (self.target, self.classes) != (other.target, other.classes):
+            raise UserError(
+                f"{self}, but {other}: a folder of runs that tell the same classes of one target"
+            )
+
     def require_speaker(self, one_speaker: bool) -> None:
         """Raises UserError if it needs all of one speaker's utterances, and these may not be."""
         if self.by_speaker and not one_speaker:
@@ -207,19 +214,25 @@ def load_all(folder: Path) -> list[Recogniser]:
     Raises:
         UserError: there is none, or they do not tell the same classes of the same target.
     """
+    found: list[Recogniser] = []
+    for run in finished(folder):
+        found.append(load(run))
+        found[0].require_alike(found[-1])
+    return found
+
+
+def finished(folder: Path) -> list[Path]:
+    """The folder of a finished run, or those of all that lie below it, sorted.
+
+    Raises:
+        UserError: there is none.
+    """
     runs = [folder]
     if not (folder / results.RESULT).exists():
         runs = sorted(file.parent for file in folder.rglob(results.RESULT))
     if not runs:
         raise UserError(f"{folder} holds no finished run (no {results.RESULT} at or below it)")
-    found = [load(run) for run in runs]
-    for other in found[1:]:
-        if (other.target, other.classes) != (found[0].target, found[0].classes):
-            raise UserError(
-                f"{found[0]} and {other}: their probabilities cannot be averaged; "
-                "a folder of runs of one target"
-            )
-    return found
+    return runs
 
 
 def network(cfg: DictConfig, task: Task, file: Path) -> PhasedModel:

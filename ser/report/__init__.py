@@ -27,7 +27,8 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
     Args:
         grid: which runs there should be; those that are missing are named.
         out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, reliability.svg,
-            curves.svg, scores.csv, tests.csv, slices.csv, runs.csv and, apart from results,
+            curves.svg, scores.csv, tests.csv, recalls.csv, slices.csv, runs.csv and, apart from
+            results,
             cost.csv; where runs have representations also losses.svg, codes.png and codes.html;
             where systems differ in one numeric option also curve.svg and curve.csv; and where the
             grid says so tsne.png, tsne.pdf and neighbours.csv.
@@ -87,6 +88,7 @@ def write(found: Findings, out: Path) -> list[Path]:
     made = {
         "scores": frames.scores(found),
         "tests": frames.tests(found),
+        "recalls": frames.recalls(found),
         "slices": frames.slices(found),
         "runs": frames.runs(found),
         "cost": frames.cost(found),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ser import metrics
@@ -95,6 +96,26 @@ def _test(test: Contrast) -> list[Any]:
         # More digits than the rest: p may be small.
         numbers += [f"{told.p:.6g}", f"{test.p_holm:.6g}"]
     return [*head, joined, test.n, *numbers, test.verdict]
+
+
+def recalls(found: Findings) -> pd.DataFrame:
+    """One row a cell, join and class, on the part that the main table shows."""
+    names = ["system", "corpus", "target", "part", "joined", "class"]
+    rows = [
+        [
+            *_named(cell).values(),
+            cell.part,
+            joined,
+            name,
+            int(summed.support[number]),
+            float(np.mean(summed.recalls[joined][:, number])),
+            sample_sd(summed.recalls[joined][:, number]),
+        ]
+        for cell, summed in found.scored
+        for joined in JOINS
+        for number, name in enumerate(cell.classes)
+    ]
+    return pd.DataFrame(rows, columns=[*names, "utterances", "recall", "recall_sd"])
 
 
 def slices(found: Findings) -> pd.DataFrame:

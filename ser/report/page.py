@@ -9,11 +9,10 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ser.report import curve, figures, paper, tables
+from ser.report import captions, curve, figures, paper, tables
 from ser.report.comparisons import KINDS
 from ser.report.drawing import STYLE, Figure, sheet
 from ser.report.findings import Findings, missing, remarks
-from ser.report.reliability import ABOUT as ABOUT_RELIABILITY
 from ser.report.reliability import reliability
 from ser.report.render import latex, markdown, md, tex
 from ser.report.representations import (
@@ -28,51 +27,12 @@ from ser.report.representations import (
 from ser.report.tables import Table
 
 TEMPLATE = Path(__file__).with_name("template.html")
-ABOUT_DOTS = (
-    "Each dot is a seed, each line a mean over seeds; on the right all folds pooled; dashed, "
-    "where it is that low: guessing. Axes of one target are alike."
-)
-ABOUT_CONFUSIONS = (
-    "Rows are the truth, columns what was told: share of the row in %, below it the count, summed "
-    "over folds and complete seeds."
-)
-ABOUT_CURVES = (
-    f"Means over the runs of complete seeds, bands from the {figures.BAND[0]}th to the "
-    f"{figures.BAND[1]}th percentile, as far as half of the runs go."
-)
-ABOUT_CURVE = (
-    "Means over complete seeds, each on the part and with the folds joined as in the main table; "
-    "bars: a standard deviation over seeds up and down, where there are several; a hollow mark has "
-    "fewer seeds than planned; dashed, where it is that low: guessing. What training again would "
-    "change is seen here; what other speakers would, the intervals among all scores tell."
-)
-ABOUT_LOSSES = (
-    "Of one run of each system, the lowest fold of its lowest complete seed that was trained so. "
-    "Losses on the test part were recorded to be drawn; no rule read them. Drawn:"
-)
-ABOUT_CODES = (
-    "Of one run of each system, the lowest fold of its lowest complete seed that has codes of two "
-    "values: training and validation above, the test part below, both to one scale. Where labels "
-    "took part in the training, classes lie apart above; only the test part says how well they can "
-    "be told."
-)
 # Written only where a run has such a representation, a grid sweeps a number, or says so.
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 REPRESENTATIONS = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
 SWEPT = CURVE, POINTS = ("curve.svg", "curve.csv")
 SOMETIMES = (*SWEPT, *REPRESENTATIONS)
-NOT_CODED = (
-    "Not drawn by t-SNE, as no codes of more than two values, or no speakers of the training part, "
-    "were kept: {}. Runs of an earlier version kept fewer: train them again with force=true."
-)
-NO_BASELINE = "No baseline is named, so nothing is tested: report.baseline=NAME names one."
-TESTED = (
-    "Intervals are of 95%. p (Holm) is corrected over all tests of its kind; where it is below "
-    "0.05 the last column says higher or lower. The first two tests are those of papers; the other "
-    "two are sounder: they take folds and speakers for what varies."
-)
-
 CALLED = {
     "dots": "folds and seeds",
     "curves": "learning curves",
@@ -123,6 +83,8 @@ class Documents:
         self.found = found
         self.main = paper.main(found)
         self.scores = tables.scores(found)
+        by_class = (tables.recalls(found, column) for column in found.columns)
+        self.recalls = [table for table in by_class if table is not None]
         kinds = KINDS if found.tests else ()
         self.tests = [tables.tests(found, kind) for kind in kinds]
         sliced = (tables.sliced(found, column) for column in found.columns)
@@ -131,8 +93,12 @@ class Documents:
     @property
     def about_tests(self) -> str:
         if self.found.baseline is None:
-            return NO_BASELINE
-        return TESTED if self.found.tests else "There is nothing to test the baseline against."
+            return captions.NO_BASELINE
+        return (
+            captions.TESTED
+            if self.found.tests
+            else "There is nothing to test the baseline against."
+        )
 
     @cached_property
     def curve(self) -> curve.Curve | None:
@@ -181,7 +147,7 @@ class Documents:
 
     @property
     def about_losses(self) -> str:
-        return f"{ABOUT_LOSSES} {which(self.found, self.trained)}"
+        return f"{captions.LOSSES} {which(self.found, self.trained)}"
 
     @cached_property
     def codes(self) -> Codes | None:
@@ -192,7 +158,7 @@ class Documents:
         from ser.report.codes import ABREAST, about_prior, atlas, explorable, png
 
         atlases = [atlas(self.found, each) for each in shown[:MOST]]
-        told = [ABOUT_CODES, about_prior(atlases), f"Drawn: {which(self.found, shown)}"]
+        told = [captions.CODES, about_prior(atlases), f"Drawn: {which(self.found, shown)}"]
         about = " ".join(filter(None, told))
         abreast = min(ABREAST, len(atlases))
         return Codes(about, png(atlases), abreast, explorable(self.found, atlases))
@@ -211,7 +177,7 @@ class Documents:
         lacking = [c for c in self.found.cells if id(c) not in there and c.tested_on is None]
         if not self.found.tsne or not lacking:
             return ""
-        return NOT_CODED.format(self.found.named(lacking))
+        return captions.NOT_CODED.format(self.found.named(lacking))
 
     @cached_property
     def tsne(self) -> Embedded | None:
@@ -249,19 +215,20 @@ class Documents:
             main=self.main,
             missing=missing(self.found),
             curve_title=self.curve_title,
-            about_curve=ABOUT_CURVE,
+            about_curve=captions.CURVE,
             swept=self.swept,
             scores=self.scores,
+            recalls=self.recalls,
             about_tests=self.about_tests,
             tests=self.tests,
-            about_dots=ABOUT_DOTS,
+            about_dots=captions.DOTS,
             dots=self.dots,
-            about_confusions=ABOUT_CONFUSIONS,
+            about_confusions=captions.CONFUSIONS,
             confusions=self.confusions,
-            about_reliability=ABOUT_RELIABILITY,
+            about_reliability=captions.RELIABILITY,
             reliability=self.reliability,
             slices=self.slices,
-            about_curves=ABOUT_CURVES,
+            about_curves=captions.CURVES,
             curves=self.curves,
             about_losses=self.about_losses,
             losses=self.losses,
@@ -281,7 +248,8 @@ class Documents:
         if missing(found):
             lines = "\n".join(f"- {md(line)}" for line in missing(found))
             parts += ["## Missing runs\n", f"A seed counts only with every fold.\n\n{lines}\n"]
-        parts += [markdown(self.scores, 2), "## Tests\n", f"{md(self.about_tests)}\n"]
+        parts += [markdown(self.scores, 2), *(markdown(table, 2) for table in self.recalls)]
+        parts += ["## Tests\n", f"{md(self.about_tests)}\n"]
         parts += map(markdown, self.tests)
         for name, told in sheets.items():
             parts += _drawn(name, told)
@@ -300,7 +268,9 @@ class Documents:
     def latex(self) -> str:
         """The tables but slices; needs booktabs."""
         remarked = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in remarks(self.found)]
-        return "\n".join([*remarked, *map(latex, [self.main, self.scores, *self.tests])])
+        return "\n".join(
+            [*remarked, *map(latex, [self.main, self.scores, *self.recalls, *self.tests])]
+        )
 
     def figures(self) -> Iterator[tuple[str, str]]:
         """Sheets by file name: a row a target, a column a system or score."""
@@ -323,11 +293,11 @@ class Documents:
     def _sheets(self) -> dict[str, tuple[str, str, Sheet]]:
         rows = self._rows
         return {
-            CURVE: (self.curve_title, ABOUT_CURVE, self.swept),
-            "dots.svg": ("UA by fold and seed", ABOUT_DOTS, rows(self.dots)),
-            "confusions.svg": ("Confusion matrices", ABOUT_CONFUSIONS, rows(self.confusions)),
-            "reliability.svg": ("Reliability", ABOUT_RELIABILITY, rows(self.reliability)),
-            "curves.svg": ("Learning curves", ABOUT_CURVES, rows(self.curves)),
+            CURVE: (self.curve_title, captions.CURVE, self.swept),
+            "dots.svg": ("UA by fold and seed", captions.DOTS, rows(self.dots)),
+            "confusions.svg": ("Confusion matrices", captions.CONFUSIONS, rows(self.confusions)),
+            "reliability.svg": ("Reliability", captions.RELIABILITY, rows(self.reliability)),
+            "curves.svg": ("Learning curves", captions.CURVES, rows(self.curves)),
             LOSSES: ("Losses of representations", self.about_losses, rows(self.losses)),
         }
 
@@ -337,7 +307,7 @@ class Documents:
             yield "curve", f"over {self.curve.option}"
         if missing(self.found):
             yield "missing", "missing runs"
-        yield from (("scores", "all scores"), ("tests", "tests"))
+        yield from (("scores", "all scores"), ("recalls", "recalls"), ("tests", "tests"))
         names = ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes", "tsne")
         for name in names:
             if getattr(self, name):

@@ -13,12 +13,6 @@ from ser.report.tables import percent, spread
 FEW = 10  # utterances of one seed: a bin with fewer is drawn lighter
 FLOOR = 128  # of the diagram; below it stand the shares of utterances
 LOW, DEEP, HIGH = 148, 178, 192  # their ceiling, their floor, and the whole
-ABOUT = (
-    "Bars: of the predictions whose probability lies in a bin, the share that is right, over folds "
-    "and complete seeds; dashed: as many as the probability says; bars below it are surer than "
-    "right. Lines: 95% (Wilson) for as many utterances as one seed has there; lighter: fewer than "
-    f"{FEW}. Below: the share of utterances in each bin, in %. ECE, of 15 bins, in %."
-)
 
 
 def reliability(cell: Cell, summed: Summary) -> Figure:

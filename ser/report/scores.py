@@ -123,11 +123,13 @@ class Summary:
     Attributes:
         seeds: scores by join and name, (S,) each; `ece` is one.
         folds: UA of each fold, mean over seeds, (F,).
+        recalls: by join, (S, C); NaN of a class that nobody has.
         support: utterances of each class in one seed, (C,).
     """
 
     seeds: Mapping[str, Mapping[str, np.ndarray]]
     folds: np.ndarray
+    recalls: Mapping[str, np.ndarray]
     support: np.ndarray
 
     @property
@@ -205,7 +207,14 @@ def summary(cell: Cell, part: str) -> Summary | None:
     folds = single["ua"]
     # A fold may have nobody in this part.
     known = ~np.isnan(folds).any(axis=0)
-    return Summary({"pooled": pooled, "fold_mean": fold_mean}, folds[:, known].mean(0), support)
+    # Nor need every fold have every class.
+    recalls = np.ma.masked_invalid(metrics.recalls(confusions)).mean(axis=1).filled(np.nan)
+    return Summary(
+        {"pooled": pooled, "fold_mean": fold_mean},
+        folds[:, known].mean(0),
+        {"pooled": metrics.recalls(confusions.sum(axis=1)), "fold_mean": recalls},
+        support,
+    )
 
 
 def sample_sd(values: np.ndarray) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser.report.comparisons import KINDS
-from ser.report.findings import Findings
+from ser.report.findings import Findings, published_of
 from ser.report.gather import COLUMNS
-from ser.report.scores import SCORES
+from ser.report.scores import SCORES, sample_sd
 
 NONE = "-"
 NAMES = {"ua": "UA", "wa": "WA", "f1": "F1"}
@@ -88,6 +88,34 @@ def scores(found: Findings) -> Table:
         tuple(rows),
         2,
         notes=tuple(about_scores(found)),
+    )
+
+
+def recalls(found: Findings, column: tuple[str, str]) -> Table | None:
+    """Recall of each class, published beside reproduced; None where nothing is complete."""
+    there = [(cell, summed) for cell, summed in found.scored if cell.column == column]
+    if not there:
+        return None
+    classes = there[0][0].classes
+    printed = any("recall" in published_of(cell) for cell, _ in there)
+    kinds = ["published", "reproduced"] if printed else [""]
+    rows = []
+    for cell, summed in there:
+        row, known = [cell.system], published_of(cell).get("recall", {})
+        for number, name in enumerate(classes):
+            row += [f"{known[name]:.2f}" if name in known else NONE] if printed else []
+            of_seeds = summed.recalls[cell.joined][:, number]
+            row.append(spread(float(np.mean(of_seeds)), sample_sd(of_seeds), 2 if printed else 1))
+        rows.append(tuple(row))
+    return Table(
+        f"Recall by class in %: {found.called(column)}",
+        ("system", *(kind if printed else name for name in classes for kind in kinds)),
+        tuple(rows),
+        spans=(("", 1), *((name, 2) for name in classes)) if printed else (),
+        notes=(
+            "Of a class's utterances, the share told as it; mean ± standard deviation over seeds, "
+            "folds joined as in the main table. UA is the mean of these.",
+        ),
     )
 
 

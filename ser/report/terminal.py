@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ser.report import paper
+from ser.report import captions, paper
 from ser.report.comparisons import KINDS
 from ser.report.findings import Findings, missing, remarks
 from ser.report.frames import cost
-from ser.report.page import NO_BASELINE, REPRESENTATIONS, SWEPT
+from ser.report.page import REPRESENTATIONS, SWEPT
 from ser.report.tables import NONE, about_scores, p_value, percent
 
 
@@ -40,7 +40,7 @@ def tell(found: Findings, out: Path, console: Console, more: Sequence[Path]) -> 
     if found.tests:
         _say(console, "p is corrected over the whole table (Holm); *: below 0.05.", "dim")
     elif found.baseline is None:
-        _say(console, NO_BASELINE)
+        _say(console, captions.NO_BASELINE)
     for line in missing(found):
         _say(console, f"missing: {line}", "yellow")
     _say(console, _cost(found))

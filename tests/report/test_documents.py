@@ -29,7 +29,7 @@ PUBLISHED = {"activation": {"ua": 77.74, "sd": 0.35}, "valence": {"wa": 60.1, "u
 WRITTEN = {
     *("report.md", "report.tex", "index.html", "dots.svg", "confusions.svg", "curves.svg"),
     "reliability.svg",
-    *("scores.csv", "tests.csv", "slices.csv", "runs.csv", "cost.csv"),
+    *("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "runs.csv", "cost.csv"),
 }
 
 
@@ -167,6 +167,22 @@ def test_published_stands_beside_reproduced(tmp_path: Path) -> None:
     text = "\n".join(lines)
     assert "Rows 4, 5." in text
     assert "Published: parthasarathy2019, table 1." in text
+
+
+def test_published_recalls_stand_beside_reproduced_ones(tmp_path: Path) -> None:
+    known = {"ua": 60.0, "recall": {"low": 61.25, "high": 58.5}}
+    paper = {"key": "p", "published": {"activation": known}}
+    made = grid(tmp_path / "runs", systems=["mlp"], paper=paper)
+    report(made, tmp_path / "out")
+    numbers = pd.read_csv(tmp_path / "out" / "recalls.csv").query("joined == 'pooled'")
+    low, neutral, high = 100 * numbers["recall"]
+    text = (tmp_path / "out" / "report.md").read_text()
+    (row,) = re.findall(r"^\| mlp \| 61.*", text, re.M)
+    parts = [cell.split(" ±")[0].strip() for cell in row.strip("|").split("|")]
+    assert parts == ["mlp", "61.25", f"{low:.2f}", "-", f"{neutral:.2f}", "58.50", f"{high:.2f}"]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert 'id="recalls"' in page
+    assert "61.25" in page
 
 
 def test_scores_of_another_corpus_are_not_compared(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def test_pooled_scores_are_those_of_hand_made_confusions(tmp_path: Path) -> None
         assert summed.sd("pooled", name) == pytest.approx(np.std(values, ddof=1))
     assert summed.utterances == 6 * EACH
     np.testing.assert_array_equal(summed.support, by_seed[0].sum(axis=1))
+    recalls = [np.diag(matrix) / matrix.sum(axis=1) for matrix in by_seed]
+    np.testing.assert_allclose(summed.recalls["pooled"], recalls)
+    # UA is their mean, however folds are joined.
+    single = [[confusion([r]) for r in found.runs if r.seed == seed] for seed in range(3)]
+    by_fold = [[np.diag(m) / m.sum(axis=1) for m in folds] for folds in single]
+    np.testing.assert_allclose(summed.recalls["fold_mean"], np.mean(by_fold, axis=1))
 
 
 def test_means_over_folds_are_of_fold_scores(tmp_path: Path) -> None:
