@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # imported where needed: it takes half a second
 
 TAG_LENGTH = 64  # Weights & Biases takes no run with a longer one
 # What of a report's folder is shown as a table; its pages and figures are shown, too.
-TABLES = ("scores.csv", "tests.csv", "slices.csv")
+TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv")
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,23 @@ def _holder(file: Path) -> int:
     raise AssertionError(f"nobody holds {file}")
 
 
+def test_finished_runs_are_tested_on_another_corpus_and_not_trained_again(
+    serial: Path, emodb: list[str], emodb_root: Path, tmp_path: Path
+) -> None:
+    files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # who is tested in fold 0
+    rows = [f"{file},someone,{'anger' if 'W' in file.stem else 'neutral'}\n" for file in files]
+    (tmp_path / "few.csv").write_text("file,speaker,emotion\n" + "".join(rows))
+    before = contents(serial / "emodb", SAME)
+    elsewhere = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/few.csv"]
+    told = sweep(serial, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *elsewhere)
+    assert summary(told) == (2, 2, 0, 0)
+    assert told.stdout.count("few UA") == 2
+    made = contents(serial / "emodb", SAME)
+    assert {name: made[name] for name in before} == before
+    there = sorted((serial / "emodb").rglob("evaluated/few/evaluation.json"))
+    assert [json.loads(file.read_text())["seed"] for file in there] == [0, 1]
+
+
 def test_a_sweep_over_nothing_is_an_error(tmp_path: Path) -> None:
     told = sweep(tmp_path, "experiment=glob(nowhere/*)")
     assert told.returncode == 1
