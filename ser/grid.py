@@ -174,6 +174,7 @@ def in_folder(folder: Path) -> Grid:
     Raises:
         UserError: there is none, or one of them does not say what it is.
     """
+    config.register_resolvers()
     places = {file.parent for name in results.MARKS for file in folder.rglob(name)}
     runs = []
     for place in sorted(places):

@@ -209,6 +209,7 @@ def test_a_report_sets_it_beside_the_test_of_its_own(
     assert "8 runs on male: mean UA" in capsys.readouterr().out
     shutil.rmtree(folders[5] / results.EVALUATED)
     out = tmp_path / "report"
+    OmegaConf.clear_resolvers()  # as in a process of its own
     assert main(["report", str(tmp_path / "runs"), "--out", str(out)]) == 0
     scores = pd.read_csv(out / "scores.csv").query("part == 'test' and joined == 'pooled'")
     scores = scores.set_index("corpus")
