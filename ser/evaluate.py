@@ -128,10 +128,18 @@ def elsewhere(cfg: DictConfig) -> DictConfig:
 
 
 def _composed(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
-    """The config of a corpus, with the recogniser's target unless another is asked for."""
+    """The config of a corpus, with the recogniser's target.
+
+    Raises:
+        UserError: they cannot be composed, or have another target.
+    """
     name, bins = recogniser.target
     usual = {"target": name, "target.bins": bins} if bins else {"target.classes": "null"}
-    given = {text.partition("=")[0] for text in overrides}
+    given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
+    other = given.get("target", name)
+    # An emotion run may be tested on scripted speech alone, say.
+    if other != name and (bins or not other.startswith("emotion")):
+        raise UserError(f"{recogniser}: target={other} cannot test it")
     asked = [f"{key}={value}" for key, value in usual.items() if key not in given]
     found = compose_all([*asked, *overrides])
     if len(found) > 1:

@@ -248,6 +248,8 @@ def test_what_cannot_be_tested_elsewhere_is_told_before_it_is_trained(
             check(composed("test_corpus=demo", *options)[0])
 
 
-def test_one_corpus_at_a_time(trained: Path) -> None:
+def test_one_corpus_at_a_time_and_the_run_s_target(trained: Path) -> None:
     with pytest.raises(UserError, match="one corpus at a time"):
         evaluate(trained, ["corpus=emodb,demo"])
+    with pytest.raises(UserError, match="neutral, sadness: target=valence cannot test it"):
+        evaluate(trained, ["corpus=demo", "target=valence"])
