@@ -74,6 +74,13 @@ def predict(run: Path, audio: list[Path], **options: Any) -> int:
     return tell_predictions(run, audio, **options)
 
 
+def export(run: Path, **options: Any) -> int:
+    """a finished run as a folder for others: ONNX, weights, model card"""
+    from ser.export import export as write_export
+
+    return write_export(run, **options)
+
+
 def status(asked: Sequence[str]) -> int:
     """count the runs that are done, running, failed, missing; status 1 until all are done"""
     from ser.status import status as tell_status
@@ -141,6 +148,20 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     command.set_defaults(call=predict)
 
 
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    formats = "onnx: model and weights; safetensors: weights alone (default: onnx)"
+    command.add_argument(
+        "--format", dest="kind", choices=("onnx", "safetensors"), default="onnx", help=formats
+    )
+    command.add_argument("--out", type=Path, help="a folder; default: one in outputs/exports")
+    licence = "of the weights, as model hubs call it, e.g. cc-by-nc-4.0; default: to be chosen"
+    command.add_argument("--licence", metavar="NAME", help=licence)
+    audio = "recordings, or folders of them, to check on; default: utterances of the run"
+    command.add_argument("--audio", type=Path, nargs="+", default=[], metavar="AUDIO", help=audio)
+    command.set_defaults(call=export)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ser",
@@ -169,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.set_defaults(call=sample)
     _add_evaluate(commands.add_parser("evaluate", help=evaluate.__doc__))
     _add_predict(commands.add_parser("predict", help=predict.__doc__))
+    _add_export(commands.add_parser("export", help=export.__doc__))
     asked: dict[str, Any] = {
         "nargs": "+",
         "metavar": "WHAT",

@@ -107,7 +107,7 @@ def predictions(
         ThreadPoolExecutor(workers) as pool,
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
     ):
-        done = progress.track(_ahead(pool, _extract, wanted, extractors, 4 * workers), len(wanted))
+        done = progress.track(_ahead(pool, extract, wanted, extractors, 4 * workers), len(wanted))
         for stretch in done:
             batch.append(stretch)
             if not one_speaker and _is_full(batch):
@@ -134,7 +134,7 @@ def _ahead(
         yield begun.popleft().result()
 
 
-def _extract(stretch: Stretch, extractors: Sequence[Listener]) -> Stretch:
+def extract(stretch: Stretch, extractors: Sequence[Listener]) -> Stretch:
     """Fills in its features, or the reason why there are none."""
     if stretch.reason is not None:
         return stretch

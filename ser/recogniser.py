@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,11 @@ from ser.segments import Segments, each_alone
 from ser.standardise import Standardiser, per_speaker
 from ser.training import of_batches
 
+if TYPE_CHECKING:  # a network need not wait for scikit-learn
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.pipeline import Pipeline
+
 log = logging.getLogger(__name__)
-Classify = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 FACTS = "recogniser.json"
 HEARD = "heard.txt"
@@ -103,7 +106,7 @@ class Recogniser:
     by_speaker: bool
     fitted: Fitted | None
     cut: Callable[..., Segments]
-    classify: Classify
+    classify: "OfNetwork | OfEstimator"
 
     def __call__(self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False) -> np.ndarray:
         """Class probabilities, (N, C) float.
@@ -255,8 +258,16 @@ def representation(folder: Path, cfg: DictConfig, classes: int) -> Fitted:
 
 
 @dataclass(frozen=True)
-class _Network:
-    """A network and what it is handed features by, as `DataModule` does for its run."""
+class OfNetwork:
+    """A network and what it is handed features by, as `DataModule` does for its run.
+
+    Attributes:
+        model: in evaluation mode.
+        standardiser: of what it sees: features, their frames, or codes.
+        max_frames: longest stretch that it sees of an utterance.
+        batch_size: as in training.
+        cut: makes the segments that it sees one by one; None: it does not.
+    """
 
     model: PhasedModel
     standardiser: Standardiser
@@ -286,16 +297,31 @@ class _Network:
         return of_batches(self.model, batches).numpy()
 
 
-def _classifier(
-    folder: Path, cfg: DictConfig, facts: Mapping[str, Any], classes: int, has_codes: bool
-) -> Classify:
-    kept = folder / "checkpoints"
-    if (kept / "best.skops").exists():
+@dataclass(frozen=True)
+class OfEstimator:
+    """A scikit-learn classifier, of features or codes (N, K).
+
+    Attributes:
+        fitted: behind its standardisation and, mostly, under a temperature.
+    """
+
+    fitted: "CalibratedClassifierCV | Pipeline"
+
+    def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
         # Imported here: a network need not wait for scikit-learn.
         from ser.models import estimator
 
-        fitted = estimator.load(kept / "best.skops")
-        return lambda values, offsets: estimator.probabilities(fitted, values)
+        return estimator.probabilities(self.fitted, values)
+
+
+def _classifier(
+    folder: Path, cfg: DictConfig, facts: Mapping[str, Any], classes: int, has_codes: bool
+) -> "OfNetwork | OfEstimator":
+    kept = folder / "checkpoints"
+    if (kept / "best.skops").exists():
+        from ser.models import estimator
+
+        return OfEstimator(estimator.load(kept / "best.skops"))
     # What kinds of features the columns are matters to the record of training alone.
     task = Task(facts["inputs"], classes, _tensor(facts["class_weights"]), {})
     task = replace(task, variants=_tensor(facts["variants"]))
@@ -303,7 +329,7 @@ def _classifier(
     cut = None
     if config.classifies_segments(cfg):
         cut = each_alone if has_codes else _part(cfg, "segments")
-    return _Network(model, Standardiser.load(kept), cfg.data.max_frames, cfg.data.batch_size, cut)
+    return OfNetwork(model, Standardiser.load(kept), cfg.data.max_frames, cfg.data.batch_size, cut)
 
 
 def _heard(folder: Path) -> frozenset[str] | None:

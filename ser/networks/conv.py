@@ -53,6 +53,8 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # type: ignore[override]
         """(B, T, C) and its mask (B, T, 1) -> (B, T, C)."""
+        if torch.compiler.is_exporting():  # a graph has no rows whose number depends on values
+            return super().forward(x.flatten(0, 1)).view_as(x) * inside
         rows = inside.flatten().nonzero()[:, 0]
         flat = x.flatten(0, 1)
         normalised = super().forward(flat.index_select(0, rows))
@@ -115,7 +117,8 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         for layer in self.layers:
-            inside = mask(lengths, -(-x.shape[1] // POOL) * POOL)  # whole pools
+            # Whole pools. Of what is negative a graph (`ser.export`) would round quotients up.
+            inside = mask(lengths, (x.shape[1] + POOL - 1) // POOL * POOL)
             # Padding is zero, and so is the least that a ReLU gives: no output sees the padding.
             # A ReLU after the pool gives the same as before it, for a quarter of the frames.
             x = functional.relu(pool(layer(x, inside)))

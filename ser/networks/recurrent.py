@@ -21,7 +21,7 @@ def turned(x: Tensor, lengths: Tensor) -> Tensor:
     frame = torch.arange(x.shape[1], device=x.device)
     ends = lengths[:, None]
     order = torch.where(frame < ends, ends - 1 - frame, frame)
-    return x[torch.arange(len(x), device=x.device)[:, None], order]
+    return x[torch.arange(x.shape[0], device=x.device)[:, None], order]
 
 
 class AttentivePooling(nn.Module):
@@ -47,9 +47,37 @@ class AttentivePooling(nn.Module):
         return (scores.softmax(dim=1) * states).sum(dim=1)
 
 
-def _lstm(inputs: int, width: int, forget_bias: float) -> nn.LSTM:
-    """(B, T, `inputs`) -> (B, T, `width`), one layer in one direction."""
-    lstm = nn.LSTM(inputs, width, batch_first=True)
+class _LSTM(nn.LSTM):
+    """(B, T, F) -> (B, T, H), and what torch's own gives beside it; one layer in one direction.
+
+    In a graph it is one operator of ONNX, where torch's own would be one for every frame.
+    """
+
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        if not torch.compiler.is_exporting():
+            return super().forward(x, state)  # type: ignore[has-type]
+        # Of ONNX the gates are input, output, forget, cell; of torch input, forget, cell, output.
+        numbers = []
+        for kind in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            gates = self.get_parameter(kind).chunk(4)
+            numbers.append(torch.cat([gates[i] for i in (0, 3, 1, 2)])[None])
+        wide, recurrent, *biases = numbers
+        x = x.transpose(0, 1)
+        shape = (x.shape[0], 1, x.shape[1], self.hidden_size)
+        states = torch.onnx.ops.symbolic(
+            "LSTM",
+            (x, wide, recurrent, torch.cat(biases, dim=1)),
+            {"hidden_size": self.hidden_size},
+            dtype=x.dtype,
+            shape=shape,
+        )
+        return states.squeeze(1).transpose(0, 1), None
+
+
+def _lstm(inputs: int, width: int, forget_bias: float) -> _LSTM:
+    lstm = _LSTM(inputs, width, batch_first=True)
     with torch.no_grad():
         # Of four gates the second; torch adds two biases to each.
         lstm.get_parameter("bias_ih_l0").chunk(4)[1].fill_(forget_bias)
@@ -116,7 +144,7 @@ class LSTMEncoder(nn.Module):
             return self.attention(states, inside)
         if self.pooling == "mean":
             return (states * inside).sum(dim=1) / lengths[:, None]
-        items = torch.arange(len(states), device=states.device)
+        items = torch.arange(states.shape[0], device=states.device)
         after_last, after_first = states[items, lengths - 1], states[:, 0]
         # The second is empty where there is no backward direction.
         return torch.cat([after_last[:, : self.width], after_first[:, self.width :]], dim=1)

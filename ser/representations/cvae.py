@@ -102,7 +102,7 @@ class CVAE(VAE):
             batch: whose own labels are not read.
             label: a class index, or `UNLABELLED`; or (B,) of them, one for each item.
         """
-        labels = torch.as_tensor(label, device=batch.x.device).expand(len(batch.x))
+        labels = torch.as_tensor(label, device=batch.x.device).expand(batch.x.shape[0])
         return self._represented(batch.x, self.condition(labels))
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:

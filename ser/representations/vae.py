@@ -189,7 +189,7 @@ class VAE(PhasedModel):
 
     def draw_condition(self, batch: Batch) -> Tensor:
         """What the batch is conditioned on: nothing, (B, 0)."""
-        return batch.x.new_zeros(len(batch.x), 0)
+        return batch.x.new_zeros(batch.x.shape[0], 0)
 
     def posterior(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) features and their (B, C) condition -> means and log-variances, (B, K) each."""
@@ -209,7 +209,7 @@ class VAE(PhasedModel):
 
     def codes(self, batch: Batch) -> Tensor:
         """(B, D) features -> (B, `width`), nothing drawn."""
-        return self._represented(batch.x, batch.x.new_zeros(len(batch.x), 0))
+        return self._represented(batch.x, batch.x.new_zeros(batch.x.shape[0], 0))
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes, whose (B,) labels change nothing -> (B, D) features."""
