@@ -341,6 +341,11 @@ def _tensor(numbers: list[float] | None) -> torch.Tensor | None:
     return None if numbers is None else torch.tensor(numbers)
 
 
+def is_of(rooms: tuple[str, ...], name: str) -> bool:
+    """Whether what a config names is defined in some rooms; what these have imported is not."""
+    return name.startswith(rooms) and f"{get_object(name).__module__}.".startswith(rooms)
+
+
 def _part(cfg: DictConfig, key: str) -> Any:
     """Builds what one key of a config names.
 
@@ -349,7 +354,8 @@ def _part(cfg: DictConfig, key: str) -> Any:
     """
     for path, node in targets(cfg[key], key):
         name = str(node._target_)
-        known = name.startswith(ROOMS)
-        if not known or not (node.get("_partial_") or inspect.isclass(get_object(name))):
+        if not is_of(ROOMS, name) or not (
+            node.get("_partial_") or inspect.isclass(get_object(name))
+        ):
             raise UserError(f"{path}._target_={name}: nothing that prediction builds")
     return build(cfg[key])

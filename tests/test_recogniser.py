@@ -230,7 +230,13 @@ def test_codes_under_true_classes_predict_nothing(copied: Callable[..., Path]) -
         load(folder)
 
 
-@pytest.mark.parametrize("target", ["os.system", "ser.results.write_text", "torch.hub.load"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("os.system", "ser.results.write_text", "torch.hub.load"),
+        "ser.training.logging.FileHandler",  # a class, and there by import alone
+    ],
+)
 def test_nothing_is_built_that_a_run_has_no_use_for(
     target: str, copied: Callable[..., Path]
 ) -> None:

@@ -14,7 +14,7 @@ from ser.config import build
 from ser.errors import UserError
 from ser.export.graph import Graph
 from ser.predict import extract
-from ser.recogniser import Recogniser
+from ser.recogniser import Recogniser, is_of
 from ser.recordings import Stretch, recordings, stretches
 
 TOLERANCE = 1e-4
@@ -143,7 +143,7 @@ def _utterances(recogniser: Recogniser, cfg: DictConfig) -> list[Stretch]:
     node: Any = cfg.corpus
     # Read, and never made anew; and nothing is called that is no corpus.
     there = node.get("root") is not None and Path(node.root).exists()
-    if not there or not str(node._target_).startswith(CORPORA):
+    if not there or not is_of((CORPORA,), str(node._target_)):
         return []
     try:
         table = build(node).table
