@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,29 +20,17 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from ser import config, results
-from ser.batches import (
-    EVALUATED,
-    UNLABELLED,
-    Batches,
-    FrameBatches,
-    Rows,
-    SegmentBatches,
-    Task,
-)
+from ser.batches import Task
 from ser.calibration import rescaled
+from ser.classify import OfEstimator, OfNetwork
 from ser.config import build, register_resolvers, targets
-from ser.datamodule import SCORED, DataModule
+from ser.datamodule import DataModule
 from ser.errors import UserError
 from ser.features import Extractor, Listener, Reader
 from ser.models.phased import PhasedModel
 from ser.representations import Fitted, Fitting
 from ser.segments import Segments, each_alone
 from ser.standardise import Standardiser, per_speaker
-from ser.training import of_batches
-
-if TYPE_CHECKING:  # a network need not wait for scikit-learn
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +94,7 @@ class Recogniser:
     by_speaker: bool
     fitted: Fitted | None
     cut: Callable[..., Segments]
-    classify: "OfNetwork | OfEstimator"
+    classify: OfNetwork | OfEstimator
 
     def __call__(self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False) -> np.ndarray:
         """Class probabilities, (N, C) float.
@@ -257,68 +245,12 @@ def representation(folder: Path, cfg: DictConfig, classes: int) -> Fitted:
     return _part(cfg, "representation")(fitting).load(folder / results.REPRESENTATION)
 
 
-@dataclass(frozen=True)
-class OfNetwork:
-    """A network and what it is handed features by, as `DataModule` does for its run.
-
-    Attributes:
-        model: in evaluation mode.
-        standardiser: of what it sees: features, their frames, or codes.
-        max_frames: longest stretch that it sees of an utterance.
-        batch_size: as in training.
-        cut: makes the segments that it sees one by one; None: it does not.
-    """
-
-    model: PhasedModel
-    standardiser: Standardiser
-    max_frames: int
-    batch_size: int
-    cut: Callable[..., Segments] | None
-
-    def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
-        rows = Rows(values, self.standardiser, at_once=True)
-        count = len(values) if offsets is None else len(offsets) - 1
-        numbers, y = torch.arange(count), torch.full((count,), UNLABELLED)
-        if offsets is None:
-            batches = Batches(rows, numbers, y, batch_size=EVALUATED, seed=None)
-        elif self.cut is not None:
-            segments = self.cut(values, offsets, numbers.numpy(), False)
-            batches = SegmentBatches(rows, segments, y, batch_size=SCORED)
-        else:
-            batches = FrameBatches(
-                rows,
-                numbers,
-                y,
-                offsets=torch.from_numpy(offsets),
-                max_frames=self.max_frames,
-                batch_size=min(EVALUATED, self.batch_size),
-                seed=None,
-            )
-        return of_batches(self.model, batches).numpy()
-
-
-@dataclass(frozen=True)
-class OfEstimator:
-    """A scikit-learn classifier, of features or codes (N, K).
-
-    Attributes:
-        fitted: behind its standardisation and, mostly, under a temperature.
-    """
-
-    fitted: "CalibratedClassifierCV | Pipeline"
-
-    def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
-        # Imported here: a network need not wait for scikit-learn.
-        from ser.models import estimator
-
-        return estimator.probabilities(self.fitted, values)
-
-
 def _classifier(
     folder: Path, cfg: DictConfig, facts: Mapping[str, Any], classes: int, has_codes: bool
-) -> "OfNetwork | OfEstimator":
+) -> OfNetwork | OfEstimator:
     kept = folder / "checkpoints"
     if (kept / "best.skops").exists():
+        # Imported here: a network need not wait for scikit-learn.
         from ser.models import estimator
 
         return OfEstimator(estimator.load(kept / "best.skops"))

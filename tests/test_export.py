@@ -257,6 +257,23 @@ def test_remarks_stand_in_bold(exports: Exports, tmp_path: Path) -> None:
     assert "Nobody has chosen one" not in text
 
 
+def test_the_card_tells_of_other_corpora(
+    exports: Exports, emodb_root: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exports("svm")[0], tmp_path / "run")
+    # The last of a speaker's anger and sadness, of which the run knows the first.
+    files = {kind: sorted((emodb_root / "wav").glob(f"08*{kind}?.wav"))[-1] for kind in "WT"}
+    rows = [f"{files['W']},a,anger", f"{files['T']},b,sadness"]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,speaker,emotion", *rows]) + "\n")
+    other = ["corpus=manifest", f"corpus.root={tmp_path}/mine.csv", f"store.root={tmp_path}/store"]
+    assert main(["evaluate", str(folder), *other]) == 0
+    _, text = card(exported(folder, tmp_path / "out", "--format", "safetensors"))
+    told = results.read_json(folder / "evaluated" / "mine" / "evaluation.json")
+    assert told is not None
+    table = text.partition("### On other corpora")[2]
+    assert f"| mine | {100 * told['test']['ua']:.1f} |" in table
+
+
 def test_the_config_says_what_goes_in_and_out(exports: Exports) -> None:
     _, out = exports("aae")
     facts = json.loads((out / "config.json").read_text())

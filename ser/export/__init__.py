@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from ser import results
 from ser.console import console
 from ser.errors import UserError
-from ser.recogniser import Recogniser, load
+from ser.recogniser import Recogniser, finished, load
 
 Format = Literal["onnx", "safetensors"]
 # What each format needs beyond what is always there.
@@ -158,15 +158,13 @@ def named(result: dict[str, Any]) -> str:
 
 def _one(folder: Path) -> Path:
     """The folder, if it is that of a run, or else says which ones lie below it."""
-    if (folder / results.RESULT).exists():
+    runs = finished(folder)
+    if runs == [folder]:
         return folder
-    runs = sorted(str(file.parent) for file in folder.rglob(results.RESULT))
-    if not runs:
-        raise UserError(f"{folder} holds no finished run (no {results.RESULT})")
     more = f", and {len(runs) - 3} more" if len(runs) > 3 else ""
     raise UserError(
-        f"{folder} holds {len(runs)} finished runs, and one is exported: "
-        f"{', '.join(runs[:3])}{more}"
+        f"{folder} holds {len(runs)} finished runs, and one is exported, by its own folder: "
+        f"{', '.join(map(str, runs[:3]))}{more}"
     )
 
 

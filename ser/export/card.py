@@ -14,7 +14,7 @@ from ser.errors import UserError
 from ser.recogniser import Recogniser
 from ser.report import reckoned
 from ser.report.findings import Findings
-from ser.report.gather import finished_runs
+from ser.report.gather import finished_runs, with_evaluations
 from ser.report.render import markdown, md
 from ser.report.tables import NONE, Table, percent, sliced
 
@@ -66,6 +66,7 @@ def card(
         "scores": markdown(_scores(found, result[part])),
         "recalls": markdown(_recalls(result, part)),
         "slices": _slices(found),
+        "elsewhere": _elsewhere(recogniser.folder),
         "limits": list(_limits(recogniser, found, part)),
     }
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -174,6 +175,21 @@ def _recalls(result: Mapping[str, Any], part: str) -> Table:
     return Table(
         "True class by rows, told class by columns", ("", *classes, "recall %"), tuple(rows)
     )
+
+
+def _elsewhere(folder: Path) -> str | None:
+    """Scores on corpora that the run was tested on beside its own; None: there are none."""
+    planned = with_evaluations(grid.in_folder(folder))
+    found = reckoned(planned, finished_runs(planned))
+    rows = []
+    for cell, summed, interval in found.rows:
+        if cell.tested_on is None or summed is None:
+            continue
+        reach = NONE if interval is None else " to ".join(map(percent, interval))
+        shares = [percent(summed.mean("pooled", name)) for name in ("ua", "chance_ua", "wa")]
+        rows.append((cell.tested_on, shares[0], reach, *shares[1:]))
+    columns = ("corpus", "UA", "95% over speakers", "guessing UA", "WA")
+    return markdown(Table("On other corpora", columns, tuple(rows))) if rows else None
 
 
 def _slices(found: Findings) -> str | None:
