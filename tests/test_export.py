@@ -268,6 +268,7 @@ def test_the_card_tells_of_other_corpora(
     other = ["corpus=manifest", f"corpus.root={tmp_path}/mine.csv", f"store.root={tmp_path}/store"]
     assert main(["evaluate", str(folder), *other]) == 0
     _, text = card(exported(folder, tmp_path / "out", "--format", "safetensors"))
+    assert "fitted on the training and the validation part together" in text
     told = results.read_json(folder / "evaluated" / "mine" / "evaluation.json")
     assert told is not None
     table = text.partition("### On other corpora")[2]

@@ -206,6 +206,8 @@ def _limits(recogniser: Recogniser, found: Findings, part: str) -> Iterator[str]
             "No test part: these scores are of validation, by which the weights were chosen, and "
             "so too high."
         )
+    if "chosen" in result:  # by inner folds over both
+        yield "What is exported was fitted on the training and the validation part together."
     if interval is None:
         why = "No speaker tested differs from another" if cell.speakers > 1 else "One is tested"
         yield f"No interval over speakers ({why.lower()}): how far others differ is unknown."
