@@ -29,9 +29,9 @@ from rich.console import Console
 from ser import audio
 from ser.features.opensmile import OpenSmile
 from ser.features.store import Store
-from ser.predict import predictions
 from ser.recogniser import load_all
-from ser.recordings import stretches
+from ser.recogniser.predict import predictions
+from ser.recogniser.recordings import stretches
 
 IMPORTS = "import torch, pytorch_lightning, opensmile"
 Times = tuple[float, float]

@@ -62,21 +62,21 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
 
 def evaluate(run: Path, overrides: list[str]) -> int:
     """test finished runs on a corpus that they were not made on, e.g. corpus=ravdess"""
-    from ser.evaluate import evaluate as test_elsewhere
+    from ser.recogniser.evaluate import evaluate as test_elsewhere
 
     return test_elsewhere(run, overrides)
 
 
 def predict(run: Path, audio: list[Path], **options: Any) -> int:
     """what finished runs tell of new recordings; status 1 if none can be predicted"""
-    from ser.predict import predict as tell_predictions
+    from ser.recogniser.predict import predict as tell_predictions
 
     return tell_predictions(run, audio, **options)
 
 
 def export(run: Path, **options: Any) -> int:
     """a finished run as a folder for others: ONNX, weights, model card"""
-    from ser.export import export as write_export
+    from ser.recogniser.export import export as write_export
 
     return write_export(run, **options)
 

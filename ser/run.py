@@ -20,11 +20,12 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
-from ser import console, evaluate, loggers, results, stages
+from ser import console, loggers, results, stages
 from ser.config import build
 from ser.config.checks import check
 from ser.errors import disk_errors_told
 from ser.prepare import Prepared, prepare
+from ser.recogniser import evaluate
 from ser.stages import Outcome
 
 log = logging.getLogger(__name__)

@@ -117,7 +117,7 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         for layer in self.layers:
-            # Whole pools. Of what is negative a graph (`ser.export`) would round quotients up.
+            # Whole pools. Of what is negative an exported graph would round quotients up.
             inside = mask(lengths, (x.shape[1] + POOL - 1) // POOL * POOL)
             # Padding is zero, and so is the least that a ReLU gives: no output sees the padding.
             # A ReLU after the pool gives the same as before it, for a quarter of the frames.

@@ -16,8 +16,8 @@ from ser.config import CONF
 from ser.config.checks import check
 from ser.corpora.emodb import emodb as read_emodb
 from ser.errors import UserError
-from ser.evaluate import evaluate
-from ser.predict import predict
+from ser.recogniser.evaluate import evaluate
+from ser.recogniser.predict import predict
 from ser.run import run
 
 KINDS = {

@@ -13,8 +13,8 @@ from small import SMALL, Composed
 from ser import config, results
 from ser.config import CONF
 from ser.errors import UserError
-from ser.predict import predict
 from ser.recogniser import FACTS, load, load_all
+from ser.recogniser.predict import predict
 from ser.run import run
 
 EXPERIMENTS = sorted(

@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from small import SMALL, Composed
 
 from ser.__main__ import main
-from ser.predict import predict
-from ser.recordings import recordings, stretches
+from ser.recogniser.predict import predict
+from ser.recogniser.recordings import recordings, stretches
 from ser.run import run
 
 RATE = 16000

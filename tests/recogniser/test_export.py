@@ -17,9 +17,9 @@ from small import SMALL, Composed
 
 from ser import audio, results
 from ser.__main__ import main
-from ser.export import checking, program
-from ser.export.graph import Graph
 from ser.recogniser import Recogniser, load
+from ser.recogniser.export import checking, program
+from ser.recogniser.export.graph import Graph
 from ser.run import run
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
@@ -425,6 +425,6 @@ def test_mistakes_are_told(
     assert "missing: no such file" in refused(folder, *options, "--audio", tmp_path / "absent.wav")
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "ser.export.find_spec", lambda name: None if name == "onnxscript" else find(name)
+        "ser.recogniser.export.find_spec", lambda name: None if name == "onnxscript" else find(name)
     )
     assert 'needs onnxscript: pip install -e ".[export]"' in refused(folder)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from ser.export.graph import Graph
+from ser.recogniser.export.graph import Graph
 
 OPSET = 20
 INPUTS, OUTPUT = ("features", "lengths"), "probabilities"

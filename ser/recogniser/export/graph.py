@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from ser import segments
 from ser.batches import UNLABELLED, Batch
-from ser.classify import OfEstimator, OfNetwork
 from ser.errors import UserError
-from ser.export.linear import Projection, scores
 from ser.models.phased import PhasedModel
 from ser.networks.conv import mask
 from ser.recogniser import Recogniser
+from ser.recogniser.classify import OfEstimator, OfNetwork
+from ser.recogniser.export.linear import Projection, scores
 from ser.representations import Fitted
 from ser.representations.learned import Network
 from ser.representations.projection import Projected

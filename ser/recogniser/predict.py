@@ -28,7 +28,7 @@ from ser.errors import UserError
 from ser.features import Listener
 from ser.features.extraction import extracted
 from ser.recogniser import FRAMES, UTTERANCES, Recogniser, load_all
-from ser.recordings import LONGEST, Stretch, recordings, stretches
+from ser.recogniser.recordings import LONGEST, Stretch, recordings, stretches
 from ser.results import write_text
 
 

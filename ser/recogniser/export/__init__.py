@@ -70,8 +70,8 @@ def _write(
     audio: Sequence[Path],
 ) -> None:
     # Imported here: what can be told of an export is told before torch's exporter is loaded.
-    from ser.export import card, checking, program
-    from ser.export.graph import Graph
+    from ser.recogniser.export import card, checking, program
+    from ser.recogniser.export.graph import Graph
 
     graph = Graph(recogniser).eval()
     facts = config(recogniser, cfg)

@@ -22,12 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from ser import config, results
 from ser.batches import Task
 from ser.calibration import rescaled
-from ser.classify import OfEstimator, OfNetwork
 from ser.config import build, register_resolvers, targets
 from ser.datamodule import DataModule
 from ser.errors import UserError
 from ser.features import Extractor, Listener, Reader
 from ser.models.phased import PhasedModel
+from ser.recogniser.classify import OfEstimator, OfNetwork
 from ser.representations import Fitted, Fitting
 from ser.segments import Segments, each_alone
 from ser.standardise import Standardiser, per_speaker

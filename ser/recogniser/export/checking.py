@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 from ser import results
 from ser.config import build
 from ser.errors import UserError
-from ser.export.graph import Graph
-from ser.predict import extract
 from ser.recogniser import Recogniser, is_of
-from ser.recordings import Stretch, recordings, stretches
+from ser.recogniser.export.graph import Graph
+from ser.recogniser.predict import extract
+from ser.recogniser.recordings import Stretch, recordings, stretches
 
 TOLERANCE = 1e-4
 UTTERANCES = 8  # of the run's own that are looked at
