@@ -61,7 +61,7 @@ def test_a_run_leaves_what_it_says(finished: Path) -> None:
     assert result["test"]["ua"] == pytest.approx(recalls.mean())
     assert len(pd.read_csv(finished / "metrics.csv")) == 6
     assert {p.name for p in (finished / "checkpoints").iterdir()} == {
-        "best.ckpt", "recogniser.json", "standardiser.npz"
+        "best.ckpt", "heard.txt", "recogniser.json", "standardiser.npz"
     }  # fmt: skip
     assert not (finished / results.UNFINISHED).exists()
 
