@@ -132,7 +132,7 @@ def _mat(file: Path) -> tuple[np.ndarray, list[str]]:
 
     try:
         held = loadmat(file, variable_names=["features", "names"])
-    except NotImplementedError:
+    except NotImplementedError:  # scipy's word for a file that is HDF5 inside
         raise UserError(
             "is of MATLAB's version 7.3; save it again: save(file, 'features', 'names', '-v7')"
         ) from None

@@ -6,10 +6,9 @@ in the folder of each run, `evaluated/<corpus>/` with predictions that a report 
 the run's own test.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from ser.features.store import Store, files_of
 from ser.identity import labelled_corpus
 from ser.recogniser import FRAMES, UTTERANCES, Recogniser, finished, load
 from ser.targets import Target
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -88,9 +85,11 @@ def evaluate(run: Path, overrides: Sequence[str]) -> int:
             any of the run's classes.
     """
     runs = finished(run)
-    cfg = _composed(load(runs[0]), overrides)
+    first = load(runs[0])
+    cfg = _composed(first, overrides)
     check(cfg)
-    found = _all(runs, cfg, brief=len(runs) > 1)
+    # One at a time: those of a whole table would not fit into memory.
+    found = _all(chain([first], map(load, runs[1:])), cfg, brief=len(runs) > 1)
     if len(found) > 1:
         scores = [each["test"]["ua"] for each in found]
         print(
@@ -109,7 +108,7 @@ def after(cfg: DictConfig, folder: Path, *, brief: bool) -> None:
         folder: of the run.
         brief: tell the result in one line.
     """
-    _all([folder], elsewhere(cfg), brief=brief)
+    _all([load(folder)], elsewhere(cfg), brief=brief)
 
 
 def elsewhere(cfg: DictConfig) -> DictConfig:
@@ -147,13 +146,16 @@ def _composed(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
     return found[0]
 
 
-def _all(runs: Sequence[Path], cfg: DictConfig, *, brief: bool) -> list[dict[str, Any]]:
-    """Runs of one target tested on the corpus of a config, one loaded at a time."""
+def _all(
+    recognisers: Iterable[Recogniser], cfg: DictConfig, *, brief: bool
+) -> list[dict[str, Any]]:
+    """Runs of one target tested on the corpus of a config."""
     torch.set_num_threads(1)
     with threadpool_limits(1):  # several threads would sum in an order of their own
-        other, first, found = Other.of(cfg), load(runs[0]), []
-        for run in runs:
-            recogniser = load(run)
+        other, found = Other.of(cfg), []
+        first = None
+        for recogniser in recognisers:
+            first = first or recogniser
             first.require_alike(recogniser)
             found.append(_evaluated(recogniser, other, brief=brief))
         return found
@@ -172,10 +174,17 @@ def _evaluated(recogniser: Recogniser, other: Other, *, brief: bool) -> dict[str
             f"{', '.join(other.target.classes)}: name what is meant by which, e.g. "
             f"'target.merge={{{other.target.classes[0]}: {recogniser.classes[0]}}}'"
         )
-    hash_ = _hash(recogniser, other, labels)
+    remarks = list(_remarks(recogniser, other, features, labels))
+    hash_ = _hash(recogniser, other, labels, remarks)
     found = results.read_json(folder / results.EVALUATION)
     if found is None or found["config_hash"] != hash_:
-        found = _test(recogniser, other, features, labels, folder, hash_)
+        (folder / results.EVALUATION).unlink(missing_ok=True)
+        found = {
+            **_test(recogniser, other, features, labels, folder),
+            "remarks": remarks,
+            "config_hash": hash_,
+        }
+        results.write_json(folder / results.EVALUATION, found)
     console.evaluated(folder, found, brief=brief)
     return found
 
@@ -197,12 +206,18 @@ def _require_unheard(recogniser: Recogniser, other: Other) -> None:
         )
 
 
-def _hash(recogniser: Recogniser, other: Other, labels: pd.Series) -> str:
-    """Changes whenever the run, or an utterance's audio, label or speaker does."""
+def _hash(recogniser: Recogniser, other: Other, labels: pd.Series, remarks: Sequence[str]) -> str:
+    """Changes whenever the run, its features, or an utterance's audio, label or speaker does."""
     speakers = other.corpus.table["speaker"].loc[labels.index]
     rows = zip(labels.index, labels, speakers, other.contents.loc[labels.index], strict=True)
-    run = recogniser.result["config_hash"]
-    return config.digest({"run": run, "rows": [list(row) for row in rows]})
+    return config.digest(
+        {
+            "run": recogniser.result["config_hash"],
+            "features": recogniser.extractor.signature,
+            "rows": [list(row) for row in rows],
+            "remarks": list(remarks),  # which tell of those left out
+        }
+    )
 
 
 def _test(
@@ -211,10 +226,8 @@ def _test(
     features: Features,
     labels: pd.Series,
     folder: Path,
-    hash_: str,
 ) -> dict[str, Any]:
-    """Predicts, and writes what `evaluated/<corpus>/` holds."""
-    (folder / results.EVALUATION).unlink(missing_ok=True)
+    """Predicts, and writes what `evaluated/<corpus>/` holds beside what is returned."""
     table = other.corpus.table
     told = probabilities(recogniser, features, labels.index, table["speaker"])
     predictions = results.predictions("test", labels, told, recogniser.classes)
@@ -222,16 +235,12 @@ def _test(
     results.write_utterances(folder, results.utterances({"test": labels.index}, table))
     run = recogniser.result
     counts = {name: int((labels == name).sum()) for name in recogniser.classes}
-    found = {
+    return {
         **{key: run[key] for key in ("system", "fold_index", "fold_count", "seed", "classes")},
         "corpus": other.corpus.name,
         "class_counts": {"train": run["class_counts"]["train"], "test": counts},
-        "remarks": list(_remarks(recogniser, other, features, labels)),
-        "config_hash": hash_,
         "test": results.part_scores(predictions, "test", recogniser.classes),
     }
-    results.write_json(folder / results.EVALUATION, found)
-    return found
 
 
 def _remarks(
@@ -266,6 +275,9 @@ def probabilities(
         ids: N utterance ids.
         speakers: speaker by utterance id; a run that standardises by speaker is handed all
             utterances of one at a time.
+
+    Raises:
+        UserError: it does, and of one there is a single utterance.
     """
     numbers = features.utterances.get_indexer(ids)
     if features.offsets is None:
@@ -275,6 +287,12 @@ def probabilities(
     groups = list(_pieces([1 if a.ndim == 1 else len(a) for a in arrays], arrays[0].ndim == 1))
     if recogniser.by_speaker:
         of_speakers = pd.Series(np.arange(len(ids))).groupby(speakers.loc[ids].to_numpy())
+        alone = [str(name) for name, group in of_speakers if len(group) == 1]
+        if alone:
+            raise UserError(
+                f"{recogniser.folder} standardises by speaker, and of {', '.join(alone[:5])} there "
+                "is one utterance: leave out who has no more"
+            )
         groups = [group.to_numpy() for _, group in of_speakers]
     found = np.empty((len(ids), len(recogniser.classes)))
     for group in groups:

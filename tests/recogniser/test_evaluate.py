@@ -126,9 +126,23 @@ def test_what_has_no_counterpart_is_named_and_left_out(
     text = " ".join(capsys.readouterr().out.split())
     assert "male has no counterpart of sadness: to tell it is always wrong" in text
     assert "training has no counterpart: boredom (12), grief (12)" in text
+    # What is called otherwise, though left out all the same, is not told by the old name.
+    evaluate(trained, [*of(home, "male"), "target.merge={boredom: apathy}"])
+    assert any("apathy (12), grief (12)" in remark for remark in found(trained)[1]["remarks"])
     none = ["target.merge={anger: rage, neutral: calm}"]
     with pytest.raises(UserError, match="boredom, calm, grief, rage: name what is meant by which"):
         evaluate(trained, [*of(home, "male"), *none])
+
+
+def test_a_speaker_of_one_utterance_cannot_be_standardised_alone(
+    runs: Path, home: Path, tmp_path: Path
+) -> None:
+    men = pd.read_csv(home / "male.csv")
+    few = pd.concat([men.iloc[:8], men[men["speaker"] != men["speaker"][0]].iloc[:1]])
+    few.to_csv(tmp_path / "few.csv", index=False)
+    few_men = ["corpus=manifest", f"corpus.root={tmp_path}/few.csv", f"store.root={home}/store"]
+    with pytest.raises(UserError, match=f"of {few['speaker'].iloc[-1]} there is one utterance"):
+        evaluate(runs / "speakers", few_men)
 
 
 def test_speech_that_was_trained_on_tests_nothing(
@@ -154,7 +168,7 @@ def test_speech_that_was_trained_on_tests_nothing(
     # To be told by predict, too, which tests nothing.
     files = [str(women[own[part]]) for part in ("train", "test")]
     assert main(["predict", str(trained), *files]) == 0
-    assert "1 of them were trained or chosen on" in capsys.readouterr().err
+    assert "1 of the recordings were trained or chosen on" in capsys.readouterr().err
     (trained / "checkpoints" / "heard.txt").unlink()
     with pytest.raises(UserError, match="does not tell what it has heard"):
         evaluate(trained, of(home, "male"))
