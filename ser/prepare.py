@@ -92,7 +92,7 @@ def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> 
         found.append("transductive: standardised by unlabelled test-speaker data")
     if withheld := len(data.fold.train) - len(data.labelled):
         found.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
-    if cfg.get("calibrate", "none") != "none":  # a run of an earlier version has no such option
+    if cfg.calibrate != "none":
         found.append(calibration.REMARK)
     if faulty:
         found.append(f"{faulty} faulty utterance(s) left out")

@@ -1,8 +1,11 @@
 """What is wrong with a config is told before anything is loaded, with what would be right."""
 
+import re
+
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ser import grid as grids
 from ser.config import CONF, digest, identity, register_resolvers
@@ -99,7 +102,7 @@ def test_sahu2017_on_emodb_is_the_paper_s_but_for_what_a_small_corpus_needs(
     paper = identity(composed(f"experiment=sahu2017/{experiment}", "corpus=emodb"))
     for each in (here, paper):
         for name in ("size", "batch_size", "stopping"):
-            each.get("representation", {}).pop(name, None)
+            (each["representation"] or {}).pop(name, None)
     assert here == paper
     header = (CONF / "experiment/emodb_sahu2017" / f"{experiment}.yaml").read_text()
     assert f"python train.py -m experiment=emodb_sahu2017/{experiment} corpus.root=" in header
@@ -442,8 +445,33 @@ def test_how_many_devices_share_a_run_is_part_of_its_identity() -> None:
     def of(*overrides: str) -> dict:
         return identity(composed(*overrides))["trainer"]
 
-    assert "devices" not in of()
     two = of("trainer=ddp", "trainer.devices=2")
     assert two == of("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     assert two["devices"] == 2
     assert two != of("trainer=ddp", "trainer.devices=3")
+
+
+def test_a_module_of_this_project_can_move_and_one_of_another_library_cannot() -> None:
+    cfg = composed("model=aae", "trainer.stopping={_target_:ser.keepers.Converged}")
+    here = identity(cfg)
+    moved = OmegaConf.create(
+        yaml.safe_load(
+            OmegaConf.to_yaml(cfg)
+            .replace("ser.models.aae.", "ser.elsewhere.")
+            .replace("ser.priors.", "ser.models.other_priors.")
+        )
+    )
+    assert identity(moved) == here
+    foreign = OmegaConf.create(yaml.safe_load(OmegaConf.to_yaml(cfg).replace("optim.", "other.")))
+    assert identity(foreign) != here
+    assert here["model"]["optimiser"]["_target_"] == "torch.optim.Adam"
+    assert here["model"]["latents"]["z"]["prior"]["_target_"] == "Gaussian"
+
+
+def test_no_two_classes_that_a_config_names_share_a_name() -> None:
+    paths = {
+        match
+        for file in CONF.rglob("*.yaml")
+        for match in re.findall(r"_target_: (ser\.\S+)", file.read_text())
+    }
+    assert len({path.rpartition(".")[2] for path in paths}) == len(paths) > 40

@@ -59,26 +59,27 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         for parent in parents:
             node = node[parent]
         node.pop(last, None)
-    trainer: Any = found["trainer"]
-    if trainer.get("devices") == 1:
-        del trainer["devices"]  # one is like another; several draw other numbers
-    for rule in ("patience", "stopping"):
-        if trainer.get(rule) is None:
-            trainer.pop(rule, None)  # as before there was any
-    if found.get("test"):
-        del found["test"]  # the rule; only a run that is not tested is a run of its own
-    if found.get("representation") is None:
-        found.pop("representation", None)
     if not sees_segments(cfg):
-        found.pop("segments", None)
-    for key, usual in (("fit_on", "target"), ("hand_on", "codes")):
-        if found.get(key) == usual:
-            del found[key]
-    if found.get("train_on") == "real":
-        del found["train_on"], found["synthetic_per_class"]
-    if found.get("calibrate") == "none":
-        del found["calibrate"]  # as before there was any
-    return found
+        del found["segments"]
+    if cfg.train_on == "real":
+        del found["synthetic_per_class"]
+    return _named(found)
+
+
+def _named(node: Any) -> Any:
+    """A config in which this project's own classes stand without their module.
+
+    So a module can move, and no finished run is orphaned. What is of another library may have a
+    namesake there, and keeps its whole path.
+    """
+    if isinstance(node, list):
+        return [_named(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    named = {key: _named(value) for key, value in node.items()}
+    if str(named.get("_target_")).startswith("ser."):
+        named["_target_"] = named["_target_"].rpartition(".")[2]
+    return named
 
 
 def sees_segments(cfg: DictConfig) -> bool:
