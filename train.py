@@ -5,8 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from ser.config import register_resolvers
 from ser.config.explain import explain
+from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 
 register_resolvers()
@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> float:
     # Imported here: --help and tab completion must not wait for torch.
     from hydra.core.hydra_config import HydraConfig
 
-    from ser.run import run
+    from ser.runs.run import run
 
     hydra_config = HydraConfig.get()
     many = hydra_config.mode.name == "MULTIRUN"

@@ -25,7 +25,7 @@ import opensmile
 import pandas as pd
 from rich.console import Console
 
-from ser import audio
+from ser.corpora import audio
 from ser.features.opensmile import OpenSmile
 from ser.features.store import Store
 

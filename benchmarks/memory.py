@@ -80,15 +80,15 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
     import torch
     from hydra import compose, initialize_config_dir
 
-    from ser import stages
     from ser.config import CONF, build
     from ser.corpora import Corpus
+    from ser.data.folds import Fold
+    from ser.data.prepare import Prepared
+    from ser.data.targets import Target
     from ser.features import Features
-    from ser.folds import Fold
-    from ser.models.phased import PhasedModel
-    from ser.prepare import Prepared
-    from ser.targets import Target
-    from ser.training import probabilities
+    from ser.runs import stages
+    from ser.training.phased import PhasedModel
+    from ser.training.trainer import probabilities
 
     imported = peak()
     features, mapped, codes = KINDS[kind]

@@ -26,12 +26,12 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from ser import audio
+from ser.corpora import audio
 from ser.features.opensmile import OpenSmile
 from ser.features.store import Store
-from ser.recogniser import load_all
-from ser.recogniser.predict import predictions
-from ser.recogniser.recordings import stretches
+from ser.inference.loading import load_all
+from ser.inference.predict import predictions
+from ser.inference.recordings import stretches
 
 IMPORTS = "import torch, pytorch_lightning, opensmile"
 Times = tuple[float, float]

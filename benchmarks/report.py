@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 
 from ser import results
-from ser.grid import Grid, Planned
 from ser.report import reckoned, write
 from ser.report.gather import finished_runs
+from ser.sweeps.grid import Grid, Planned
 
 SYSTEMS = ("utterance_baseline", "utterance_aae_vanilla", "utterance_aae")
 SYSTEMS += ("frame_baseline", "frame_aae")
@@ -61,7 +61,7 @@ def spoken(rng: np.random.Generator) -> list[pd.DataFrame]:
 
 
 def make(root: Path, systems: int, seeds: int, folds: int = SPEAKERS) -> Grid:
-    """The folders of all runs, as `ser.run` leaves them, and their grid."""
+    """The folders of all runs, as `ser.runs.run` leaves them, and their grid."""
     rng = np.random.default_rng(0)
     tables = spoken(rng)
     runs = [

@@ -38,18 +38,19 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 from training import composed, told_ratio
 
-from ser.batches import Batch, Task
-from ser.config import build, register_resolvers
-from ser.datamodule import DataModule
+from ser.config import build
+from ser.config.run_key import register_resolvers
+from ser.data.batches import Batch, Task
+from ser.data.datamodule import DataModule
+from ser.data.folds import Fold
+from ser.data.segments import Segments, cut
+from ser.data.targets import Target
 from ser.features import Features
-from ser.folds import Fold
-from ser.keepers import Converged, Keeper
 from ser.models.classifier import Classifier
-from ser.models.phased import PhasedModel
+from ser.models.vae import VAE
 from ser.representations.learned import Learned, _Loaded, _standardiser
-from ser.representations.vae import VAE
-from ser.segments import Segments, cut
-from ser.targets import Target
+from ser.training.phased import PhasedModel
+from ser.training.stopping import Converged, Keeper
 
 FRAMES, VALUES, MEAN = 10, 80, 43
 CLASSES = ("anger", "happiness", "neutral", "sadness")

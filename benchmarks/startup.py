@@ -25,8 +25,8 @@ sys.argv = sys.argv[1:]
 import importlib.abc
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "ser.training":
-            from ser.models.phased import PhasedModel
+        if name == "ser.training.trainer":
+            from ser.training.phased import PhasedModel
             PhasedModel.training_step = lambda *_: os._exit(0)
         return None
 sys.meta_path.insert(0, Finder())

@@ -63,9 +63,9 @@ def limited(options: argparse.Namespace) -> None:
     from training import composed
 
     from ser.config import build
-    from ser.keepers import Keeper
+    from ser.data.segments import Segments, context
     from ser.representations.learned import Learned, _Loaded, _standardiser
-    from ser.segments import Segments, context
+    from ser.training.stopping import Keeper
 
     _, around, hidden, size = SETTINGS[options.features]
     widths = [f"representation.module.hidden={hidden}", f"representation.size={size}"]
@@ -83,7 +83,7 @@ def limited(options: argparse.Namespace) -> None:
 
     def step(kind: str, number: int) -> np.ndarray:
         """(2,): the mean step, by processor time and the clock."""
-        from ser.batches import Task
+        from ser.data.batches import Task
 
         x = kinds[kind]
         module = build(cfg.representation.module)(Task(x.shape[1], 4, None, {}), size)

@@ -34,18 +34,19 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn import functional
 
-from ser.batches import Batch
-from ser.config import CONF, build, register_resolvers
-from ser.datamodule import DataModule
+from ser.config import CONF, build
+from ser.config.run_key import register_resolvers
+from ser.data.batches import Batch
+from ser.data.datamodule import DataModule
+from ser.data.folds import Fold
+from ser.data.prepare import prepare
+from ser.data.targets import Target
 from ser.features import Features
-from ser.folds import Fold
 from ser.metrics import confusion_matrix, unweighted_accuracy
 from ser.models.aae import AAE
 from ser.models.classifier import Classifier
-from ser.models.phased import PhasedModel
-from ser.prepare import prepare
-from ser.targets import Target
-from ser.training import Training
+from ser.training.phased import PhasedModel
+from ser.training.trainer import Training
 
 CLASSES = tuple("abcdefg")
 TRAIN, VAL, TEST = 428, 49, 58

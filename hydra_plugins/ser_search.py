@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ser import config as configs
+from ser.config import run_key
 from ser.config.checks import check
 from ser.errors import UserError
 
@@ -123,9 +123,9 @@ class Search(Sweeper):
 
     def _digest(self, searched: dict[str, str]) -> str:
         """Changes whenever scores would not be comparable, or are looked for elsewhere."""
-        content = configs.identity(self.cfg)
+        content = run_key.identity(self.cfg)
         content |= {"root": str(self.cfg.corpus.root), "searched": searched}
-        return configs.digest(content)[:8]
+        return run_key.digest(content)[:8]
 
     def _tell(self, found: Path, fixed: list[str]) -> None:
         best = OmegaConf.load(found)

@@ -1,4 +1,4 @@
-"""Hydra's own sweeper, but for what a research sweep needs (see `ser.sweep`).
+"""Hydra's own sweeper, but for what a research sweep needs (see `ser.sweeps.sweep`).
 
 Finished runs are left out before they are launched, a failed one does not hide the others, and one
 line says what became of all. Hydra imports this whenever `train.py` starts, and every process that
@@ -14,9 +14,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from ser.config import register_resolvers
+from ser.config.run_key import register_resolvers
 from ser.errors import UserError
-from ser.sweep import Sweep
+from ser.sweeps.sweep import Sweep
 
 register_resolvers()
 log = logging.getLogger(__name__)

@@ -15,13 +15,13 @@ from ser.config.compose import compose_all
 from ser.errors import UserError, disk_errors_told
 
 if TYPE_CHECKING:  # imported where needed: --help must not wait for torch
-    from ser.grid import Grid
     from ser.latents.page import Audio
+    from ser.sweeps.grid import Grid
 
 
 def check(overrides: Sequence[str]) -> int:
     """look a corpus over: counts, labels, audio; status 1 on a fault"""
-    from ser.check import check as check_corpus
+    from ser.data.check import check as check_corpus
 
     (cfg,) = compose_all(overrides)
     corpus = build(cfg.corpus)
@@ -48,8 +48,8 @@ def latents(run: Path, audio: "Audio | None") -> int:
 
 def sample(run: Path, component: str | None, count: int, seed: int, out: Path | None) -> int:
     """draw synthetic feature vectors from the representation of a finished run, as CSV"""
+    from ser.inference.sample import sample as draw
     from ser.results import write_text
-    from ser.sampling import sample as draw
 
     table = draw(run, component, count, seed)
     if out is None:
@@ -62,28 +62,28 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
 
 def evaluate(run: Path, overrides: list[str]) -> int:
     """test finished runs on a corpus that they were not made on, e.g. corpus=ravdess"""
-    from ser.recogniser.evaluate import evaluate as test_elsewhere
+    from ser.inference.evaluate import evaluate as test_elsewhere
 
     return test_elsewhere(run, overrides)
 
 
 def predict(run: Path, audio: list[Path], **options: Any) -> int:
     """what finished runs tell of new recordings; status 1 if none can be predicted"""
-    from ser.recogniser.predict import predict as tell_predictions
+    from ser.inference.predict import predict as tell_predictions
 
     return tell_predictions(run, audio, **options)
 
 
 def export(run: Path, **options: Any) -> int:
     """a finished run as a folder for others: ONNX, weights, model card"""
-    from ser.recogniser.export import export as write_export
+    from ser.export import export as write_export
 
     return write_export(run, **options)
 
 
 def status(asked: Sequence[str]) -> int:
     """count the runs that are done, running, failed, missing; status 1 until all are done"""
-    from ser.status import status as tell_status
+    from ser.sweeps.status import status as tell_status
 
     return tell_status(lambda: _grid(asked))
 
@@ -96,7 +96,7 @@ def report(asked: Sequence[str], out: Path | None) -> int:
     out = out or Path("outputs/reports") / grid.name
     make_report(grid, out)
     if grid.logger is not None and "wandb" in grid.logger:
-        from ser.loggers import log_report
+        from ser.runs.loggers import log_report
 
         options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
         corpora = {run.names["corpus"] for run in grid.runs}
@@ -106,7 +106,7 @@ def report(asked: Sequence[str], out: Path | None) -> int:
 
 def _grid(asked: Sequence[str]) -> "Grid":
     """The runs in a folder, or those that overrides such as grid=demo ask for."""
-    from ser import grid
+    from ser.sweeps import grid
 
     folders = [each for each in asked if "=" not in each]
     if not folders:

@@ -12,10 +12,7 @@ from rich.table import Table
 from ser.errors import last_line
 
 if TYPE_CHECKING:  # `status` and `report` print, too, and need no torch
-    from torch import nn
-
-    from ser.corpora import Corpus
-    from ser.datamodule import DataModule
+    pass
 
 log = logging.getLogger(__name__)
 console = Console(highlight=False, soft_wrap=True)
@@ -45,63 +42,6 @@ def told(brief: bool) -> Iterator[None]:
         console.quiet = quiet
         for handler, level in zip(shown, levels, strict=True):
             handler.setLevel(level)
-
-
-def announce(
-    names: Mapping[str, str], seed: int, corpus: "Corpus", data: "DataModule", remarks: list[str]
-) -> None:
-    """Says what will be trained on what, with what guessing would get."""
-    fold = data.fold
-    log.info(
-        "%s on %s: %s from %s (%d values), fold %s %d of 0-%d, seed %d",
-        names["model"],
-        names["corpus"],
-        data.target.name,
-        names["features"],
-        data.task.inputs,
-        names["fold"],
-        fold.index,
-        fold.count - 1,
-        seed,
-    )
-    counts = data.class_counts()
-    table = Table(box=None, header_style="bold")
-    table.add_column("utterances")
-    for part in counts:
-        table.add_column(str(part), justify="right")
-    for name, row in counts.iterrows():
-        table.add_row(str(name), *map(str, row))
-    table.add_row("all", *map(str, counts.sum()), style="bold")
-    speakers = {part: corpus.table["speaker"].loc[ids].unique() for part, ids in fold.parts.items()}
-    if fold.speaker_independent:
-        table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
-    if fold.text_independent:
-        texts = [corpus.table["text"].loc[ids].nunique() for ids in fold.parts.values()]
-        table.add_row("texts", *map(str, texts))
-    console.print(table)
-    if left_out := len(data.target.labels) - len(fold.everyone):
-        log.info("%d more utterances are in no part of this fold", left_out)
-    tested = counts["test"] if counts["test"].any() else counts["val"]
-    log.info(
-        "guessing gets UA %.1f%%, always naming the largest class WA %.1f%%",
-        100 / (tested > 0).sum(),
-        100 * tested.max() / tested.sum(),
-    )
-    _remark(remarks)
-
-
-def parameters(name: str, model: "nn.Module", epochs: int) -> None:
-    """Says how large a network and its encoder are, and how long it is trained.
-
-    The encoders of parthasarathy2019's systems are to be compared, whatever else they have.
-    """
-
-    def count(module: "nn.Module") -> str:
-        return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
-
-    inner = getattr(model, "encoder", None)
-    encoder = f" (encoder {count(inner)})" if inner is not None else ""
-    log.info("%s: %s parameters%s, %d epochs", name, count(model), encoder, epochs)
 
 
 def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: str | None) -> None:
@@ -135,7 +75,7 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
         log.warning(
             "%s: absent from the %s part, and left out of UA and F1", ", ".join(absent), part
         )
-    _remark(result["remarks"])
+    remark(result["remarks"])
     console.print(f"\nEverything lies in {_shown(folder)}")
 
 
@@ -156,7 +96,7 @@ def evaluated(folder: Path, found: Mapping[str, Any], *, brief: bool) -> None:
     console.print()
     # A row for each class that the corpus has, a column for each that the run tells.
     console.print(_confusion(found["classes"], found["test"], leave_out=_absent(found["test"])))
-    _remark(found["remarks"])
+    remark(found["remarks"])
     console.print(f"\nEverything lies in {_shown(folder)}")
 
 
@@ -200,7 +140,7 @@ def _shown(folder: Path) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
-def _remark(remarks: list[str]) -> None:
+def remark(remarks: list[str]) -> None:
     for remark in remarks:
         console.print(f"[yellow]{remark}[/yellow]")
 
@@ -231,7 +171,3 @@ def system(result: Mapping[str, Any], experiment: str | None = None) -> str:
     what = f"{names['model']} on {codes}{names['features']}"
     what = experiment.rpartition("/")[2] if experiment else what
     return f"{what}, {names['fold']} {result['fold_index']}, seed {result['seed']}"
-
-
-def _short(names: list[str]) -> str:
-    return " ".join(names) if len(names) <= 3 else str(len(names))

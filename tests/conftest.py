@@ -9,7 +9,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from small import Composed
 
-from ser.config import CONF, build, register_resolvers
+from ser.config import CONF, build
+from ser.config.run_key import register_resolvers
 
 # As runs do; two threads on busy cores are several times slower.
 torch.set_num_threads(1)

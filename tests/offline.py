@@ -10,7 +10,7 @@ from typing import Any
 
 from wandb.proto.wandb_internal_pb2 import Record
 
-from ser.loggers import Identity
+from ser.runs.loggers import Identity
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from ser.config import CONF, build
-from ser.datamodule import DataModule
+from ser.data.datamodule import DataModule
+from ser.data.folds import Fold
+from ser.data.targets import Target
 from ser.features import Features
-from ser.folds import Fold
-from ser.models.phased import PhasedModel
-from ser.targets import Target
-from ser.training import Training, probabilities
+from ser.training.phased import PhasedModel
+from ser.training.trainer import Training, probabilities
 
 # A run's config, and what was chosen of each group.
 Composed = tuple[DictConfig, Mapping[str, str]]

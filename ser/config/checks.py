@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from ser.config import CONF, classifies_segments, reading, targets
+from ser.config import CONF, targets
 from ser.config.explain import nearest
+from ser.config.run_key import classifies_segments, reading
 from ser.errors import UserError
 
 TOP_LEVEL = {

@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ser.config import CONF, register_resolvers
+from ser.config import CONF
 from ser.config.explain import explain
+from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 
 

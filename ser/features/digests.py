@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ser import audio
+from ser.corpora import audio
 from ser.features.entries import write_whole
 
 

@@ -14,7 +14,7 @@ from joblib.parallel import get_active_backend
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ser import audio
+from ser.corpora import audio
 from ser.errors import UserError
 from ser.features import Extractor, Listener, Reader, entries
 from ser.features.checks import finite

@@ -20,8 +20,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ser import audio
-from ser.corpora import Problem
+from ser.corpora import Problem, audio
 from ser.errors import UserError
 from ser.features import Extractor, Features, Reader, entries, packed
 from ser.features.digests import digests

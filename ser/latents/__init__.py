@@ -20,14 +20,15 @@ from threadpoolctl import threadpool_limits
 
 from ser import results
 from ser.console import console
-from ser.datamodule import DataModule
+from ser.data.datamodule import DataModule
+from ser.data.prepare import Prepared
 from ser.errors import UserError
-from ser.latents.map import Atlas, colourings, draw, maps
+from ser.inference.restore import restore
 from ser.latents.page import Audio, write_page
 from ser.latents.probes import HELD_OUT, TRAINED, Score, percent, probed
 from ser.models.aae import AAE
-from ser.prepare import Prepared, restore
-from ser.training import probabilities
+from ser.plots.map import Atlas, colourings, draw, maps
+from ser.training.trainer import probabilities
 
 FOLDER, SCORES, PICTURE, PAGE = "latents", "probe.json", "map.png", "map.html"
 

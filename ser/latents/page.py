@@ -5,26 +5,25 @@ Audio is carried in the page as MP3, which every browser plays, or linked to whe
 
 import base64
 import io
-import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 import soundfile
 import soxr
 
-from ser import audio as sound
+from ser.corpora import audio as sound
 from ser.errors import UserError
-from ser.latents.map import MARKERS, Atlas, Map, colour
 from ser.latents.probes import Score
-from ser.latents.template import PROBES, TEMPLATE
+from ser.plots.explorer import page
+from ser.plots.map import Atlas
+from ser.plots.template import PROBES
 from ser.results import write_text
 
 log = logging.getLogger(__name__)
@@ -35,14 +34,6 @@ MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
 COMPRESSION = 0.8  # 40 kbit/s at 16 kHz
 BYTES_A_SECOND = 5300 * 4 / 3  # in base64
 LARGEST = 15e6  # bytes of audio in a page, unless more is asked for
-WIDE, HIGH, EDGE = 1000, 720, 24  # of the drawing, in its own units
-KEYS = "map of the utterances: arrow keys go to the next point"
-TOLD = ("speaker", "gender", "truth", "prediction", "part")  # of an utterance, where known
-SHAPES = {
-    "train": '<circle r="5.5"/>',
-    "val": '<rect x="-6.5" y="-6.5" width="13" height="13"/>',
-    "test": '<path d="M0-8.5L8 6H-8Z"/>',
-}
 
 
 def write_page(
@@ -73,125 +64,6 @@ def write_page(
     write_text(path, page(atlas.title, atlas.remarks, [atlas], about, probes, clips, has_audio))
 
 
-def page(
-    title: str,
-    remarks: Sequence[str],
-    atlases: Sequence[Atlas],
-    about: str,
-    probes: str = "",
-    clips: Sequence[str] = (),
-    has_audio: bool = False,
-) -> str:
-    """The page as text.
-
-    Args:
-        title: of the page.
-        remarks: what must stand beside the maps.
-        atlases: one or more, of the same utterances or of others; one is seen at a time.
-        about: a sentence at the end.
-        probes: HTML below the maps.
-        clips: a URL for each utterance of the only atlas.
-        has_audio: whether `clips` are played.
-    """
-    return Template(TEMPLATE).substitute(
-        title=escape(title),
-        remarks="".join(f'<p class="remark">{escape(remark)}</p>' for remark in remarks),
-        maps=_options(atlases),
-        box=f"0 0 {WIDE} {HIGH}",
-        points="".join(_points(each.table["part"]) for each in atlases),
-        parts="".join(_parts(each.table["part"]) for each in atlases),
-        probes=probes,
-        about=escape(about),
-        hidden="" if has_audio else "hidden",
-        silent="hidden" if has_audio else "",
-        keys=KEYS + (", Enter plays it" if has_audio else ""),
-        data=_json([_data(each) for each in atlases]),
-        clips=_json(clips),
-    )
-
-
-def _data(atlas: Atlas) -> dict[str, Any]:
-    table = atlas.table
-    rows: dict[str, Any] = {"utterance": table.index}
-    rows |= {name: table[name] for name in TOLD if name in table}
-    return {
-        "rows": {name: ["" if pd.isna(v) else str(v) for v in rows[name]] for name in rows},
-        "maps": [
-            {"caption": each.caption, "places": _placed(each)(each.points), "prior": _prior(each)}
-            for each in atlas.maps
-        ],
-        "colourings": [
-            {
-                "name": each.name,
-                "names": list(each.categories),
-                "colours": [colour(number) for number in range(len(each.categories))],
-                "of": each.numbers.tolist(),
-            }
-            for each in atlas.colourings
-        ],
-    }
-
-
-def _scaled(each: Map) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Least x and y, units of the drawing for one of the map's, and margins, (2,) each."""
-    low, high = each.bounds
-    spread = np.maximum(high - low, 1e-12)
-    size = np.array([WIDE - 2 * EDGE, HIGH - 2 * EDGE])
-    units = size / spread
-    units = np.minimum(*units).repeat(2) if each.is_plane else units
-    return low, units, EDGE + (size - units * spread) / 2
-
-
-def _placed(each: Map) -> Callable[[np.ndarray], list[list[float]]]:
-    """From (N, 2) to the drawing's units; y upwards becomes y downwards."""
-    low, units, margins = _scaled(each)
-
-    def placed(points: np.ndarray) -> list[list[float]]:
-        x, y = (margins + (points - low) * units).T
-        return np.round(np.stack([x, HIGH - y], axis=1), 1).tolist()
-
-    return placed
-
-
-def _prior(each: Map) -> dict[str, Any] | None:
-    """Centres and radii in the drawing's units."""
-    if each.prior is None:
-        return None
-    unit = _scaled(each)[1][0]
-    radii = [round(float(unit * radius), 1) for radius in each.prior.radii]
-    return {"centres": _placed(each)(each.prior.centres), "radii": radii}
-
-
-def _points(parts: pd.Series) -> str:
-    """One shape an utterance; held-out ones last, so above the others. The script places them."""
-    order = sorted(range(len(parts)), key=lambda i: list(MARKERS).index(parts.iloc[i]))
-    shapes = "".join(
-        f'<g class="point {parts.iloc[i]}" data-i="{i}" tabindex="-1" role="img">'
-        f"{SHAPES[parts.iloc[i]]}</g>"
-        for i in order
-    )
-    return f'<g class="layer" hidden>{shapes}</g>'
-
-
-def _parts(parts: pd.Series) -> str:
-    counts = "".join(
-        f'<span class="part"><svg viewBox="-10 -10 20 20" aria-hidden="true">{SHAPES[part]}</svg>'
-        f"{part} ({(parts == part).sum()})</span>"
-        for part in MARKERS
-        if (parts == part).any()
-    )
-    return f'<span class="counts" hidden>{counts}</span>'
-
-
-def _options(atlases: Sequence[Atlas]) -> str:
-    """A choice for each map of each atlas; its value is the numbers of both."""
-    return "".join(
-        f'<option value="{number} {which}">{escape(each.name)}</option>'
-        for number, atlas in enumerate(atlases)
-        for which, each in enumerate(atlas.maps)
-    )
-
-
 def _first(found: Sequence[Score]) -> list[Score]:
     """One score for each label and side."""
     return list({(score.label, score.side): score for score in reversed(found)}.values())[::-1]
@@ -215,15 +87,6 @@ def _cell(score: Score) -> str:
     shown = f"{100 * score.ua:.1f}"
     shown = f"<b>{shown}</b>" if score.above_chance else shown
     return f"<td>{shown}<br><small>{score.interval}</small></td>"
-
-
-def _json(content: Any) -> str:
-    """JSON that cannot end the script element that holds it."""
-    text = json.dumps(content, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-# ---- audio
 
 
 def _audio(home: Path, table: pd.DataFrame, asked: Audio | None) -> tuple[Audio, list[str], str]:

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ser.batches import UNLABELLED, Batch, Task
+from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
-from ser.losses import discriminator_loss, generator_loss, reconstruction_loss
-from ser.models import health
-from ser.models.phased import Optimiser, Phase, PhasedModel
+from ser.models import diagnostics as health
+from ser.models.losses import discriminator_loss, generator_loss, reconstruction_loss
+from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
-from ser.priors import GaussianMixture
+from ser.training.phased import Optimiser, Phase, PhasedModel
 
 log = logging.getLogger(__name__)
 

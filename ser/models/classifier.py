@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ser.batches import UNLABELLED, Batch, Task
-from ser.models.phased import Optimiser, Phase, PhasedModel
+from ser.data.batches import UNLABELLED, Batch, Task
 from ser.networks import Encoder
+from ser.training.phased import Optimiser, Phase, PhasedModel
 
 
 class Classifier(PhasedModel):

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from ser.batches import UNLABELLED, Batch, Task
+from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models.classifier import Classifier
-from ser.models.phased import Optimiser
 from ser.networks import Encoder
+from ser.training.phased import Optimiser
 
 
 class DNNELM(Classifier):

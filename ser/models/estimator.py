@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from ser.errors import UserError
+from ser.models.steps import Coded, Synthesised, Synthetic
+from ser.models.tuning import Choice, search
 from ser.representations import Representation
-from ser.representations.steps import Coded, Synthesised, Synthetic
-from ser.tuning import Choice, search
 
 # What skops does not know and our models hold beside what it does.
 TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._TemperatureScaling"]

@@ -10,15 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from ser.errors import UserError
-from ser.grid import Grid
-from ser.report import curve, frames
+from ser.report import frames
 from ser.report.comparisons import baseline_of, compared
+from ser.report.figures import curve
 from ser.report.findings import Findings
 from ser.report.gather import Run, finished_runs, with_evaluations
 from ser.report.page import EXPLORABLE, NEIGHBOURS, POINTS, SOMETIMES, Documents
 from ser.report.scores import cells
 from ser.report.terminal import tell
 from ser.results import write_bytes, write_text
+from ser.sweeps.grid import Grid
 
 
 def report(grid: Grid, out: Path, console: Console | None = None) -> None:

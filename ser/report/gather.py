@@ -22,7 +22,7 @@ from rich.progress import track
 
 from ser import metrics, results
 from ser.errors import UserError
-from ser.grid import Grid, Planned
+from ser.sweeps.grid import Grid, Planned
 
 # What scores are broken down by, as far as `utterances.csv` tells it.
 COLUMNS = ("gender", "session", "speaker", "style", "text")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ser.report import captions, curve, figures, paper, tables
+from ser.plots.svg import STYLE, Figure, sheet
+from ser.report import paper, tables
 from ser.report.comparisons import KINDS
-from ser.report.drawing import STYLE, Figure, sheet
-from ser.report.findings import Findings, missing, remarks
-from ser.report.reliability import reliability
-from ser.report.render import latex, markdown, md, tex
-from ser.report.representations import (
+from ser.report.figures import captions, curve
+from ser.report.figures import panels as figures
+from ser.report.figures.reliability import reliability
+from ser.report.figures.representations import (
     MOST,
     Shown,
     losses,
@@ -24,6 +24,8 @@ from ser.report.representations import (
     with_many,
     with_planes,
 )
+from ser.report.findings import Findings, missing, remarks
+from ser.report.render import latex, markdown, md, tex
 from ser.report.tables import Table
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -155,7 +157,7 @@ class Documents:
         if not shown:
             return None
         # It takes five seconds, and most grids have no such codes.
-        from ser.report.codes import ABREAST, about_prior, atlas, explorable, png
+        from ser.report.figures.codes import ABREAST, about_prior, atlas, explorable, png
 
         atlases = [atlas(self.found, each) for each in shown[:MOST]]
         told = [captions.CODES, about_prior(atlases), f"Drawn: {which(self.found, shown)}"]
@@ -184,8 +186,8 @@ class Documents:
         if not self.coded:
             return None
         # As of `codes`.
-        from ser.report.neighbours import coded, frame, table
-        from ser.report.tsne import about, column, drawings
+        from ser.report.figures.neighbours import coded, frame, table
+        from ser.report.figures.tsne import about, column, drawings
 
         found, drawn = self.found, [coded(each) for each in self.coded[:MOST]]
         one = len(found.columns) == 1

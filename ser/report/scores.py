@@ -11,9 +11,9 @@ import numpy as np
 
 from ser import metrics
 from ser.errors import UserError
-from ser.grid import Grid, Planned
 from ser.report.gather import COLUMNS, Run, Slices, where
 from ser.report.statistics import against_guessing
+from ser.sweeps.grid import Grid, Planned
 
 PARTS = ("test", "val")
 JOINS = ("pooled", "fold_mean")

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ser.report import captions, paper
+from ser.report import paper
 from ser.report.comparisons import KINDS
+from ser.report.figures import captions
 from ser.report.findings import Findings, missing, remarks
 from ser.report.frames import cost
 from ser.report.page import REPRESENTATIONS, SWEPT

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger
 
-from ser import config
+from ser.config import run_key
+from ser.data.segments import Segments
 from ser.errors import UserError
-from ser.segments import Segments
-from ser.training import Training
+from ser.training.trainer import Training
 
 HELD = 12  # fits in memory: more than there are inner folds over speakers or sessions, mostly
 
@@ -125,7 +125,7 @@ class Representation(ABC):
 
         Args:
             x: N items.
-            y: (N,) class indices; `ser.batches.UNLABELLED` where there is none.
+            y: (N,) class indices; `ser.data.batches.UNLABELLED` where there is none.
             size: K.
             watched: items and classes on which losses are recorded epoch by epoch, for a
                 figure; they change nothing of what is fitted.
@@ -147,7 +147,7 @@ class Representation(ABC):
         for array in chain(blocks, [np.asarray(y, np.int64)]):
             content.update(np.ascontiguousarray(array).data)
         facts = {"recipe": self.fitting.recipe, "seed": self.fitting.seed, "size": size}
-        return config.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})
+        return run_key.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})
 
     def recent(self, key: str, make: Callable[[], Any]) -> Any:
         """What was made under a key, if not too long ago, or else is made now.

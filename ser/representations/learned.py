@@ -18,15 +18,15 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from ser import results
-from ser.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
-from ser.datamodule import DataModule
+from ser.data.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
+from ser.data.datamodule import DataModule
+from ser.data.segments import Segments
+from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.keepers import Converged, Watch
-from ser.models.phased import PhasedModel
 from ser.representations import Fitted, Fitting, Items, Representation
 from ser.representations.curves import Curves
-from ser.segments import Segments
-from ser.standardise import Standardiser
+from ser.training.phased import PhasedModel
+from ser.training.stopping import Converged, Watch
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from sklearn.base import TransformerMixin
 from sklearn.utils import get_tags
 
 from ser import results
-from ser.batches import UNLABELLED
+from ser.data.batches import UNLABELLED
+from ser.data.standardise import Standardiser
 from ser.errors import UserError
 from ser.representations import Fitted, Fitting, Items, Representation
-from ser.standardise import Standardiser
 
 TRANSFORM = "transform.skops"
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.batches import EVALUATED, UNLABELLED, FrameBatches, Rows
+from ser.data.batches import EVALUATED, UNLABELLED, FrameBatches, Rows
+from ser.data.segments import Segments
+from ser.data.standardise import Standardiser
 from ser.errors import UserError
 from ser.representations import Items
 from ser.representations.learned import Learned, Network
-from ser.segments import Segments
-from ser.standardise import Standardiser
 
 
 class SequenceNetwork(Network):

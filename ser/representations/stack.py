@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger
 
+from ser.data.segments import Segments
 from ser.errors import UserError
 from ser.representations import Fitted, Fitting, Items, Representation
-from ser.segments import Segments
 
 PARTS = ("lower", "upper")
 

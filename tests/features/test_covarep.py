@@ -14,12 +14,12 @@ from rich.console import Console
 from scipy.io import savemat
 
 from ser.config import build
+from ser.data.fingerprint import Hashes
+from ser.data.prepare import prepare
 from ser.errors import UserError
 from ser.features.covarep import NAMES, Covarep
 from ser.features.spectrogram import LogMel
 from ser.features.store import Store
-from ser.identity import Hashes
-from ser.prepare import prepare
 
 CHOSEN = ["peakSlope", "F0", "MCEP_3"]
 BANDS = LogMel("frame", 40, 16000, "hamming", 0.02, 0.01, 1024, 0.0, 8000.0, 1e-10)

@@ -10,7 +10,7 @@ import opensmile
 import pytest
 import soxr
 
-from ser import audio
+from ser.corpora import audio
 from ser.errors import UserError
 from ser.features import opensmile as ours
 from ser.features.opensmile import CONFIGS, OpenSmile

@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ser import audio
+from ser.corpora import audio
 from ser.errors import UserError
 from ser.features import Extractor
 from ser.features.spectrogram import LogMel, LogSpectrum

@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from ser import audio
+from ser.corpora import audio
 from ser.errors import UserError
 from ser.features.opensmile import OpenSmile
 from ser.features.spectrogram import LogMel

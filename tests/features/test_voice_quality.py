@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from scipy.linalg import solve_toeplitz
 
-from ser import audio
+from ser.corpora import audio
 from ser.errors import UserError
 from ser.features import glottal, voice_quality
 from ser.features.voice_quality import VoiceQuality

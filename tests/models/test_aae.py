@@ -11,14 +11,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from ser.batches import UNLABELLED, Batch, Task
 from ser.config import CONF, build
+from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models.aae import AAE, Game, coder
-from ser.models.health import explained
+from ser.models.diagnostics import explained
+from ser.models.priors import Categorical, Gaussian, GaussianMixture
 from ser.networks.conv import ConvDecoder, ConvEncoder
 from ser.networks.mlp import Discriminator, MLPDecoder, MLPEncoder
-from ser.priors import Categorical, Gaussian, GaussianMixture
 
 PHASES = ["reconstruction", "discriminator", "generator", "classification"]
 # By phase, which parameters it changes, by the beginnings of their names.

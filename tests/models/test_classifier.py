@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ser.batches import UNLABELLED, Batch, Task
+from ser.data.batches import UNLABELLED, Batch, Task
 from ser.models.classifier import Classifier
 from ser.networks.conv import ConvEncoder
 from ser.networks.mlp import MLPEncoder

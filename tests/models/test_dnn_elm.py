@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from ser.batches import UNLABELLED, Batch, Task
+from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models.dnn_elm import DNNELM
 from ser.networks.segment import SegmentMLP

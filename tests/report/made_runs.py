@@ -1,4 +1,4 @@
-"""Folders of finished runs, made up and written as `ser.run` leaves them."""
+"""Folders of finished runs, made up and written as `ser.runs.run` leaves them."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ser import results
-from ser.grid import Grid, Planned
+from ser.sweeps.grid import Grid, Planned
 
 CLASSES = ("low", "neutral", "high")
 SPEAKERS = ("1F", "1M", "2F", "2M", "3F", "3M")

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from ser import results
 from ser.errors import UserError
-from ser.grid import Grid
+from ser.plots.svg import TITLE, Figure, sheet
 from ser.report import compute, report
-from ser.report.codes import atlas, picture
-from ser.report.drawing import TITLE, Figure, sheet
-from ser.report.representations import MOST, losses, with_losses, with_planes
+from ser.report.figures.codes import atlas, picture
+from ser.report.figures.representations import MOST, losses, with_losses, with_planes
+from ser.sweeps.grid import Grid
 
 SOMETIMES = {"losses.svg", "codes.png", "codes.html"}
 EVERYONE = EACH * len(SPEAKERS)

@@ -9,10 +9,10 @@ from made_runs import CLASSES, EACH, confusion, grid, planned, truth, write
 
 from ser import metrics, results
 from ser.errors import UserError
-from ser.grid import Grid, Planned
 from ser.report import compute, statistics
 from ser.report.comparisons import KINDS, Contrast, baseline_of
 from ser.report.findings import Findings
+from ser.sweeps.grid import Grid, Planned
 
 
 def by_kind(found: Findings, system: str = "aae") -> dict[str, Contrast]:

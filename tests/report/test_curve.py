@@ -9,9 +9,9 @@ import pytest
 from made_runs import planned, truth, write
 
 from ser import results
-from ser.grid import Grid, Planned
 from ser.report import compute, report
-from ser.report.curve import curve
+from ser.report.figures.curve import curve
+from ser.sweeps.grid import Grid, Planned
 
 SIZE = "representation.size"
 SIZES = ("32", "64", "128", "256", "512")

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from ser import results
 from ser.errors import UserError
-from ser.grid import Grid
+from ser.plots.svg import ticks
 from ser.report import compute, report
-from ser.report.drawing import ticks
 from ser.report.render import latex, markdown
 from ser.report.tables import Table
+from ser.sweeps.grid import Grid
 
 NASTY = "a_b%&<i>$|#[x]{y}"
 CLASSES_NASTY = ("<b>&", "50%_of", "x|y")

@@ -9,11 +9,11 @@ from made_runs import CLASSES, EACH, confusion, grid, planned, truth, write
 
 from ser import metrics, results
 from ser.errors import UserError
-from ser.grid import Grid
 from ser.report import compute
 from ser.report.findings import missing
 from ser.report.gather import finished_runs
 from ser.report.scores import Cell, cells, sample_sd, slices, summary
+from ser.sweeps.grid import Grid
 
 
 def made(grid: Grid) -> list[Cell]:

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from ser import results
 from ser.errors import UserError
-from ser.grid import Grid, Planned
 from ser.report import compute, report
-from ser.report.neighbours import NEAREST, alike, chance, coded, correlation, frame, nearest
+from ser.report.figures.neighbours import NEAREST, alike, chance, coded, correlation, frame, nearest
+from ser.report.figures.representations import with_many
+from ser.report.figures.tsne import column, picture
 from ser.report.page import Documents
-from ser.report.representations import with_many
-from ser.report.tsne import column, picture
+from ser.sweeps.grid import Grid, Planned
 
 FILES = {"tsne.png", "tsne.pdf", "neighbours.csv"}
 RNG = np.random.default_rng

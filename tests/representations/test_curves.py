@@ -9,7 +9,7 @@ import pytest
 from made import aae, classes_in, pca
 from pytorch_lightning.loggers import Logger
 
-from ser.models.phased import PhasedModel
+from ser.training.phased import PhasedModel
 
 X, Y = classes_in(6, 80)
 

@@ -12,12 +12,12 @@ import torch
 from made import CLASSES, aae, classes_in, pca
 
 from ser import results
+from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.keepers import Converged
-from ser.models.phased import PhasedModel
 from ser.representations.learned import Network
-from ser.standardise import Standardiser
-from ser.training import Training
+from ser.training.phased import PhasedModel
+from ser.training.stopping import Converged
+from ser.training.trainer import Training
 
 
 def weights(fitted: Network) -> dict[str, torch.Tensor]:

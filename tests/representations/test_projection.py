@@ -7,7 +7,7 @@ from made import classes_in, fitting, pca
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from ser.batches import UNLABELLED
+from ser.data.batches import UNLABELLED
 from ser.errors import UserError
 from ser.representations.projection import Projection
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 from made import CLASSES, fitting
 
-from ser.batches import Batch, Task
+from ser.data.batches import Batch, Task
+from ser.data.segments import Segments, context
 from ser.errors import UserError
-from ser.keepers import Converged
+from ser.models.denoising import Deep
+from ser.models.recurrent import RecurrentAutoencoder
 from ser.networks.recurrent import LSTMEncoder
 from ser.representations import Fitting, Representation
-from ser.representations.denoising import Deep
 from ser.representations.learned import Learned
-from ser.representations.recurrent import RecurrentAutoencoder
 from ser.representations.sequences import OfSequences
 from ser.representations.stack import Stack
-from ser.segments import Segments, context
+from ser.training.stopping import Converged
 
 LENGTHS = np.array([5, 9, 3, 14, 7, 7])
 OFFSETS = np.concatenate([[0], LENGTHS.cumsum()])

@@ -1,0 +1,1 @@
+"""Finished runs put to use: loaded, tested on other corpora, asked about new recordings."""

@@ -1,0 +1,1 @@
+"""Drawing primitives that reports and the analysis of latents share."""

@@ -1,0 +1,141 @@
+"""Codes of many values, laid out by t-SNE, as in figures 1 and 2 of ghosh2016.
+
+A column a system; a row a colouring: by class, and by ratings where the corpus has any.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import fill
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+
+from ser.data.segments import spread
+from ser.plots.map import Map, colour, handle, maps, plain, rendered
+from ser.report.figures.neighbours import RATINGS, Coded
+
+ABOUT = (
+    "Codes of the training and the validation part of one run of each system, laid out by t-SNE "
+    "(van der Maaten & Hinton 2008) begun at their first two principal components; each has the "
+    "class and the ratings of its utterance:"
+)
+MOST = 3_000  # points of a column
+SIDE = 3.6  # inches of a panel
+# "from blue (lowest) to red (highest)"; as light in the middle as is still seen on white.
+HEAT = LinearSegmentedColormap.from_list("low to high", ["#1f5fd0", "#b7a9c9", "#d0142c"])
+
+
+@dataclass(frozen=True)
+class Column:
+    """The codes of a run and where t-SNE lays them.
+
+    Attributes:
+        title: whose codes.
+        coded: N of them or more.
+        chosen: (N,) numbers of those that are drawn.
+        map: a place for each of these.
+    """
+
+    title: str
+    coded: Coded
+    chosen: np.ndarray
+    map: Map
+
+
+def column(title: str, coded: Coded) -> Column:
+    """Lays codes out, `MOST` of them, evenly over utterances; deterministic, slow."""
+    chosen = spread(coded.utterances, MOST)
+    _, laid = maps(coded.codes[chosen])
+    return Column(title, coded, chosen, laid)
+
+
+def about(columns: Sequence[Column]) -> str:
+    """What is drawn, and what is not."""
+    points = [f"{len(each.chosen):,} {each.coded.unit}" for each in columns]
+    told = points[0] if len(set(points)) == 1 else ", ".join(points)
+    rated = {name for each in columns for name in each.coded.ratings}
+    lacking = [name for name in RATINGS if name not in rated]
+    without = (
+        f" The corpus has no ratings of {' and '.join(lacking)}, so none are drawn."
+        if lacking
+        else ""
+    )
+    return f"{ABOUT} {told} each, {columns[0].map.caption}.{without}"
+
+
+def drawings(columns: Sequence[Column]) -> tuple[bytes, bytes]:
+    """The picture as PNG and as PDF."""
+    with matplotlib.rc_context({"font.size": 10, "axes.titlesize": 11}):
+        return tuple(rendered(picture(columns), kind, dpi=110) for kind in ("png", "pdf"))  # type: ignore[return-value]
+
+
+def picture(columns: Sequence[Column]) -> Figure:
+    """A column a system, a row a colouring."""
+    rated = [name for name in RATINGS if any(name in each.coded.ratings for each in columns)]
+    high, wide = 1 + len(rated), len(columns)
+    # A Figure of its own needs no window, and no state of pyplot's.
+    figure = Figure(figsize=(SIDE * wide + 1.4, SIDE * high + 0.4), layout="constrained")
+    grid = figure.subplots(high, wide, squeeze=False)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for axes, each in zip(grid[0], columns, strict=True):
+        classes = each.coded.shown.cell.classes
+        colours = np.array([colour(number) for number in range(len(classes))])
+        _panel(axes, each, colours[each.coded.labels[each.chosen]])
+        axes.set_title(plain(fill(each.title, 36)))
+        _legend(axes, each, columns)
+    for row, name in zip(grid[1:], rated, strict=True):
+        _rated(figure, row, columns, name)
+    for axes, name in zip(grid[:, 0], [columns[0].coded.shown.cell.target, *rated], strict=True):
+        axes.text(-0.04, 0.5, name, transform=axes.transAxes, rotation=90, ha="right", va="center")
+    return figure
+
+
+def _rated(figure: Figure, row: Sequence[Axes], columns: Sequence[Column], name: str) -> None:
+    """A row coloured by one rating, to one scale, which stands beside it."""
+    known = {
+        number: each.coded.ratings[name][each.chosen]
+        for number, each in enumerate(columns)
+        if name in each.coded.ratings
+    }
+    every = np.concatenate(list(known.values()))
+    scale = Normalize(np.nanmin(every), np.nanmax(every))
+    for number, rating in known.items():
+        colours = HEAT(scale(np.nan_to_num(rating)))
+        colours[np.isnan(rating)] = (0.9, 0.9, 0.9, 1)
+        _panel(row[number], columns[number], colours)
+    shades = matplotlib.cm.ScalarMappable(scale, HEAT)
+    figure.colorbar(shades, cax=row[-1].inset_axes((1.05, 0.15, 0.05, 0.7)), label=name)
+
+
+def _legend(axes: Axes, each: Column, columns: Sequence[Column]) -> None:
+    """Beside the last column of those that have its classes."""
+    classes = each.coded.shown.cell.classes
+    if each is not [c for c in columns if c.coded.shown.cell.classes == classes][-1]:
+        return
+    handles = [handle("o", colour(number), plain(name)) for number, name in enumerate(classes)]
+    axes.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=(1.02, 0.5),
+        frameon=False,
+        handletextpad=0.2,
+    )
+
+
+def _panel(axes: Axes, each: Column, colours: np.ndarray) -> None:
+    points = each.map.points
+    # Not by speaker or class, of which the last would hide the first.
+    order = np.random.default_rng(0).permutation(len(points))
+    size = float(np.clip(12_000 / len(points), 4, 22))
+    axes.set_axis_on()
+    x, y = points[order].T
+    axes.scatter(x, y, s=size, c=colours[order], linewidths=0, alpha=0.85, rasterized=True)
+    low, high = each.map.bounds
+    middle, reach = (low + high) / 2, 0.53 * max(*(high - low), 1e-12)
+    axes.set(xlim=(middle[0] - reach, middle[0] + reach))
+    axes.set(ylim=(middle[1] - reach, middle[1] + reach), aspect="equal", xticks=[], yticks=[])
+    axes.spines[:].set_color("0.8")

@@ -1,0 +1,1 @@
+"""Many runs: grids, sweeps over them, and how far these are."""

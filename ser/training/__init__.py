@@ -1,0 +1,1 @@
+"""Training by phases: the base module, the trainer, and when to stop."""

@@ -1,0 +1,82 @@
+"""How far a training has come, on the terminal."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import pytorch_lightning as pl
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ser.console import console
+from ser.training.phased import PhasedModel
+
+log = logging.getLogger(__name__)
+
+
+class EpochProgress(pl.Callback):
+    """A progress bar of epochs; where there is no terminal, a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._told = time.monotonic()
+        bar = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[scores]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,  # silent in one of many runs
+            transient=True,
+            refresh_per_second=4,
+        )
+        if trainer.is_global_zero and bar.console.is_terminal:
+            self._bar = bar
+            done = trainer.current_epoch
+            self._task = bar.add_task("", total=trainer.max_epochs, completed=done, scores="")
+            bar.start()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        told = _told(module.record)
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, scores=told)
+        elif trainer.is_global_zero and time.monotonic() - self._told > 10:
+            self._told = time.monotonic()
+            log.info("epoch %d of %d: %s", len(module.record), trainer.max_epochs, told)
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._end()
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _told(record: Sequence[Mapping[str, float]]) -> str:
+    """Validation scores, or the losses of what has none."""
+    last = record[-1]
+    if "val/ua" in last:
+        return f"val UA {last['val/ua']:.1%}, best {max(row['val/ua'] for row in record):.1%}"
+    losses = {name: value for name, value in last.items() if name.startswith("train/")}
+    return ", ".join(
+        f"{name.removeprefix('train/').removesuffix('_loss')} {value:.3g}"
+        for name, value in losses.items()
+        if name.endswith("_loss")
+    )

@@ -1,0 +1,325 @@
+"""Properties that every fold must have, on every corpus shape."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser import results
+from ser.corpora.emodb import emodb as read_emodb
+from ser.data import folds
+from ser.errors import UserError
+from ser.runs.run import run
+
+SESSIONS, EACH = 5, 12
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """Five sessions of a woman and a man, a dozen utterances each of as many texts."""
+    rows = [
+        {
+            "session": str(s),
+            "speaker": f"{s}{g}",
+            "utterance": f"{s}{g}{u:02d}",
+            "text": f"t{u:02d}",
+        }
+        for s in range(1, SESSIONS + 1)
+        for g in "FM"
+        for u in range(EACH)
+    ]
+    return pd.DataFrame(rows).set_index("utterance")
+
+
+@pytest.fixture
+def labelled(table: pd.DataFrame) -> pd.Index:
+    """Two thirds of the utterances of each speaker and of each text."""
+    numbers = np.arange(len(table))
+    return table.index[(numbers + numbers // EACH) % 3 != 0]
+
+
+@pytest.fixture
+def digests(table: pd.DataFrame) -> pd.Series:
+    return pd.Series(table.index, index=table.index)
+
+
+DRAWN = {"count": 4, "split_seed": 0}
+FOLDS = {
+    "session_swap": (folds.session_swap, {}, 10),
+    "session": (folds.session, {}, 5),
+    "speakers": (folds.speakers, {"train": 6, "val": 2, "test": 2, **DRAWN}, 4),
+    "holdout": (folds.holdout, {"test_share": 0.3, "val_share": 0.1, **DRAWN}, 4),
+    "random": (folds.random, {"val_share": 0.1, **DRAWN}, 4),
+    "text": (folds.text, DRAWN, 4),
+}
+BY_TEXT = {
+    "text": (folds.text, {"count": 4, "split_seed": 0}, 4),
+    "speaker_text": (folds.speaker_text, {"text_groups": 4, "split_seed": 0}, 20),
+}
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_parts_are_disjoint_and_cover_what_is_labelled(
+    name: str, table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    make, options, count = FOLDS[name]
+    for index in range(count):
+        fold = make(table, labelled, index=index, **options)
+        folds.verify(fold, table, digests)
+        assert fold.count == count
+        together = fold.train.append(fold.val).append(fold.test)
+        assert together.is_unique
+        assert set(together) == set(labelled)
+        assert set(fold.train) <= set(fold.fit)
+    with pytest.raises(UserError, match=f"from 0 to {count - 1}"):
+        make(table, labelled, index=count, **options)
+
+
+@pytest.mark.parametrize("name", ["session_swap", "session", "random", "text", "speaker_text"])
+def test_every_labelled_utterance_is_tested_once(
+    name: str, table: pd.DataFrame, labelled: pd.Index
+) -> None:
+    make, options, count = (FOLDS | BY_TEXT)[name]
+    tested = [make(table, labelled, index=i, **options).test for i in range(count)]
+    assert sorted(i for test in tested for i in test) == sorted(labelled)
+
+
+@pytest.mark.parametrize("name", ["session_swap", "session", "speakers"])
+def test_no_speaker_is_in_two_parts(name: str, table: pd.DataFrame, labelled: pd.Index) -> None:
+    make, options, count = FOLDS[name]
+    for index in range(count):
+        fold = make(table, labelled, index=index, **options)
+        assert fold.speaker_independent
+        speakers = [set(table.loc[ids, "speaker"]) for ids in fold.parts.values()]
+        assert sum(map(len, speakers)) == len(set.union(*speakers))
+        assert not set(table.loc[fold.fit, "speaker"]) & (speakers[1] | speakers[2])
+
+
+def test_session_swap_swaps_within_the_session_left_out(
+    table: pd.DataFrame, labelled: pd.Index
+) -> None:
+    first = folds.session_swap(table, labelled, index=6)
+    second = folds.session_swap(table, labelled, index=7)
+    assert set(first.val) == set(second.test)
+    assert set(first.test) == set(second.val)
+    assert set(table.loc[first.val.append(first.test), "session"]) == {"4"}
+    assert set(first.train) == set(second.train)
+
+
+def test_fit_has_the_unlabelled_utterances_of_training_speakers(
+    table: pd.DataFrame, labelled: pd.Index
+) -> None:
+    fold = folds.session(table, labelled, index=0)
+    assert set(fold.fit) == set(table.index[table["session"].isin(["3", "4", "5"])])
+    assert len(fold.fit) > len(fold.train)
+
+
+def test_random_splits_are_marked_and_depend_on_their_own_seed(
+    table: pd.DataFrame, labelled: pd.Index
+) -> None:
+    options = {"count": 4, "val_share": 0.1}
+    fold = folds.random(table, labelled, index=0, split_seed=0, **options)
+    again = folds.random(table, labelled, index=0, split_seed=0, **options)
+    other = folds.random(table, labelled, index=0, split_seed=1, **options)
+    assert not fold.speaker_independent
+    assert fold.test.equals(again.test)
+    assert not fold.test.equals(other.test)
+
+
+def test_speakers_by_name(table: pd.DataFrame, labelled: pd.Index, digests: pd.Series) -> None:
+    options = {"count": 1, "split_seed": 0, "index": 0}
+    fold = folds.speakers(table, labelled, train=["1F", "2M"], val=["1M"], test=["5F"], **options)
+    assert set(table.loc[fold.train, "speaker"]) == {"1F", "2M"}
+    assert set(table.loc[fold.test, "speaker"]) == {"5F"}
+    with pytest.raises(UserError, match=r"9X.*has 1F, 1M"):
+        folds.speakers(table, labelled, train=["9X"], val=["1M"], test=[], **options)
+    twice = folds.speakers(table, labelled, train=["1F"], val=["1M"], test=["1F"], **options)
+    with pytest.raises(UserError, match="in both train and test"):
+        folds.verify(twice, table, digests)
+
+
+def test_nobody_has_to_be_tested(
+    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    options = {"train": 7, "val": 3, "test": 0, "count": 1, "split_seed": 0}
+    fold = folds.speakers(table, labelled, index=0, **options)
+    folds.verify(fold, table, digests)
+    assert fold.test.empty
+
+
+def test_verify_finds_a_speaker_a_claim_hides(
+    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    fold = folds.session(table, labelled, index=0)
+    table.loc[fold.test[0], "speaker"] = table.loc[fold.train[0], "speaker"]
+    with pytest.raises(UserError, match="speaker.s. in both train and test"):
+        folds.verify(fold, table, digests)
+
+
+def test_verify_finds_the_same_audio_under_two_names(
+    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    fold = folds.session(table, labelled, index=0)
+    digests[fold.test[0]] = digests[fold.train[0]]
+    with pytest.raises(UserError, match="1 audio content.s. in both train and test"):
+        folds.verify(fold, table, digests)
+
+
+def test_sessions_that_share_a_speaker_are_refused(table: pd.DataFrame, labelled: pd.Index) -> None:
+    table.loc[table.index[0], "session"] = "2"
+    with pytest.raises(UserError, match=r"\['1F'\] are in several sessions"):
+        folds.session_swap(table, labelled, index=0)
+
+
+# ---- texts
+
+
+def require_apart(fold: folds.Fold, table: pd.DataFrame, column: str) -> None:
+    """That no two parts share a value, nor `fit` and those beside it."""
+    found = {part: set(table.loc[ids, column].dropna()) for part, ids in fold.parts.items()}
+    assert not found["train"] & found["val"]
+    assert not (found["train"] | found["val"]) & found["test"]
+    assert not set(table.loc[fold.fit, column].dropna()) & (found["val"] | found["test"])
+
+
+@pytest.mark.parametrize("name", BY_TEXT)
+def test_no_text_is_in_two_parts(
+    name: str, table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    make, options, count = BY_TEXT[name]
+    for index in range(count):
+        fold = make(table, labelled, index=index, **options)
+        folds.verify(fold, table, digests)
+        assert fold.text_independent
+        assert fold.speaker_independent == (name == "speaker_text")
+        assert set(fold.everyone) <= set(labelled)
+        assert set(fold.train) == set(fold.fit) & set(labelled)
+        assert len(fold.fit) > len(fold.train)
+        require_apart(fold, table, "text")
+        if name == "speaker_text":
+            require_apart(fold, table, "speaker")
+    with pytest.raises(UserError, match=f"from 0 to {count - 1}"):
+        make(table, labelled, index=count, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "count"),
+    [
+        (folds.text, {"count": 5}, 5),
+        (folds.text, {"count": 10}, 10),
+        (folds.speaker_text, {"text_groups": 5}, 25),
+        (folds.speaker_text, {"text_groups": 10}, 50),
+    ],
+)
+def test_texts_of_emodb_are_apart(
+    make: Callable[..., folds.Fold], options: dict, count: int, emodb_root: Path
+) -> None:
+    """Two or one of its ten sentences at a time; every utterance is tested once."""
+    table = read_emodb(emodb_root).table
+    contents = pd.Series(table.index, index=table.index)
+    for split_seed in (0, 1):
+        tested: list[str] = []
+        for index in range(count):
+            fold = make(table, table.index, index=index, split_seed=split_seed, **options)
+            folds.verify(fold, table, contents)
+            require_apart(fold, table, "text")
+            each = 10 // next(iter(options.values()))
+            assert table.loc[fold.test, "text"].nunique() == each
+            assert table.loc[fold.train, "text"].nunique() == 10 - 2 * each
+            if make is folds.speaker_text:
+                require_apart(fold, table, "speaker")
+                left_out = table.drop(fold.everyone)
+                others = table.loc[fold.val.append(fold.test)]
+                shares = left_out["text"].isin(others["text"])
+                shares |= left_out["speaker"].isin(others["speaker"])
+                assert shares.all()  # nobody is left out who could have trained
+            else:
+                assert set(fold.everyone) == set(table.index)
+            tested.extend(fold.test)
+        assert sorted(tested) == sorted(table.index)
+
+
+def test_groups_of_texts_depend_on_their_seed_alone_and_are_of_like_size(
+    table: pd.DataFrame, labelled: pd.Index
+) -> None:
+    def tests(split_seed: int, rows: pd.DataFrame) -> list[list[str]]:
+        return [
+            folds.text(rows, labelled, index=i, count=4, split_seed=split_seed).test.tolist()
+            for i in range(4)
+        ]
+
+    assert tests(0, table) == tests(0, table[::-1])
+    assert tests(0, table) != tests(1, table)
+    assert max(map(len, tests(0, table))) - min(map(len, tests(0, table))) <= 2
+
+
+def test_who_says_what_nobody_knows_says_a_text_of_their_own(
+    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    table.loc[table.index[::2], "text"] = np.nan
+    for make, options, count in BY_TEXT.values():
+        made = [make(table, labelled, index=index, **options) for index in range(count)]
+        for fold in made:
+            folds.verify(fold, table, digests)
+        assert sorted(i for fold in made for i in fold.test) == sorted(labelled)
+    fold = folds.text(table, labelled, index=0, count=4, split_seed=0)
+    assert table.loc[fold.test, "text"].isna().any()
+
+
+def test_verify_finds_a_text_that_a_claim_hides(
+    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
+    for make, options, _ in BY_TEXT.values():
+        fold = make(table, labelled, index=0, **options)
+        for part in ("val", "test"):
+            spoilt = table.copy()
+            spoilt.loc[fold.parts[part][0], "text"] = table.loc[fold.train[0], "text"]
+            with pytest.raises(UserError, match=f"1 text.s. in both train and {part}"):
+                folds.verify(fold, spoilt, digests)
+        unlabelled = fold.fit.difference(fold.train)
+        spoilt = table.copy()
+        spoilt.loc[unlabelled[0], "text"] = table.loc[fold.test[0], "text"]
+        with pytest.raises(UserError, match=r"1 text.s. in both fit and test"):
+            folds.verify(fold, spoilt, digests)
+        with pytest.raises(UserError, match="column `text`"):
+            folds.verify(fold, table.drop(columns="text"), digests)
+
+
+def test_a_corpus_without_texts_or_with_too_few_says_what_to_use(
+    table: pd.DataFrame, labelled: pd.Index
+) -> None:
+    for name, (make, options, _) in BY_TEXT.items():
+        for mute in (table.drop(columns="text"), table.assign(text=np.nan)):
+            with pytest.raises(UserError, match=f"fold={name} needs .*`text`; fold=session"):
+                make(mute, labelled, index=0, **options)
+        two = table.assign(text=np.where(table["text"] < "t06", "a", "b"))
+        with pytest.raises(UserError, match=r"groups=4|count=4.*there are 2; fold=session"):
+            make(two, labelled, index=0, **options)
+    with pytest.raises(UserError, match="has no sessions"):
+        folds.speaker_text(
+            table.drop(columns="session"), labelled, index=0, text_groups=4, split_seed=0
+        )
+
+
+@pytest.mark.parametrize(
+    ("fold", "remarks", "left_out"), [("text", 1, False), ("speaker_text", 0, True)]
+)
+def test_a_run_says_what_its_fold_keeps_apart(
+    fold: str, remarks: int, left_out: bool, emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    """On real speech; sentences of the test part are new to training."""
+    few = ["trainer.max_epochs=2", "model.encoder.hidden=[16,16]"]
+    cfg, names = composed(*emodb, *few, f"fold={fold}", "fold.index=3")
+    run(cfg, tmp_path, names)
+    result = results.read_json(tmp_path / results.RESULT)
+    assert result is not None
+    assert result["text_independent"]
+    assert result["speaker_independent"] == (fold == "speaker_text")
+    assert len(result["remarks"]) == remarks  # that it is speaker dependent
+    scored = sum(sum(part.values()) for part in result["class_counts"].values())
+    assert result["left_out"] == 535 - scored
+    assert (result["left_out"] > 0) == left_out
+    utterances = results.read_utterances(tmp_path)
+    assert set(utterances.loc[utterances["part"] != "train", "text"]) == {"new"}

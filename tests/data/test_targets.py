@@ -1,0 +1,118 @@
+import pandas as pd
+import pytest
+
+from ser.corpora import Corpus
+from ser.data.targets import attribute, emotion
+from ser.errors import UserError
+
+
+def corpus(**columns: list) -> Corpus:
+    size = len(next(iter(columns.values())))
+    index = pd.Index([f"u{i}" for i in range(size)], name="utterance")
+    table = pd.DataFrame({"speaker": ["a"] * size, **columns}, index=index)
+    return Corpus("made", table)
+
+
+ALL = {"labelled_fraction": 1.0, "labelled_seed": 0}
+EMOTIONS = ["anger", "happiness", "excitement", "neutral", None, "anger"]
+
+
+def pick(corpus: Corpus, **options: object):
+    defaults = {"classes": None, "merge": None, "styles": None, "min_agreement": 0}
+    defaults |= ALL
+    return emotion(corpus, **{**defaults, **options})  # type: ignore[arg-type]
+
+
+def test_classes_keep_the_order_asked_for_and_select_utterances() -> None:
+    target = pick(corpus(emotion=EMOTIONS), classes=["neutral", "anger"])
+    assert target.classes == ("neutral", "anger")
+    assert target.codes.to_dict() == {"u0": 1, "u3": 0, "u5": 1}
+
+
+def test_merged_emotions_count_as_one() -> None:
+    target = pick(
+        corpus(emotion=EMOTIONS), classes=["anger", "happiness"], merge={"excitement": "happiness"}
+    )
+    assert target.labels["u2"] == "happiness"
+    assert "excitement" not in pick(corpus(emotion=EMOTIONS), merge={"excitement": "joy"}).classes
+
+
+def test_styles_select() -> None:
+    made = corpus(emotion=["anger", "fear", "anger", "fear"], style=["a", "a", "b", "b"])
+    assert list(pick(made, styles=["b"]).labels.index) == ["u2", "u3"]
+    with pytest.raises(UserError, match=r"\['c'\].*only \['a', 'b'\]"):
+        pick(made, styles=["c"])
+
+
+def test_raters_must_agree_on_the_merged_label() -> None:
+    made = corpus(emotion=["happiness", "anger"])
+    raters = pd.DataFrame(
+        {
+            "utterance": ["u0", "u0", "u0", "u1", "u1", "u1"],
+            "rater": [1, 2, 3, 1, 2, 3],
+            # The first rater names both halves of the merge, and is still one rater.
+            "emotions": [
+                ("happiness", "excitement"), ("neutral",), ("excitement",),
+                ("anger",), ("neutral",), ("fear",),
+            ],
+        }
+    )  # fmt: skip
+    made = Corpus("made", made.table, raters)
+    options = {"classes": ["anger", "happiness"], "merge": {"excitement": "happiness"}}
+    assert list(pick(made, **options, min_agreement=1).labels.index) == ["u0", "u1"]
+    with pytest.raises(UserError, match="no utterance .* anger"):
+        pick(made, **options, min_agreement=2)
+
+
+def test_an_empty_class_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="hapiness .did you mean happiness"):
+        pick(corpus(emotion=EMOTIONS), classes=["anger", "hapiness"])
+
+
+def test_a_corpus_without_the_target_says_what_it_has() -> None:
+    with pytest.raises(UserError, match="no valence; what could be a target here: emotion"):
+        attribute(corpus(emotion=EMOTIONS), name="valence", bins="rounded", styles=None, **ALL)
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ("extremes", "llnnnnnhh"),
+        ("rounded", "lllnnnhhh"),
+        ("strict", "llllnhhhh"),
+    ],
+)
+def test_bins_at_their_edges(bins: str, expected: str) -> None:
+    # 1, 2, just below 2.5, 2.5, 3, just below 3.5, 3.5, 4, 5
+    values = [1.0, 2.0, 2.4999, 2.5, 3.0, 3.4999, 3.5, 4.0, 5.0]
+    target = attribute(corpus(valence=values), name="valence", bins=bins, styles=None, **ALL)
+    assert "".join(label[0] for label in target.labels) == expected
+
+
+def test_majority_of_raters_and_ties_to_the_mean() -> None:
+    made = corpus(valence=[2.67, 2.5, 4.5])
+    raters = pd.DataFrame(
+        {
+            "utterance": ["u0"] * 3 + ["u1"] * 2 + ["u2"] * 2,
+            "valence": [2, 1, 5, 1, 4, 4, 5],
+        }
+    )
+    target = attribute(
+        Corpus("made", made.table, raters), name="valence", bins="majority", styles=None, **ALL
+    )
+    # u0: two of three say low, though the mean is neutral; u1: a tie, whose mean is neutral.
+    assert target.labels.tolist() == ["low", "neutral", "high"]
+
+
+def test_withheld_labels_are_drawn_class_by_class_from_the_training_part_alone() -> None:
+    made = corpus(emotion=["anger"] * 20 + ["fear"] * 40 + ["joy"])
+    target = pick(made, labelled_fraction=0.1)
+    train = target.labels.index[:15].append(target.labels.index[20:])
+    withheld = target.withheld(train)
+    kept = target.labels.loc[train.difference(withheld)]
+    assert set(withheld) < set(train)
+    assert kept.value_counts().to_dict() == {"anger": 2, "fear": 4, "joy": 1}
+    assert withheld.equals(target.withheld(train))
+    assert not withheld.equals(pick(made, labelled_fraction=0.1, labelled_seed=1).withheld(train))
+    with pytest.raises(UserError, match="labelled_fraction=0"):
+        pick(made, labelled_fraction=0)

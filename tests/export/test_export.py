@@ -1,0 +1,431 @@
+"""What is exported tells of real speech what its run tells, and its card what the run reached."""
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from small import SMALL, Composed
+
+from ser import results
+from ser.__main__ import main
+from ser.corpora import audio
+from ser.export import checking, program
+from ser.export.graph import Graph
+from ser.inference.loading import Recogniser, load
+from ser.runs.run import run
+
+EMOTIONS = ("anger", "happiness", "neutral", "sadness")
+
+
+@pytest.fixture(scope="module")
+def few(emodb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A manifest of EMO-DB's ten speakers, an utterance of each of four emotions, and a store."""
+    from ser.corpora.emodb import emodb
+
+    table = emodb(emodb_root).table
+    table = table[table["emotion"].isin(EMOTIONS)].groupby(["speaker", "emotion"]).head(1)
+    folder = tmp_path_factory.mktemp("few")
+    columns = ["file", "speaker", "gender", "session", "emotion"]
+    table[columns].to_csv(folder / "few.csv", index=False)
+    return [
+        "corpus=manifest",
+        f"corpus.root={folder}/few.csv",
+        f"store.root={folder}/store",
+        f"fitted={folder}/fitted",
+        "fold=session",
+        "trainer.max_epochs=2",
+        "data.batch_size=16",
+    ]
+
+
+Trained = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    few: list[str], composed: Callable[..., Composed], tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    """The folder of a run, trained once."""
+    folders: dict[tuple[str, ...], Path] = {}
+
+    def train(*overrides: str) -> Path:
+        if overrides not in folders:
+            folder = folders[overrides] = tmp_path_factory.mktemp("run")
+            cfg, names = composed(*few, *overrides)
+            (folder / ".hydra").mkdir()
+            hydra = OmegaConf.create({"hydra": {"runtime": {"choices": dict(names)}}})
+            OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
+            OmegaConf.save(hydra, folder / ".hydra" / "hydra.yaml")
+            OmegaConf.save(list(overrides), folder / ".hydra" / "overrides.yaml")
+            run(cfg, folder, names)
+        return folders[overrides]
+
+    return train
+
+
+def exported(folder: Path, out: Path, *options: str) -> Path:
+    assert main(["export", str(folder), "--out", str(out), *options]) == 0
+    return out
+
+
+def speech(recogniser: Recogniser, root: Path) -> list[np.ndarray]:
+    """Features of real speech, of several lengths."""
+    files = sorted((root / "wav").glob("08*.wav"))[:5]
+    return [recogniser.extractor(*audio.read(file)) for file in files]
+
+
+MLP = ("model=mlp", "features=egemaps", *SMALL["mlp"])
+# In windows, as these are less than an utterance. Of fewer layers, as a graph takes seconds.
+FRAMES = ("features=lld", "data.max_frames=48")
+SHALLOW = [f"networks.frame.{name}.channels=[8,8]" for name in ("encoder", "decoder")]
+CODES = (
+    *("representation.size=3", "representation.stopping.max_epochs=1"),
+    *(f"representation.module.{name}.hidden=[8]" for name in ("encoder", "decoder")),
+)
+LSTM = ("model.encoder.width=6", "model.encoder.hidden=[6]", "model.encoder.layers=1")
+BLSTM = ("model=blstm", *LSTM, "calibrate=temperature", "data.max_frames=8")
+TWO = ("target.classes=[anger,sadness]",)
+SVM = ("model=svm", "features=egemaps", "model.grid.C=[0.01]")
+# Of each kind of graph one goes through onnxruntime.
+SYSTEMS = {
+    "mlp": (*MLP, "calibrate=temperature"),
+    "aae": ("model=aae", *FRAMES, *SMALL["aae"], *SHALLOW),
+    "svm": SVM,
+    "cvae and blstm": (*BLSTM, *TWO, "features=logmel40", "representation=cvae", *CODES),
+    "sequences and mlp": (
+        *("model=mlp", "representation=blstm_autoencoder", "features=logmel40", *SMALL["mlp"]),
+        *("segments=context", "representation.upper.stopping.max_epochs=1"),
+        *("representation.upper.module.encoder.pooling=last", "representation.lower.size=4"),
+        *("representation.lower.stopping.max_epochs=2", "representation.lower.module.hidden=[8]"),
+        "representation.lower.module.epochs_each=1",
+    ),
+}
+# What differs from these by a few lines is compared before it is written down.
+OTHERS = {
+    "aae": ("model=aae", "features=egemaps", *SMALL["aae"]),
+    "cnn": ("model=cnn", "features=lld", "data.max_frames=300", *SMALL["cnn"]),
+    "lstm": ("model=lstm", *FRAMES, *LSTM, "model.encoder.pooling=last"),
+    "softmax": ("model=softmax", "features=logmel40", "segments=context"),
+    "pyramid": ("model=pyramid", "features=logmel40", "segments=cut"),
+    "svm of two": (*SVM, *TWO),
+    "logistic": ("model=logistic", "features=egemaps", "model.grid.C=[0.01]"),
+    "pca and svm": (*SVM, "representation=pca", "representation.size=4"),
+    "lda and mlp": (*MLP, "representation=lda", "representation.size=2"),
+    "vae and mlp": (*MLP, "representation=vae", *CODES),
+}
+
+
+@pytest.fixture(scope="module")
+def exports(
+    trained: Trained, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, Path]]:
+    """The folders of a system's run and of its export, which is made once."""
+    known: dict[str, tuple[Path, Path]] = {}
+
+    def make(name: str) -> tuple[Path, Path]:
+        if name not in known:
+            folder = trained(*SYSTEMS[name])
+            known[name] = folder, exported(folder, tmp_path_factory.mktemp("export"))
+        return known[name]
+
+    return make
+
+
+Exports = Callable[[str], tuple[Path, Path]]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_onnx_tells_of_real_speech_what_the_run_tells(
+    name: str, exports: Exports, emodb_root: Path
+) -> None:
+    folder, out = exports(name)
+    recogniser = load(folder)
+    arrays = speech(recogniser, emodb_root)
+    expected = recogniser(arrays)
+    assert expected.std(axis=0).max() > 0
+    tell = checking.by_onnx((out / "model.onnx").read_bytes())
+    np.testing.assert_allclose(tell(checking.padded(arrays)), expected, atol=1e-5)
+    # One alone, as it is with others that are longer.
+    np.testing.assert_allclose(tell(checking.padded(arrays[:1])), expected[:1], atol=1e-5)
+    if recogniser.extractor.level == "frame":
+        short = [arrays[0][:1], arrays[1][:37]]
+        inputs = checking.padded(short)
+        np.testing.assert_allclose(tell(inputs), recogniser(short), atol=1e-5)
+        inputs["features"][0, 1:] = 1e6  # what stands beyond an utterance's end
+        np.testing.assert_allclose(tell(inputs), recogniser(short), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_graph_tells_of_real_speech_what_the_run_tells(
+    name: str, trained: Trained, emodb_root: Path
+) -> None:
+    recogniser = load(trained(*OTHERS[name]))
+    arrays = speech(recogniser, emodb_root)
+    expected = recogniser(arrays)
+    assert expected.std(axis=0).max() > 0
+    tell = checking.by_torch(Graph(recogniser).eval())
+    np.testing.assert_allclose(tell(checking.padded(arrays)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["aae", "svm", "cvae and blstm"])
+def test_weights_alone_tell_the_same_once_they_are_loaded(
+    name: str, exports: Exports, emodb_root: Path
+) -> None:
+    folder, out = exports(name)
+    recogniser, graph = load(folder), Graph(load(folder)).eval()
+    with torch.no_grad():
+        for numbers in (*graph.parameters(), *graph.buffers()):
+            numbers.zero_()
+    arrays = speech(recogniser, emodb_root)
+    tell, inputs = checking.by_torch(graph), checking.padded(arrays)
+    assert not np.allclose(tell(inputs), recogniser(arrays), atol=1e-3)
+    program.fill(graph, out / "model.safetensors")
+    np.testing.assert_allclose(tell(inputs), recogniser(arrays), atol=1e-5)
+
+
+def test_weights_alone_are_those_that_are_used(trained: Trained, tmp_path: Path) -> None:
+    out = exported(trained(*OTHERS["aae"]), tmp_path / "out", "--format", "safetensors")
+    assert sorted(file.name for file in out.iterdir()) == [
+        "README.md", "config.json", "model.safetensors"
+    ]  # fmt: skip
+    names = load_file(out / "model.safetensors")
+    assert {"classify.standardise.mean", "classify.standardise.scale"} < set(names)
+    assert not [name for name in names if "decoder" in name or "discriminator" in name]
+    head = names["classify.model.latents.y.head.0.weight"]
+    assert head.dtype == torch.float32
+    assert len(head) == len(EMOTIONS)
+    front, text = card(out)
+    assert front["library_name"] == "pytorch"
+    assert "onnxruntime" not in text
+
+
+# ---- the card and the config
+
+
+def card(out: Path) -> tuple[dict, str]:
+    """The front matter and the text of a card."""
+    _, front, text = (out / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(front), text
+
+
+def test_the_card_tells_what_the_run_reached(exports: Exports) -> None:
+    folder, out = exports("mlp")
+    result = results.read_json(folder / "result.json")
+    assert result is not None
+    front, text = card(out)
+    (model,) = front["model-index"]
+    (found,) = model["results"]
+    told = {each["type"]: each["value"] for each in found["metrics"]}
+    wanted = {"recall": "ua", "accuracy": "wa", "f1": "f1", "ece": "ece"}
+    assert told == {name: result["test"][key] for name, key in wanted.items()}
+    assert (front["pipeline_tag"], front["license"]) == ("audio-classification", "other")
+    assert found["dataset"]["split"] == "test"
+    scores = text.partition("| UA (")[2].partition("\n")[0]
+    assert f"| {100 * result['test']['ua']:.1f} |" in scores
+    # Two speakers are tested, so that there is an interval, however wide.
+    assert " to " in scores
+    for heading in ("Use", "Data", "Scores", "Limits", "Licence"):
+        assert f"\n## {heading}\n" in text
+    for name in (*EMOTIONS, "gender", "female", "male", "speakers"):
+        assert name in text
+    assert "Nobody has chosen one" in text
+
+
+def test_remarks_stand_in_bold(exports: Exports, tmp_path: Path) -> None:
+    _, out = exports("mlp")
+    _, text = card(out)
+    assert "**calibrated: probabilities are under a temperature" in text
+    folder = shutil.copytree(exports("mlp")[0], tmp_path / "run")
+    result = results.read_json(folder / "result.json")
+    assert result is not None
+    result["remarks"].append("speaker dependent: speakers are in train and test")
+    result["speaker_independent"] = False
+    results.write_json(folder / "result.json", result)
+    options = ("--format", "safetensors", "--licence", "cc-by-nc-4.0")
+    front, text = card(exported(folder, tmp_path / "out", *options))
+    assert "**speaker dependent: speakers are in train and test**" in text
+    assert "Speakers were heard in training" in text
+    assert front["license"] == "cc-by-nc-4.0"
+    assert "Nobody has chosen one" not in text
+
+
+def test_the_card_tells_of_other_corpora(
+    exports: Exports, emodb_root: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exports("svm")[0], tmp_path / "run")
+    # The last of a speaker's anger and sadness, of which the run knows the first.
+    files = {kind: sorted((emodb_root / "wav").glob(f"08*{kind}?.wav"))[-1] for kind in "WT"}
+    rows = [f"{files['W']},a,anger", f"{files['T']},b,sadness"]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,speaker,emotion", *rows]) + "\n")
+    other = ["corpus=manifest", f"corpus.root={tmp_path}/mine.csv", f"store.root={tmp_path}/store"]
+    assert main(["evaluate", str(folder), *other]) == 0
+    _, text = card(exported(folder, tmp_path / "out", "--format", "safetensors"))
+    assert "fitted on the training and the validation part together" in text
+    told = results.read_json(folder / "evaluated" / "mine" / "evaluation.json")
+    assert told is not None
+    table = text.partition("### On other corpora")[2]
+    assert f"| mine | {100 * told['test']['ua']:.1f} |" in table
+
+
+def test_the_config_says_what_goes_in_and_out(exports: Exports) -> None:
+    _, out = exports("aae")
+    facts = json.loads((out / "config.json").read_text())
+    assert [facts["id2label"][str(n)] for n in range(4)] == facts["classes"] == list(EMOTIONS)
+    assert facts["inputs"]["features"]["shape"] == ["utterances", "frames", 65]
+    assert facts["features"]["set"] == "ComParE_2016"
+    assert (facts["window"], facts["sampling_rate"]) == (48, 16000)
+    assert len(facts["columns"]) == 65
+
+
+def test_no_file_names_a_folder_of_this_machine(exports: Exports) -> None:
+    folder, out = exports("aae")
+    code = Path(program.__file__).parent.parent
+    for file in out.iterdir():
+        for place in (code, folder, Path(torch.__file__).parent):
+            assert str(place).encode() not in file.read_bytes(), (file.name, place)
+
+
+@pytest.mark.parametrize("name", ["aae", "mlp", "sequences and mlp"])
+def test_what_the_card_says_to_do_works(
+    name: str,
+    exports: Exports,
+    emodb_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, made = exports(name)
+    out = shutil.copytree(made, tmp_path / "out")
+    shutil.copy(emodb_root / "wav" / "08a01Na.wav", out / "speech.wav")
+    monkeypatch.chdir(out)
+    _, text = card(out)
+    exec(text.partition("```python\n")[2].partition("```")[0], {})
+    found = eval(capsys.readouterr().out, {"np": np})
+    recogniser = load(folder)
+    (expected,) = recogniser([recogniser.extractor(*audio.read(out / "speech.wav"))])
+    assert tuple(found) == EMOTIONS
+    np.testing.assert_allclose(list(found.values()), expected, atol=1e-5)
+
+
+# ---- the check, and the folder
+
+
+def test_the_check_is_on_what_is_there(exports: Exports, emodb_root: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exports("aae")[0], tmp_path / "run")
+    recogniser, file = load(folder), folder / ".hydra" / "config.yaml"
+    on, arrays = checking.of_run(recogniser, OmegaConf.load(file))  # type: ignore[arg-type]
+    assert on == "8 utterances that the run told of"
+    assert len({len(each) for each in arrays}) > 4
+    on, arrays = checking.of_audio(recogniser, [emodb_root / "wav" / "08a01Na.wav"])
+    assert (on, len(arrays)) == ("1 recording", 1)
+    cfg = OmegaConf.load(file)
+    cfg.corpus.root = str(tmp_path / "away.csv")
+    on, arrays = checking.of_run(recogniser, cfg)  # type: ignore[arg-type]
+    assert on == "features drawn by lot"
+    assert max(map(len, arrays)) > 100
+    tell = checking.by_onnx((exports("aae")[1] / "model.onnx").read_bytes())
+    assert checking.checked(tell, recogniser, on, arrays).difference < 1e-5
+
+
+def test_what_tells_something_else_is_not_left_behind(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    folder = trained(*SYSTEMS["mlp"])
+    exported(folder, out, "--format", "safetensors")
+    (out / "model.onnx").write_bytes(b"of another day")
+    content = (out / "model.safetensors").read_bytes()
+    monkeypatch.setattr(program, "as_onnx", lambda made, facts: b"")
+    monkeypatch.setattr(checking, "by_onnx", lambda content: lambda inputs: np.full((1, 4), 0.25))
+    assert main(["export", str(folder), "--out", str(out)]) == 1
+    assert not (out / "model.onnx").exists()
+    assert (out / "model.safetensors").read_bytes() == content
+
+
+def test_the_same_run_gives_the_same_bytes_and_a_clean_terminal(
+    exports: Exports, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, first = exports("mlp")
+    capfd.readouterr()
+    second = exported(folder, tmp_path / "out")
+    told = capfd.readouterr()
+    assert told.err == ""
+    assert len(told.out.splitlines()) == 5
+    for file in first.iterdir():
+        assert file.read_bytes() == (second / file.name).read_bytes(), file.name
+
+
+# ---- what cannot be, told
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ((*MLP, "data.standardise=speaker"), "standardises by speaker"),
+        ((*SVM[:2], "+model.grid.kernel=[rbf]"), "no linear function of its features"),
+        (
+            ("model=dnn_elm", "features=logmel40", "segments=context", "model.units=4"),
+            "statistics of its segments, which cannot be exported",
+        ),
+    ],
+)
+def test_what_is_no_graph_is_refused(
+    overrides: tuple[str, ...],
+    reason: str,
+    trained: Trained,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["export", str(trained(*overrides)), "--out", str(tmp_path / "out")]) == 1
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_codes_under_true_classes_are_refused(
+    exports: Exports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(exports("cvae and blstm")[0], tmp_path / "run")
+    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    cfg.representation.module.reading = "oracle"
+    OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
+    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 1
+    assert "true class, which nobody knows" in capsys.readouterr().err
+
+
+def test_mistakes_are_told(
+    trained: Trained,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*arguments: str | Path) -> str:
+        assert main(["export", *map(str, arguments)]) == 1
+        return capsys.readouterr().err
+
+    folder = trained(*SYSTEMS["mlp"])
+    assert "holds no finished run" in refused(tmp_path)
+    for name in ("a", "b"):
+        shutil.copytree(folder, tmp_path / "runs" / name)
+    told = refused(tmp_path / "runs")
+    assert "2 finished runs, and one is exported" in told
+    assert str(tmp_path / "runs" / "a") in told
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    assert "no export: a new folder" in refused(folder, "--out", tmp_path / "mine")
+    assert os.listdir(tmp_path / "mine") == ["notes.txt"]
+    options = ("--format", "safetensors", "--out", tmp_path / "out")
+    assert "missing: no such file" in refused(folder, *options, "--audio", tmp_path / "absent.wav")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "ser.export.find_spec", lambda name: None if name == "onnxscript" else find(name)
+    )
+    assert 'needs onnxscript: pip install -e ".[export]"' in refused(folder)

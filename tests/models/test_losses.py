@@ -1,0 +1,79 @@
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+from torch.nn import functional
+
+from ser.models.losses import (
+    discriminator_loss,
+    generator_loss,
+    kl_to_standard_normal,
+    reconstruction_loss,
+    summed_squared_error,
+)
+
+torch.manual_seed(0)
+REAL, FAKE = torch.randn(50) * 3, torch.randn(50) * 3
+
+
+def test_discriminator_loss_is_the_mean_of_minus_log_d_real_and_minus_log_1_minus_d_fake() -> None:
+    d_real, d_fake = REAL.double().sigmoid(), FAKE.double().sigmoid()
+    expected = -(d_real.log().mean() + (1 - d_fake).log().mean()) / 2
+    torch.testing.assert_close(discriminator_loss(REAL, FAKE).double(), expected)
+    both, truth = torch.cat([d_real, d_fake]), torch.cat([torch.ones(50), torch.zeros(50)])
+    torch.testing.assert_close(expected, functional.binary_cross_entropy(both, truth.double()))
+
+
+def test_generator_loss_is_minus_log_d_fake() -> None:
+    expected = -FAKE.double().sigmoid().log().mean()
+    torch.testing.assert_close(generator_loss(FAKE).double(), expected)
+
+
+def test_losses_stay_finite_where_a_sigmoid_would_be_0_or_1() -> None:
+    far = torch.tensor([200.0])
+    assert discriminator_loss(-far, far) == pytest.approx(200.0)
+    assert discriminator_loss(far, -far) == pytest.approx(0.0)
+    assert generator_loss(-far) == pytest.approx(200.0)
+
+
+def test_an_undecided_discriminator_costs_log_2() -> None:
+    zero = torch.zeros(4)
+    assert float(discriminator_loss(zero, zero)) == pytest.approx(0.6931472)
+    assert float(generator_loss(zero)) == pytest.approx(0.6931472)
+
+
+def test_reconstruction_loss_is_the_mean_over_all_values() -> None:
+    x, made = torch.randn(4, 3), torch.randn(4, 3)
+    expected = sum(float((x[i, j] - made[i, j]) ** 2) for i in range(4) for j in range(3)) / 12
+    assert float(reconstruction_loss(x, made, None)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_reconstruction_loss_of_frames_leaves_padding_out() -> None:
+    lengths = [2, 5, 1]
+    x, made = torch.zeros(2, 3, 5, 4)
+    for i, length in enumerate(lengths):
+        x[i, :length], made[i, :length] = torch.randn(2, length, 4)
+    inside = [(made[i, :n] - x[i, :n]).flatten() for i, n in enumerate(lengths)]
+    expected = torch.cat(inside).square().mean()
+    for pad in (0, 7):
+        longer = functional.pad(torch.stack([x, made]), (0, 0, 0, pad))
+        found = reconstruction_loss(longer[0], longer[1], torch.tensor(lengths))
+        torch.testing.assert_close(found, expected)
+
+
+def test_summed_squared_error_is_summed_over_values_and_averaged_over_items() -> None:
+    x, made = torch.randn(4, 3), torch.randn(4, 3)
+    expected = sum(float((x[i, j] - made[i, j]) ** 2) for i in range(4) for j in range(3)) / 4
+    assert float(summed_squared_error(x, made)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_kl_to_standard_normal_is_that_of_torch_distributions() -> None:
+    mean, log_variance = 3 * torch.randn(20, 7).double(), 4 * torch.randn(20, 7).double()
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    expected = kl_divergence(posterior, Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
+
+
+def test_the_kl_of_the_prior_to_itself_is_0_and_is_never_negative() -> None:
+    assert not kl_to_standard_normal(torch.zeros(2, 3), torch.zeros(2, 3)).any()
+    near = 1e-4 * torch.randn(1000, 2)
+    assert (kl_to_standard_normal(near[:, :1], near[:, 1:]) > -1e-9).all()

@@ -1,0 +1,399 @@
+"""Losses against closed forms, a linear VAE against probabilistic PCA, and who may read a label."""
+
+import logging
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
+
+from ser.data.batches import UNLABELLED, Batch, Task
+from ser.errors import UserError
+from ser.models.cvae import CVAE
+from ser.models.losses import kl_to_standard_normal
+from ser.models.vae import VAE, Autoencoder
+from ser.networks.mlp import MLPDecoder, MLPEncoder
+
+TASK = Task(6, 3, None, {})
+ADAM = partial(torch.optim.Adam, lr=1e-3)
+ENCODER = partial(MLPEncoder, hidden=[16, 8], dropout=0.0, batch_norm=False)
+DECODER = partial(MLPDecoder, hidden=[8, 16], dropout=0.0, batch_norm=False)
+KINDS = ("autoencoder", "vae", "cvae")
+
+
+def module(kind: str, *, size: int = 4, **options: Any) -> Any:
+    torch.manual_seed(0)
+    given: dict[str, Any] = {"encoder": ENCODER, "decoder": DECODER, "optimiser": ADAM}
+    if kind != "autoencoder":
+        given |= {"noise": 0.5, "annealing_epochs": 0, "free_bits": 0.0, "code": "mean"}
+    if kind == "cvae":
+        given |= {"reading": None, "condition_dropout": 0.0}
+    classes = {"autoencoder": Autoencoder, "vae": VAE, "cvae": CVAE}
+    return classes[kind](TASK, size, **{**given, **options})
+
+
+def batch(size: int = 12) -> Batch:
+    torch.manual_seed(1)
+    return Batch(torch.randn(size, 6), torch.arange(size) % 4 - 1)  # every fourth unlabelled
+
+
+def one_hot(labels: Tensor) -> Tensor:
+    return torch.stack([(labels == c).float() for c in range(3)], dim=1)
+
+
+def learn(model: Any, data: Batch, steps: int) -> None:
+    (phase,), (optimiser,) = model.phases, model.configure_optimizers()
+    for _ in range(steps):
+        loss = phase.loss(data, model.draw(data))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_one_phase_changes_every_parameter(kind: str) -> None:
+    model = module(kind)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    learn(model, batch(), 3)
+    assert [n for n, p in model.named_parameters() if torch.equal(before[n], p)] == []
+    assert [phase.name for phase in model.phases] == [
+        "reconstruction" if kind == "autoencoder" else "elbo"
+    ]
+    assert model.uses_unlabelled
+
+
+# ---- losses
+
+
+def test_the_autoencoder_s_loss_is_the_squared_error_summed_over_values() -> None:
+    model, data = module("autoencoder"), batch()
+    made = model.decode(model.codes(data), data.y)
+    expected = ((made - data.x) ** 2).sum() / 12
+    torch.testing.assert_close(model.reconstruction_loss(data, model.draw(data)), expected)
+
+
+@pytest.mark.parametrize("kind", ["vae", "cvae"])
+@pytest.mark.parametrize("noise", [0.5, 0.1, 2.0])
+def test_the_loss_is_minus_the_evidence_lower_bound_but_for_a_constant(
+    kind: str, noise: float
+) -> None:
+    model, data = module(kind, noise=noise), batch()
+    drawn = model.draw(data)
+    condition = one_hot(data.y) if kind == "cvae" else torch.zeros(12, 0)
+    mean, log_variance = model.posterior(data.x, condition)
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    codes = posterior.mean + posterior.stddev * drawn.epsilon
+    made = Normal(model.decode(codes, data.y), math.sqrt(noise))
+    bound = made.log_prob(data.x).sum(1) - kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
+    constant = 6 / 2 * math.log(2 * math.pi * noise)
+    loss = model.elbo_loss(data, drawn)
+    torch.testing.assert_close(loss + constant, -bound.mean())
+    if noise == 0.5:  # as the papers write it
+        error = ((made.mean - data.x) ** 2).sum(1)
+        kl = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
+        torch.testing.assert_close(loss, (error + kl).mean())
+
+
+@pytest.mark.parametrize("kind", ["vae", "cvae"])
+def test_the_loss_draws_nothing_of_its_own(kind: str) -> None:
+    model, data = module(kind, condition_dropout=0.5) if kind == "cvae" else module(kind), batch()
+    drawn = model.draw(data)
+    state = torch.get_rng_state()
+    first = model.elbo_loss(data, drawn)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(model.elbo_loss(data, drawn), first)
+    assert not torch.equal(model.elbo_loss(data, model.draw(data)), first)
+
+
+def test_annealing_raises_the_weight_of_the_kl_term(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = module("vae", annealing_epochs=4), batch()
+    found = []
+    for epoch in (0, 1, 3, 4, 9):
+        monkeypatch.setattr(VAE, "current_epoch", epoch)
+        torch.manual_seed(2)
+        drawn = model.draw(data)
+        assert module("vae").kl_weight == 1.0
+        loss = model.elbo_loss(data, drawn)
+        error, kl = (drawn.seen[f"train/{n}"] / 12 for n in ("reconstruction_loss", "kl"))
+        torch.testing.assert_close(loss, error + drawn.kl_weight * kl)
+        found.append(drawn.kl_weight)
+    assert found == [0.0, 0.25, 0.75, 1.0, 1.0]
+
+
+def test_free_bits_are_the_least_that_a_dimension_costs() -> None:
+    plain, data = module("vae"), batch()
+    drawn = plain.draw(data)
+    mean, log_variance = plain.posterior(data.x, drawn.condition)
+    each = kl_to_standard_normal(mean, log_variance).mean(0).tolist()
+    error = plain.elbo_loss(data, drawn) - sum(each)
+    for bits in (1e-9, sorted(each)[2] - 1e-6, 10.0):
+        loss = module("vae", free_bits=bits).elbo_loss(data, drawn)
+        expected = sum(max(kl, bits) for kl in each)
+        assert float(loss.detach() - error.detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_below_the_free_bits_the_kl_term_moves_nothing() -> None:
+    data = batch()
+    free = module("vae", free_bits=10.0)
+    drawn = free.draw(data)
+    without = module("vae")
+    losses = free.elbo_loss(data, drawn), without.elbo_loss(data, replace(drawn, kl_weight=0.0))
+    sum(losses).backward()
+    for name, parameter in free.named_parameters():
+        torch.testing.assert_close(parameter.grad, without.get_parameter(name).grad)
+
+
+# ---- a known optimum
+
+
+class Plain(nn.Module):
+    """No layers: the heads alone are the encoder."""
+
+    level = "utterance"
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.outputs = inputs
+
+    def forward(self, x: Tensor, lengths: None = None) -> Tensor:
+        return x
+
+
+def gaussian_data(classes: int) -> Batch:
+    """Two directions of 6 with much variance, the others with little; a mean for each class."""
+    draw = torch.Generator().manual_seed(3)
+    directions, _ = torch.linalg.qr(torch.randn(6, 6, generator=draw))
+    deviations = torch.tensor([2.0, 1.2, 0.4, 0.4, 0.3, 0.3])
+    x = torch.randn(600, 6, generator=draw) * deviations @ directions.T
+    y = torch.arange(600) % classes
+    return Batch(x + 2 * torch.randn(3, 6, generator=draw)[y], y)
+
+
+def probabilistic_pca(centred: Tensor, size: int, noise: float) -> tuple[Tensor, float]:
+    """Covariance and mean log-likelihood at the optimum (Tipping and Bishop 1999), σ² given."""
+    inputs = centred.shape[1]
+    covariance = centred.T @ centred / len(centred)
+    values, vectors = torch.linalg.eigh(covariance)
+    kept = vectors[:, -size:]
+    assert (values[-size:] > noise).all()
+    excess = values[-size:] - noise
+    optimum = kept * excess @ kept.T + noise * torch.eye(inputs).double()
+    fit = torch.linalg.solve(optimum, covariance).trace()
+    likelihood = -0.5 * (inputs * math.log(2 * math.pi) + torch.logdet(optimum) + fit)
+    return optimum, float(likelihood)
+
+
+@pytest.mark.parametrize(("kind", "noise"), [("vae", 0.5), ("vae", 0.1), ("cvae", 0.5)])
+def test_a_linear_vae_on_gaussian_data_is_probabilistic_pca(kind: str, noise: float) -> None:
+    """The whole bound, constant included, reaches the optimal likelihood; a CVAE by class."""
+    data = gaussian_data(3 if kind == "cvae" else 1)
+    means = torch.stack([data.x[data.y == c].mean(0) for c in data.y.unique()])
+    covariance, likelihood = probabilistic_pca((data.x - means[data.y]).double(), 2, noise)
+    model = module(kind, size=2, encoder=Plain, decoder=nn.Linear, noise=noise)
+    for rate, steps in ((0.05, 800), (0.005, 300)):
+        model.optimiser = partial(torch.optim.Adam, lr=rate)
+        learn(model, data, steps)
+    constant = 6 / 2 * math.log(2 * math.pi * noise)
+    with torch.no_grad():
+        losses = torch.stack([model.elbo_loss(data, model.draw(data)) for _ in range(300)])
+    bound = -(float(losses.mean()) + constant)
+    assert bound < likelihood + 0.01  # a lower bound, but for the draws
+    assert bound == pytest.approx(likelihood, rel=0.02)
+    weights = model.decoder.weight[:, :2].detach().double()
+    found = weights @ weights.T + noise * torch.eye(6)
+    assert float((found - covariance).norm() / covariance.norm()) < 0.15
+
+
+# ---- as representations
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_codes_are_the_same_each_time_and_are_as_wide_as_said(kind: str) -> None:
+    model, data = module(kind).eval(), batch()
+    assert torch.equal(model.codes(data), model.codes(data))
+    assert model.codes(data).shape == (12, model.width) == (12, 4)
+    assert model.decode(model.codes(data), data.y).shape == data.x.shape
+
+
+@pytest.mark.parametrize("kind", ["vae", "cvae"])
+def test_a_code_is_the_posterior_s_mean_or_mean_and_variance(kind: str) -> None:
+    data = batch()
+    mean, both = module(kind).codes(data), module(kind, code="mean_and_variance")
+    assert both.codes(data).shape == (12, both.width) == (12, 8)
+    assert torch.equal(both.codes(data)[:, :4], mean)
+    condition = torch.zeros(12, 3 if kind == "cvae" else 0)
+    _, log_variance = both.posterior(data.x, condition)
+    torch.testing.assert_close(both.codes(data)[:, 4:], log_variance.exp())
+    learn(both, data, 1)  # the loss knows of no such choice
+
+
+@pytest.mark.parametrize("kind", ["vae", "cvae"])
+def test_sampling_is_reproducible_and_of_the_prior(kind: str) -> None:
+    model, labels = module(kind).eval(), torch.arange(20000) % 3
+
+    def sample(seed: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(seed)
+        codes = model.draw_codes(labels)
+        return codes, model.decode(codes, labels)
+
+    codes, made = sample(5)
+    assert codes.shape == (20000, 4)
+    assert made.shape == (20000, 6)
+    for left, right in zip((codes, made), sample(5), strict=True):
+        assert torch.equal(left, right)
+    assert not torch.equal(codes, sample(6)[0])
+    torch.testing.assert_close(torch.cov(codes.T), torch.eye(4), atol=0.05, rtol=0)
+    torch.testing.assert_close(codes.mean(0), torch.zeros(4), atol=0.05, rtol=0)
+
+
+def test_an_autoencoder_has_nothing_to_sample_from() -> None:
+    with pytest.raises(UserError, match="no prior to draw codes from"):
+        module("autoencoder").draw_codes(torch.zeros(3).long())
+
+
+# ---- who may read a label
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_no_label_reaches_the_codes(training: bool) -> None:
+    model, data = module("cvae").train(training), batch()
+    other = data._replace(y=data.y.flip(0))
+    assert torch.equal(model.codes(data), model.codes(other))
+    for label in range(3):
+        assert torch.equal(model.codes_under(data, label), model.codes_under(other, label))
+    unlabelled = model.codes_under(data, UNLABELLED)
+    assert torch.equal(model.codes(data), unlabelled)
+
+
+def test_no_label_reaches_the_loss_in_evaluation() -> None:
+    model, data = module("cvae"), batch()
+    nobody = data._replace(y=torch.full((12,), UNLABELLED))
+
+    def loss(of: Batch) -> Tensor:
+        torch.manual_seed(2)
+        return model.elbo_loss(of, model.draw(of))
+
+    assert not torch.equal(loss(data), loss(nobody))
+    model.eval()
+    assert torch.equal(loss(data), loss(nobody))
+
+
+def test_codes_under_a_label_are_those_of_its_one_hot_condition() -> None:
+    model, data = module("cvae"), batch()
+    for label in range(3):
+        mean, _ = model.posterior(data.x, one_hot(torch.full((12,), label)))
+        assert torch.equal(model.codes_under(data, label), mean)
+    apart = torch.stack([model.codes_under(data, label) for label in range(3)])
+    assert (apart[0] != apart[1]).all(dim=1).all()
+    chosen = model.codes_under(data, data.y.clamp(min=0))
+    torch.testing.assert_close(chosen, apart[data.y.clamp(min=0), torch.arange(12)])
+
+
+def test_a_conditioned_decoder_makes_another_thing_of_each_class() -> None:
+    model, labels = module("cvae"), torch.tensor([0, 1, 2, UNLABELLED])
+    code = torch.randn(1, 4).expand(4, 4)
+    made = model.decode(code, labels)
+    assert len({tuple(row.tolist()) for row in made}) == 4
+    expected = model.decoder(torch.cat([code, one_hot(labels)], dim=1))
+    assert torch.equal(made, expected)
+
+
+def test_what_is_unlabelled_has_a_condition_of_zeros() -> None:
+    assert torch.equal(module("cvae").condition(batch().y), one_hot(batch().y))
+    assert not module("cvae").condition(torch.tensor([UNLABELLED])).any()
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_condition_dropout_withholds_whole_labels(probability: float) -> None:
+    model = module("cvae", condition_dropout=probability)
+    labels = torch.arange(4000) % 3
+    told = model.draw_condition(Batch(torch.zeros(4000, 6), labels))
+    kept = told.any(dim=1)
+    assert torch.equal(told[kept], one_hot(labels)[kept])
+    assert float(kept.float().mean()) == pytest.approx(1 - probability, abs=0.03)
+    # With nothing to tell, the loss is that of items without label.
+    if probability == 1.0:
+        assert not kept.any()
+
+
+# ---- the record
+
+
+def epoch(model: Any, data: Batch, steps: int) -> dict[str, float]:
+    """Trains as Lightning does, and gives the epoch's row."""
+    optimisers = model.configure_optimizers()
+    model.manual_backward = Tensor.backward
+    model.optimizers = lambda: optimisers
+    model.on_train_start()
+    model.on_train_epoch_start()
+    for step in range(steps):
+        model.training_step(data, step)
+    model.end_epoch()
+    return model.record[-1]
+
+
+@pytest.mark.parametrize("kind", ["vae", "cvae"])
+def test_the_record_has_the_two_terms_apart_and_counts_active_units(kind: str) -> None:
+    data = batch()
+    torch.manual_seed(4)
+    model = module(kind, noise=0.5)
+    row = epoch(model, data, 1)
+    terms = ("elbo_loss", "reconstruction_loss", "kl", "active_units")
+    assert list(row) == ["epoch", *(f"train/{term}" for term in terms)]
+    together = row["train/reconstruction_loss"] + row["train/kl"]
+    assert row["train/elbo_loss"] == pytest.approx(together, rel=1e-5)
+
+
+def test_a_unit_is_active_if_its_mean_varies_over_the_data() -> None:
+    model, data = module("vae", optimiser=partial(torch.optim.SGD, lr=0.0)), batch()
+    codes = model.codes(data).detach()
+    # Two units are stretched above the threshold, the others pressed below it.
+    wanted = torch.tensor([0.02, 0.005, 0.5, 0.0])
+    scale = (wanted / codes.var(0, correction=0)).sqrt()
+    with torch.no_grad():
+        model.mean.weight.mul_(scale[:, None])
+        model.mean.bias.fill_(7.0)  # where they lie changes nothing
+    assert epoch(model, data, 3)["train/active_units"] == 2
+
+
+def test_a_collapsed_posterior_is_told_once_and_in_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model, data = module("vae"), batch()
+    with torch.no_grad():
+        model.mean.weight.zero_()
+    told = []
+    for _ in range(5):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert epoch(model, data, 1)["train/active_units"] == 0
+        told.append([record.message for record in caplog.records])
+    assert [len(messages) for messages in told] == [0, 0, 1, 0, 0]
+    assert "the posterior has collapsed: 0 of 4 values" in told[2][0]
+
+
+def test_a_code_that_comes_into_use_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    model, data = module("vae", optimiser=partial(torch.optim.Adam, lr=1e-2)), gaussian_data(1)
+    with torch.no_grad():
+        model.mean.weight.zero_()
+    with caplog.at_level(logging.WARNING):
+        active = [epoch(model, data, steps)["train/active_units"] for steps in (1, 1, 200, 1)]
+    assert active[:2] == [0, 0]
+    assert active[3] >= 1
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "told"),
+    [
+        ("vae", {"noise": 0.0}, "noise=0.0: a variance is above 0"),
+        ("cvae", {"condition_dropout": 1.5}, "condition_dropout=1.5: a probability"),
+    ],
+)
+def test_what_cannot_be_is_told(kind: str, option: dict[str, float], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        module(kind, **option)

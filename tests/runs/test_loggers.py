@@ -1,0 +1,191 @@
+"""What loggers are told, read back from what they leave on disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from offline import identity, read
+from PIL import Image
+
+from ser import results
+from ser.errors import UserError
+from ser.runs.loggers import Identity, Wandb, finish, log_report, tensorboard, wandb
+from ser.runs.run import run
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+CLASSES = ["anger", "fear", "joy"]
+SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
+
+
+def begun(run: Identity, **options: Any) -> Wandb:
+    logger = wandb(run, **{"project": "ser", "group": None, "mode": None, "tags": [], **options})
+    logger.log_metrics({"epoch": 0, "val/ua": 0.3}, step=0)
+    return logger
+
+
+def result_and_predictions() -> tuple[dict[str, Any], pd.DataFrame]:
+    """A made-up run: nobody is afraid in its test part."""
+    rng = np.random.default_rng(0)
+    truth = {"val": ["anger", "fear", "joy", "joy"], "test": ["anger", "anger", "joy", "joy"]}
+    table = pd.concat(
+        results.predictions(part, pd.Series(names), rng.random((4, 3)), CLASSES)
+        for part, names in truth.items()
+    )
+    scored = {part: results.part_scores(table, part, CLASSES) for part in truth}
+    return {"best_epoch": 1, "speaker_independent": True, **scored}, table
+
+
+def test_a_run_of_a_grid_is_grouped_tagged_and_summed_up(tmp_path: Path) -> None:
+    about = identity(tmp_path, grid="table1", experiment="parthasarathy2019/utterance_aae")
+    about = Identity(**(vars(about) | {"paper": "parthasarathy2019"}))
+    logger = begun(about, tags=["mine", "x" * 65, "fold 3"])
+    logger.log_metrics({"epoch": 1, "val/ua": 0.9}, step=1)
+    logger.log_metrics({"epoch": 2, "val/ua": 0.1}, step=2)
+    result, table = result_and_predictions()
+    finish(logger, result, table)
+
+    found = read(tmp_path)
+    assert found.about.run_id == about.hash
+    assert found.about.run_group == "table1"
+    assert found.about.job_type == "utterance_aae"
+    assert sorted(found.about.tags) == sorted(
+        [
+            "parthasarathy2019", "emodb", "emotion", "lld", "session_swap", "fold 3", "seed 2",
+            "mine", "x" * 63 + "…",
+        ]
+    )  # fmt: skip
+    assert found.axes["*"] == "epoch"
+    assert [(row["_step"], row["epoch"], row["val/ua"]) for row in found.rows] == [
+        (0, 0, 0.3), (1, 1, 0.9), (2, 2, 0.1)
+    ]  # fmt: skip
+    assert found.exit_code == 0
+
+    # The summary is the result's, not the last epoch's.
+    for part in ("val", "test"):
+        for score in ("ua", "wa", "f1", "chance_ua", "majority_wa"):
+            assert found.summary[f"{part}/{score}"] == result[part][score]
+        assert found.summary[f"{part}/confusion_counts"] == result[part]["confusion"]
+    assert found.summary["classes"] == CLASSES
+    assert found.summary["best_epoch"] == 1
+    assert found.summary["test/recall/joy"] == result["test"]["recall"]["joy"]
+    assert "test/recall/fear" not in found.summary
+
+
+def test_a_failed_run_is_not_continued_by_the_next_of_its_process(tmp_path: Path) -> None:
+    begun(identity(tmp_path / "training")).finalize("failed")
+    begun(identity(tmp_path / "beside"))  # fails where no one tells the logger
+    logger = begun(identity(tmp_path / "next", search="aae"))
+    finish(logger, *result_and_predictions())
+    codes = {name: read(tmp_path / name).exit_code for name in ("training", "beside", "next")}
+    assert codes == {"training": 1, "beside": 1, "next": 0}
+    found = read(tmp_path / "next")
+    assert found.about.run_group == "emodb emotion lld"
+    assert found.about.job_type == "aae"
+    assert "search aae" in found.about.tags
+
+
+@pytest.mark.parametrize("continued", [3, None])
+def test_a_process_that_continues_a_run_logs_all_of_it(
+    continued: int | None, tmp_path: Path
+) -> None:
+    """Also where it has nothing left to train, only to test."""
+    curve = [0.1, 0.2, 1 / 3, 0.4]
+    rows = [{"epoch": epoch, "val/ua": ua} for epoch, ua in enumerate(curve)]
+    pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
+    logger = wandb(identity(tmp_path), project="ser", group=None, mode=None, tags=[])
+    if continued is not None:
+        logger.log_metrics(rows[continued], step=continued)
+    finish(logger, *result_and_predictions())
+    assert [(row["_step"], row["val/ua"]) for row in read(tmp_path).rows] == list(enumerate(curve))
+
+
+def test_killed_and_continued_it_is_one_run_of_all_epochs(
+    emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    folder = tmp_path / "logged"
+    overrides = [*emodb, *SHORT, "logger=wandb", "trainer.checkpoint_seconds=0"]
+    command = [sys.executable, str(TRAIN), *overrides, f"hydra.run.dir={folder}"]
+    # Its own writer, not one that outlives it here.
+    env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env
+    ) as process:
+        deadline = time.monotonic() + 120
+        while _epochs(folder) < 3 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert process.poll() is None, process.communicate()[0].decode()
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(list(folder.glob("wandb/offline-run-*"))) == 1
+    cfg, names = composed(*overrides)
+    run(cfg, folder, names)
+
+    found = read(folder)
+    result = json.loads((folder / "result.json").read_text())
+    assert found.about.run_id == result["config_hash"]
+    assert found.about.run_group == "emodb emotion functionals"
+    assert found.about.job_type == "mlp"
+    curves = pd.read_csv(folder / "metrics.csv")
+    assert [row["_step"] for row in found.rows] == list(range(6))
+    for column in curves:
+        logged = [row[column] for row in found.rows]
+        assert logged == pytest.approx(curves[column].tolist(), rel=1e-12), column
+    assert "test/confusion_table/path" in found.rows[-1]
+    assert found.summary["test/ua"] == result["test"]["ua"]
+    assert found.summary["val/ua"] == result["val"]["ua"]
+
+    # Who watches changes nothing.
+    cfg, names = composed(*emodb, *SHORT)
+    run(cfg, tmp_path / "plain", names)
+    for name in (results.PREDICTIONS, results.RESULT, results.METRICS):
+        assert (folder / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+def _epochs(folder: Path) -> int:
+    try:
+        return len((folder / "metrics.csv").read_text().splitlines()) - 1
+    except FileNotFoundError:
+        return 0
+
+
+def test_a_report_is_one_run_that_is_replaced(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no report"):
+        log_report("table1", ["emodb"], tmp_path, project="s", group=None, mode=None, tags=[])
+    (tmp_path / "scores.csv").write_text("system,ua,sd\nmlp,0.5,\naae,0.6,0.1\n")
+    (tmp_path / "index.html").write_text("<!doctype html><title>table 1</title>")
+    (tmp_path / "dots.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    Image.new("RGB", (4, 4)).save(tmp_path / "confusion.png")
+    ids = []
+    for _ in range(2):
+        log_report("table1", ["emodb"], tmp_path, project="s", group=None, mode=None, tags=["x"])
+        found = read(tmp_path)
+        ids.append(found.about.run_id)
+    assert ids[0] == ids[1]
+    assert found.about.run_group == "table1"
+    assert found.about.job_type == "report"
+    assert list(found.about.tags) == ["emodb", "x"]
+    (row,) = found.rows
+    table = json.loads((found.files / row["scores/path"]).read_text())
+    assert table["columns"] == ["system", "ua", "sd"]
+    assert table["data"] == [["mlp", 0.5, None], ["aae", 0.6, 0.1]]
+    assert "<title>table 1</title>" in (found.files / row["index/path"]).read_text()
+    assert "<svg" in (found.files / row["dots/path"]).read_text()
+    assert (found.files / row["confusion.png/path"]).read_bytes() == (
+        tmp_path / "confusion.png"
+    ).read_bytes()
+
+
+def test_tensorboard_has_events(tmp_path: Path) -> None:
+    logger = tensorboard(identity(tmp_path))
+    logger.log_metrics({"val/ua": 0.5}, step=0)
+    finish(logger, *result_and_predictions())
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))

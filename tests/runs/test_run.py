@@ -1,0 +1,275 @@
+"""Whole runs on real speech."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+
+from ser import metrics, results
+from ser.config import build
+from ser.data.prepare import prepare, restore
+from ser.errors import UserError
+from ser.runs.run import run
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
+RESULTS = (results.PREDICTIONS, results.RESULT, results.METRICS)
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    return [sys.executable, str(TRAIN), *overrides, f"hydra.run.dir={folder}"]
+
+
+@pytest.fixture(scope="module")
+def finished(emodb: list[str], composed: Callable, tmp_path_factory) -> Path:
+    """A run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("finished")
+    cfg, names = composed(*emodb, *SHORT)
+    run(cfg, folder, names)
+    return folder
+
+
+def test_a_run_leaves_what_it_says(finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    table = results.read_predictions(finished)
+    assert list(table) == [
+        "utterance", "part", "truth", "prediction", *(f"p_{c}" for c in result["classes"])
+    ]  # fmt: skip
+    assert set(table["part"]) == {"val", "test"}
+    assert result["speaker_independent"] is True
+    assert not set(result["speakers"]["test"]) & {
+        *result["speakers"]["train"], *result["speakers"]["val"]
+    }  # fmt: skip
+    probabilities = table.filter(like="p_").to_numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    most = np.asarray(result["classes"])[probabilities.argmax(axis=1)]
+    assert (most == table["prediction"]).all()
+    # Speaker 08 has no disgust: out of the mean, not 0.
+    assert result["test"]["recall"]["disgust"] is None
+    rows = table[table["part"] == "test"]
+    recalls = (rows["prediction"] == rows["truth"]).groupby(rows["truth"]).mean()
+    assert result["test"]["ua"] == pytest.approx(recalls.mean())
+    assert len(pd.read_csv(finished / "metrics.csv")) == 6
+    assert {p.name for p in (finished / "checkpoints").iterdir()} == {
+        "best.ckpt", "heard.txt", "recogniser.json", "standardiser.npz"
+    }  # fmt: skip
+    assert not (finished / results.UNFINISHED).exists()
+
+
+def test_killed_again_and_again_it_ends_in_the_same_bytes(
+    finished: Path, emodb: list[str], tmp_path: Path
+) -> None:
+    """Real processes, really killed: at the start, in the midst of epochs, near the end."""
+    resumed = command(tmp_path, *emodb, *SHORT, "trainer.checkpoint_seconds=0")
+    for rows in (0, 2, 4):
+        with subprocess.Popen(resumed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            deadline = time.monotonic() + 120
+            while _rows(tmp_path) <= rows and process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            assert process.poll() is None, process.communicate()[0].decode()
+            os.kill(process.pid, signal.SIGKILL)
+        assert not (tmp_path / "result.json").exists()
+    told = subprocess.run(resumed, capture_output=True, text=True, check=True).stdout
+    assert "continuing from" in told
+    for name in RESULTS:
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def _rows(folder: Path) -> int:
+    try:
+        return len((folder / "metrics.csv").read_text().splitlines())
+    except FileNotFoundError:
+        return 0
+
+
+def test_a_finished_run_is_not_trained_again_unless_forced(
+    finished: Path, emodb: list[str], composed: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, names = composed(*emodb, *SHORT)
+    before = {name: (finished / name).stat().st_mtime_ns for name in RESULTS}
+    content = {name: (finished / name).read_bytes() for name in RESULTS}
+    score = json.loads(content["result.json"])["val"]["ua"]
+    assert run(cfg, finished, names) == score
+    assert {name: (finished / name).stat().st_mtime_ns for name in RESULTS} == before
+    forced, names = composed(*emodb, *SHORT, "force=true")
+    assert run(forced, finished, names) == score
+    assert (finished / "predictions.csv").stat().st_mtime_ns > before["predictions.csv"]
+    assert {name: (finished / name).read_bytes() for name in RESULTS} == content
+
+
+def test_a_checkpoint_of_another_config_is_not_continued(
+    finished: Path, emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    """The same folder, another seed: what the first left must not leak into the second."""
+    cfg, names = composed(*emodb, *SHORT, "seed=1")
+    run(cfg, tmp_path / "alone", names)
+    first = command(tmp_path / "shared", *emodb, *SHORT, "trainer.checkpoint_seconds=0")
+    with subprocess.Popen(first, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while _rows(tmp_path / "shared") < 4:
+            assert process.poll() is None
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+    assert (tmp_path / "shared" / "checkpoints" / "last.ckpt").exists()
+    run(cfg, tmp_path / "shared", names)
+    for name in RESULTS:
+        assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    finished: Path, emodb: list[str], tmp_path: Path
+) -> None:
+    """No file above 200 kB: no checkpoint fits. With room, the same command finishes."""
+    full = command(tmp_path, *emodb, *SHORT, "trainer.checkpoint_seconds=0")
+    limit = 200_000
+    told = subprocess.run(
+        full,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert told.returncode == 1
+    assert "error: " in told.stderr
+    assert "the same command goes on" in told.stderr
+    assert "Traceback" not in told.stderr
+    subprocess.run(full, capture_output=True, check=True)
+    for name in RESULTS:
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize("model", [SHORT, ["model=cnn", "features=lld", "trainer.max_epochs=1"]])
+def test_memory_mapped_features_give_the_same_bytes(
+    model: list[str], emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    for kind in ("true", "false"):
+        cfg, names = composed(*emodb, *model, f"in_memory={kind}")
+        assert prepare(cfg).data._mapped is (kind == "false")
+        run(cfg, tmp_path / kind, names)
+    for name in RESULTS:
+        assert (tmp_path / "true" / name).read_bytes() == (tmp_path / "false" / name).read_bytes()
+
+
+def test_restored_it_gives_the_same_probabilities(finished: Path, emodb: list[str]) -> None:
+    # As Hydra does beside a run.
+    (finished / ".hydra").mkdir(exist_ok=True)
+    subprocess.run(
+        [sys.executable, str(TRAIN), *emodb, *SHORT, f"hydra.run.dir={finished}"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    prepared, model = restore(finished)
+    (batch,) = prepared.data.part_dataloader("test")
+    table = results.read_predictions(finished)
+    stored = table[table["part"] == "test"].filter(like="p_").to_numpy()
+    np.testing.assert_allclose(model.probabilities(batch).detach(), stored, rtol=1e-6)
+
+
+def test_svm_learns_emotions_and_not_shuffled_ones(
+    emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    """Labels shuffled over the corpus must score near chance: else the test part leaked."""
+    one_cost = ["model=svm", "fold=session", "model.grid.C=[0.001]"]
+    cfg, names = composed(*emodb, *one_cost)
+    run(cfg, tmp_path / "true", names)
+    result = json.loads((tmp_path / "true" / "result.json").read_text())
+    assert result["test"]["ua"] > 0.6
+    assert result["chosen"] == {"classifier__C": 0.001}
+    stored = tmp_path / "true" / "checkpoints" / "best.skops"
+    skops.io.load(stored, trusted=skops.io.get_untrusted_types(file=stored))
+
+    table = build(cfg.corpus).table
+    rng = np.random.default_rng(0)
+    table["emotion"] = rng.permutation(table["emotion"].to_numpy())
+    table.reset_index().to_csv(tmp_path / "shuffled.csv", index=False)
+    confusion = 0
+    for fold in range(5):
+        shuffled, names = composed(
+            *emodb, *one_cost, "corpus=manifest", f"corpus.root={tmp_path / 'shuffled.csv'}",
+            f"fold.index={fold}",
+        )  # fmt: skip
+        run(shuffled, tmp_path / f"{fold}", names)
+        found = results.read_predictions(tmp_path / f"{fold}")
+        classes = json.loads((tmp_path / f"{fold}" / "result.json").read_text())["classes"]
+        confusion = confusion + results.confusion(found, "test", classes)
+    assert metrics.unweighted_accuracy(confusion) < 0.2  # chance 0.143, 535 utterances
+
+
+def test_random_folds_and_speaker_statistics_are_marked(
+    emodb: list[str], composed: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg, names = composed(*emodb, *SHORT, "fold=random", "data.standardise=speaker")
+    run(cfg, tmp_path, names)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["speaker_independent"] is False
+    assert [remark.split(":")[0] for remark in result["remarks"]] == [
+        "speaker dependent", "transductive"
+    ]  # fmt: skip
+    told = capsys.readouterr().out
+    assert told.count("speaker dependent") == 2  # beside the data, beside the score
+    assert told.count("transductive") == 2
+
+
+def test_nobody_tested_scores_validation(
+    emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    cfg, names = composed(*emodb, *SHORT, "fold=speakers")
+    score = run(cfg, tmp_path, names)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["test"] is None
+    assert result["val"]["ua"] == score
+    assert len(result["speakers"]["val"]) == 3
+
+
+def test_faulty_audio_stops_a_run_by_name_or_is_left_out_when_told(
+    emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    cfg, _ = composed(*emodb)
+    table = build(cfg.corpus).table
+    whole = Path(table["file"].iloc[0]).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    table.loc[table.index[0], "file"] = str(tmp_path / "cut.wav")
+    table.reset_index().to_csv(tmp_path / "corpus.csv", index=False)
+    manifest = [*emodb, *SHORT, "corpus=manifest", f"corpus.root={tmp_path / 'corpus.csv'}"]
+    cfg, names = composed(*manifest)
+    with pytest.raises(UserError, match=r"cut\.wav.*truncated"):
+        run(cfg, tmp_path / "run", names)
+    cfg, names = composed(*manifest, "skip_faulty=true")
+    run(cfg, tmp_path / "run", names)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert sum(sum(part.values()) for part in result["class_counts"].values()) == 534
+    assert "1 faulty" in " ".join(result["remarks"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model=mpl"], "did you mean model=mlp"),
+        (["trainer.max_epoch=3"], "did you mean max_epochs"),
+        (["corpus=emodb", "corpus.root=nowhere"], "nowhere does not exist"),
+        (["model=mlp", "features=lld"], "needs utterance-level features"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    overrides: list[str], told: str, tmp_path: Path
+) -> None:
+    found = subprocess.run(command(tmp_path, *overrides), capture_output=True, text=True)
+    assert found.returncode == 1
+    assert told in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_help_and_completion_wait_for_nothing_heavy() -> None:
+    code = "import sys, train; print([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=TRAIN.parent, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,240 @@
+"""Sweeps of real runs: the finished are left alone, the failed stop nobody, a kill costs little."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ser import results
+from ser.errors import UserError
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+SHORT = ["trainer.max_epochs=2", "model.encoder.hidden=[32]"]
+SAME = (results.PREDICTIONS, results.RESULT, results.METRICS, results.UTTERANCES)
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    return [sys.executable, str(TRAIN), "-m", *SHORT, *overrides, f"hydra.sweep.dir={folder}"]
+
+
+def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(folder, *overrides), capture_output=True, text=True)
+
+
+def summary(told: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
+    """Runs; made, finished before, failed."""
+    found = re.search(r"(\d+) runs: (\d+) made, (\d+) finished before, (\d+) failed", told.stdout)
+    assert found, told.stdout + told.stderr
+    return tuple(map(int, found.groups()))
+
+
+def contents(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, bytes]:
+    """Bytes of the files below a folder, or of those with some names."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and (names is None or file.name in names)
+    }
+
+
+@pytest.fixture(scope="module")
+def serial(emodb: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four runs, one after the other."""
+    folder = tmp_path_factory.mktemp("serial")
+    told = sweep(folder, *emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=basic")
+    assert summary(told) == (4, 4, 0, 0)
+    return folder
+
+
+def test_finished_runs_are_left_out_and_failed_ones_stop_nobody(
+    serial: Path, emodb: list[str]
+) -> None:
+    """A fold that is not there fails; its siblings are made; the second time it alone is tried."""
+    before = contents(serial / "emodb")
+    overrides = [*emodb, "fold.index=0,17,2", "seed=0,1", "hydra/launcher=basic"]
+    told = sweep(serial, *overrides)
+    assert summary(told) == (6, 2, 2, 2)
+    assert told.returncode == 1
+    assert "2 x fold=session_swap has 10 folds here" in told.stdout
+    assert "Traceback" not in told.stdout + told.stderr
+    (failure,) = (serial / "emodb").rglob("session_swap-17/seed-0-*/failure.json")
+    assert "has 10 folds" in json.loads(failure.read_text())["error"]
+
+    after = contents(serial / "emodb")
+    assert {name: after[name] for name in before} == before
+    assert summary(sweep(serial, *overrides)) == (6, 0, 4, 2)
+    # Those that succeeded are as they were, logs and Hydra's own files included.
+    again = contents(serial / "emodb")
+    assert {k: v for k, v in again.items() if "swap-17" not in k} == {
+        k: v for k, v in after.items() if "swap-17" not in k
+    }
+
+
+@pytest.mark.parametrize("launcher", ["submitit_local", "ray"])  # joblib: below
+def test_every_launcher_gives_the_same_bytes(
+    launcher: str, serial: Path, emodb: list[str], tmp_path: Path
+) -> None:
+    told = sweep(tmp_path, *emodb, "fold.index=0,1", "seed=0,1", f"hydra/launcher={launcher}")
+    assert summary(told) == (4, 4, 0, 0)
+    made = contents(tmp_path / "emodb", SAME)
+    assert len(made) == 4 * len(SAME)
+    assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
+
+
+# A cluster of this one machine: what is submitted is queued at once, and run task by task.
+SBATCH = """#!/bin/bash
+cp "$1" "$FAKE_SLURM/submitted.sh"
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
+for task in $(seq 0 "$last"); do
+  SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 SLURM_PROCID=0 \\
+    SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=localhost \\
+    bash "$FAKE_SLURM/submitted.sh" > "$FAKE_SLURM/task-$task.log" 2>&1
+  touch "$FAKE_SLURM/ended-$task"
+done > /dev/null 2>&1 &
+echo "Submitted batch job 7"
+"""
+SRUN = """#!/bin/bash
+while [[ $1 == --* ]]; do [[ $1 == *=* || $1 == --unbuffered ]] && shift || shift 2; done
+exec "$@"
+"""
+SACCT = """#!/bin/bash
+echo "JobID|State|NodeList"
+for task in 0 1; do
+  [[ -e $FAKE_SLURM/ended-$task ]] && state=COMPLETED || state=RUNNING
+  echo "7_$task|$state|localhost"
+done
+"""
+
+
+def test_slurm_gets_one_array_job(
+    serial: Path, emodb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submission is the real one; the cluster is these three scripts."""
+    for name, script in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(tmp_path))
+    told = sweep(
+        tmp_path / "runs", *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=submitit_slurm",
+        "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
+    )  # fmt: skip
+    assert summary(told) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
+    assert "a worker died" not in told.stdout
+    submitted = (tmp_path / "submitted.sh").read_text()
+    for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
+        assert f"#SBATCH {line}" in submitted
+    made = contents(tmp_path / "runs" / "emodb", SAME)
+    assert len(made) == 2 * len(SAME)
+    assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
+
+
+def test_a_sweep_killed_as_a_whole_goes_on(serial: Path, emodb: list[str], tmp_path: Path) -> None:
+    """SIGKILL to every process of it, as soon as the first run is finished."""
+    overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
+    with subprocess.Popen(
+        command(tmp_path, *overrides),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.rglob(results.RESULT)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    runs, made, before, failed = summary(sweep(tmp_path, *overrides))
+    assert (runs, failed) == (4, 0)
+    assert made + before == 4
+    assert before >= 1
+    assert contents(tmp_path / "emodb", SAME) == {
+        k: v for k, v in contents(serial / "emodb", SAME).items() if "-0/" in k or "-1/" in k
+    }
+
+
+def test_one_worker_killed_costs_its_run_alone(
+    serial: Path, emodb: list[str], tmp_path: Path
+) -> None:
+    """As by a system that is out of memory: the pool breaks, and a new one goes on."""
+    overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
+    with subprocess.Popen(
+        [*command(tmp_path, *overrides), "hydra.launcher.n_jobs=2"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.rglob(results.UNFINISHED)):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        (begun, *_) = tmp_path.rglob(results.CLAIM)
+        os.kill(_holder(begun), signal.SIGKILL)
+        told = process.communicate()[0]
+    assert process.returncode == 0
+    assert "a worker died" in told
+    assert "4 runs: 4 made" in told
+    made = contents(tmp_path / "emodb", SAME)
+    assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
+    assert len(made) == 4 * len(SAME)
+
+
+def _holder(file: Path) -> int:
+    """The process that has a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if link.readlink() == file:
+                return int(link.parts[2])
+        except OSError:  # ended, or somebody else's
+            continue
+    raise AssertionError(f"nobody holds {file}")
+
+
+def test_finished_runs_are_tested_on_another_corpus_and_not_trained_again(
+    serial: Path, emodb: list[str], emodb_root: Path, tmp_path: Path
+) -> None:
+    files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # who is tested in fold 0
+    rows = [f"{file},someone,{'anger' if 'W' in file.stem else 'neutral'}\n" for file in files]
+    (tmp_path / "few.csv").write_text("file,speaker,emotion\n" + "".join(rows))
+    before = contents(serial / "emodb", SAME)
+    elsewhere = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/few.csv"]
+    told = sweep(serial, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *elsewhere)
+    assert summary(told) == (2, 2, 0, 0)
+    assert told.stdout.count("few UA") == 2
+    made = contents(serial / "emodb", SAME)
+    assert {name: made[name] for name in before} == before
+    there = sorted((serial / "emodb").rglob("evaluated/few/evaluation.json"))
+    assert [json.loads(file.read_text())["seed"] for file in there] == [0, 1]
+
+
+def test_a_sweep_over_nothing_is_an_error(tmp_path: Path) -> None:
+    told = sweep(tmp_path, "experiment=glob(nowhere/*)")
+    assert told.returncode == 1
+    assert "no run at all" in told.stderr
+
+
+def test_a_run_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from ser import results\n"
+        "with results.claimed(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "mine\n"
+        assert results.is_claimed(tmp_path)
+        with (
+            pytest.raises(UserError, match="made by another process"),
+            results.claimed(tmp_path),
+        ):
+            pass
+        process.kill()
+    assert not results.is_claimed(tmp_path)
+    with results.claimed(tmp_path):
+        pass

@@ -1,0 +1,131 @@
+"""One temperature: what it changes, what it recovers, and what it may not read."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+
+from ser import metrics, results
+from ser.config import run_key
+from ser.config.checks import check
+from ser.data.prepare import CALIBRATED, prepare
+from ser.errors import UserError
+from ser.runs.run import run
+from ser.runs.stages import train
+from ser.training import calibration
+
+SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
+
+
+def drawn(temperature: float, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities as a network gives them, and truths by these under a temperature."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 4, (count, 5))
+    likely = softmax(logits / temperature, axis=1)
+    truth = (likely.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1)
+    return softmax(logits, axis=1).astype(np.float32), truth
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_a_known_temperature_is_recovered(temperature: float) -> None:
+    found = calibration.fit(*drawn(temperature, 20_000))
+    assert found == pytest.approx(temperature, rel=0.03)
+
+
+def test_it_is_the_most_likely_one_and_changes_no_prediction() -> None:
+    probabilities, truth = drawn(3.0, 60)
+    parts = {"val": probabilities, "test": drawn(3.0, 200, seed=1)[0]}
+    scaled, facts = calibration.calibrated("temperature", parts, truth)
+    at = {
+        t: calibration.negative_log_likelihood(probabilities, truth, t * facts["temperature"])
+        for t in (0.8, 0.99, 1.0, 1.01, 1.25)
+    }
+    assert min(at, key=at.__getitem__) == 1.0
+    assert at[1.0] < calibration.negative_log_likelihood(probabilities, truth, 1.0)
+    for part, each in parts.items():
+        assert (scaled[part].argmax(axis=1) == each.argmax(axis=1)).all()
+        np.testing.assert_allclose(scaled[part].sum(axis=1), 1)
+        assert scaled[part].max() < each.max()  # the network was too sure
+
+
+def test_none_leaves_every_bit() -> None:
+    probabilities, truth = drawn(3.0, 10)
+    scaled, facts = calibration.calibrated("none", {"val": probabilities}, truth)
+    assert scaled["val"] is probabilities
+    assert facts == {}
+
+
+def test_what_validation_cannot_tell_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """All right, and one probability so small that float32 holds no such thing."""
+    sure = np.array([[1.0, 0.0], [0.3, 0.7]], np.float32)
+    scaled, facts = calibration.calibrated("temperature", {"val": sure}, np.array([0, 1]))
+    assert facts["temperature"] == pytest.approx(calibration.LEAST, rel=0.01)
+    assert np.isfinite(scaled["val"]).all()
+    assert "validation cannot tell it" in caplog.text
+
+
+def test_it_calibrates_draws_of_a_network_too_sure() -> None:
+    probabilities, truth = drawn(3.0, 4000)
+    fitted = calibration.fit(*drawn(3.0, 4000, seed=1))
+
+    def ece(found: np.ndarray) -> float:
+        is_right = found.argmax(axis=1) == truth
+        return metrics.expected_calibration_error(metrics.reliability(found.max(axis=1), is_right))
+
+    assert ece(probabilities) > 0.2
+    assert ece(calibration.rescaled(probabilities, fitted)) < 0.03
+
+
+def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
+    emodb: list[str], composed: Callable, tmp_path: Path
+) -> None:
+    plain, names = composed(*emodb, *SHORT)
+    asked, _ = composed(*emodb, *SHORT, "calibrate=temperature")
+    run(plain, tmp_path / "plain", names)
+    run(asked, tmp_path / "asked", names)
+    before, after = (results.read_predictions(tmp_path / name) for name in ("plain", "asked"))
+    assert before["prediction"].equals(after["prediction"])
+    result = results.read_json(tmp_path / "asked" / results.RESULT)
+    assert result is not None
+    columns = before.filter(like="p_").columns
+    expected = calibration.rescaled(before[columns].to_numpy(np.float32), result["temperature"])
+    np.testing.assert_allclose(after[columns], expected, rtol=1e-6)
+    assert CALIBRATED in result["remarks"]
+    assert "temperature" not in (results.read_json(tmp_path / "plain" / results.RESULT) or {})
+    rows = after[after["part"] == "test"]
+    counted = metrics.reliability(
+        rows[columns].max(axis=1).to_numpy(), (rows["truth"] == rows["prediction"]).to_numpy()
+    )
+    assert result["test"]["ece"] == pytest.approx(metrics.expected_calibration_error(counted))
+
+    prepared = prepare(asked)
+    data, test = prepared.data, prepared.data.fold.test
+    labels = data.target.labels.copy()
+    labels[test] = np.roll(labels[test].to_numpy(), 1)
+    data.target = replace(data.target, labels=labels)
+    data._codes = pd.Series(data.target.codes, index=labels.index)
+    spoilt = train(asked, prepared, tmp_path / "spoilt", names["model"], [])
+    assert spoilt.details["temperature"] == result["temperature"]
+
+
+def test_it_is_part_of_a_run_s_identity(composed: Callable) -> None:
+    without, asked = composed()[0], composed("calibrate=temperature")[0]
+    assert run_key.identity(asked) == run_key.identity(without) | {"calibrate": "temperature"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["calibrate=temperature", "model=svm"], "calibrate=temperature is for networks"),
+        (["calibrate=temprature"], "did you mean temperature"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_told(
+    overrides: list[str], told: str, composed: Callable
+) -> None:
+    with pytest.raises(UserError, match=told):
+        check(composed(*overrides)[0])
