@@ -17,7 +17,7 @@ from ser import results
 from ser.__main__ import main
 from ser.config import CONF
 from ser.config.run_key import register_resolvers
-from ser.data.prepare import restore
+from ser.inference.restore import restore
 from ser.latents import described, encoded, verdict
 from ser.latents.probes import Score, probed, trials
 from ser.models.aae import AAE

@@ -17,8 +17,9 @@ import skops.io
 
 from ser import metrics, results
 from ser.config import build
-from ser.data.prepare import prepare, restore
+from ser.data.prepare import prepare
 from ser.errors import UserError
+from ser.inference.restore import restore
 from ser.runs.run import run
 
 TRAIN = Path(__file__).parents[2] / "train.py"
