@@ -82,18 +82,20 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
 
     from ser.config import CONF, build
     from ser.corpora import Corpus
+    from ser.data.datamodule import DataModule, View
     from ser.data.folds import Fold
     from ser.data.prepare import Prepared
     from ser.data.targets import Target
     from ser.features import Features
-    from ser.runs import stages
+    from ser.results import RunFolder
+    from ser.runs.run import train as train_run
     from ser.training.phased import PhasedModel
     from ser.training.trainer import probabilities
 
     imported = peak()
-    features, mapped, codes = KINDS[kind]
+    name, mapped, codes = KINDS[kind]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        overrides = [f"features={features}", f"data.standardise={standardise}"]
+        overrides = [f"features={name}", f"data.standardise={standardise}"]
         overrides += [*codes, *ONCE, "model=lstm"] if codes else ["model=aae"]
         cfg = compose("train", overrides)
     torch.set_num_threads(1)
@@ -101,17 +103,19 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
     speakers = np.arange(UTTERANCES) * SPEAKERS // UTTERANCES
     classes = ("low", "neutral", "high")
     train, val, test = ids[speakers < 8], ids[speakers == 8], ids[speakers == 9]
-    offsets = np.load(folder / "offsets.npy") if features != "functionals" else None
-    values = np.load(folder / f"{features}.npy", mmap_mode="r" if mapped else None)
+    offsets = np.load(folder / "offsets.npy") if name != "functionals" else None
+    values = np.load(folder / f"{name}.npy", mmap_mode="r" if mapped else None)
     level = cfg.features.level
-    columns = tuple(f"c{i}" for i in range(DIM[features]))
-    data = build(cfg.data)(
-        Features(ids, values, offsets, columns, level),
-        Target("activation", classes, pd.Series(np.resize(classes, UTTERANCES), index=ids)),
-        Fold(0, 1, train, val, test, fit=train, speaker_independent=True),
-        pd.Series(speakers.astype(str), index=ids),
-        cfg.seed,
-    )
+    columns = tuple(f"c{i}" for i in range(DIM[name]))
+    features = Features(ids, values, offsets, columns, level)
+    target = Target("activation", classes, pd.Series(np.resize(classes, UTTERANCES), index=ids))
+    fold = Fold(0, 1, train, val, test, fit=train, speaker_independent=True)
+    of = pd.Series(speakers.astype(str), index=ids)
+
+    def factory(view: View) -> DataModule:
+        return build(cfg.data)(features, target, fold, of, cfg.seed, view)
+
+    data = factory(View(unlabelled=not codes))
     if codes:
         corpus = Corpus("made", pd.DataFrame({"speaker": speakers.astype(str)}, index=ids))
         whole_step = PhasedModel.training_step
@@ -123,14 +127,12 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
         PhasedModel.training_step = few  # type: ignore[method-assign, assignment]
         with tempfile.TemporaryDirectory(dir=folder) as run:
             cfg.fitted = f"{run}/fitted"
-            stages.train(
-                cfg, Prepared(corpus, data, train[:0], set(), {}, "", []), Path(run), "lstm", []
-            )
+            prepared = Prepared(corpus, data, train[:0], set(), "", {}, "", [], factory)
+            train_run(cfg, prepared, RunFolder(Path(run)), "lstm", [])
         told = f"both stages in {time.monotonic() - started:.0f} s"
         print(f"{kind:24} {_peaks(imported)}; {told}", flush=True)
         return
     model: PhasedModel = build(cfg.model)(data.task)
-    data.unlabelled = True
     times = []
 
     def step(batch: object, batch_idx: int) -> None:

@@ -53,7 +53,7 @@ def spoken(rng: np.random.Generator) -> list[pd.DataFrame]:
         table = pd.DataFrame({"utterance": names, "speaker": f"{session}{letter}"})
         table["gender"] = "female" if letter == "F" else "male"
         table["session"], table["style"] = str(session), styles
-        table["text"] = np.where(styles == "scripted", "heard", "new")
+        table["text"] = np.where(styles == "scripted", "seen", "new")
         for target in TARGETS:
             table[target] = rng.choice(CLASSES, size=count, p=SHARES)
         tables.append(table)
@@ -73,9 +73,9 @@ def make(root: Path, systems: int, seeds: int, folds: int = SPEAKERS) -> Grid:
     ]
     for run in runs:
         fold = {"val": tables[run.fold ^ 1], "test": tables[run.fold]}
-        results.write_utterances(run.folder, utterances(fold))
+        results.RunFolder(run.folder).write_utterances(utterances(fold))
         table = pd.concat(predictions(rng, run, *part) for part in fold.items())
-        results.write_predictions(run.folder, table)
+        results.RunFolder(run.folder).write_predictions(table)
         curves(rng).to_csv(run.folder / results.METRICS, index=False)
         cost = {"seconds": 45.0 + run.fold, "date": "2026-01-01", "threads": 1, "commit": "abc"}
         results.write_json(run.folder / results.COST, cost)
@@ -143,7 +143,7 @@ def result(run: Planned, table: pd.DataFrame) -> dict[str, object]:
         "fold_index": run.fold,
         "seed": run.seed,
         "remarks": ["made-up predictions: they say nothing about anything"],
-        "config_hash": "0" * 16,
+        "run_key": "0" * 16,
     }
 
 

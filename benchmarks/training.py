@@ -37,7 +37,7 @@ from torch.nn import functional
 from ser.config import CONF, build
 from ser.config.run_key import register_resolvers
 from ser.data.batches import Batch
-from ser.data.datamodule import DataModule
+from ser.data.datamodule import DataModule, View
 from ser.data.folds import Fold
 from ser.data.prepare import prepare
 from ser.data.targets import Target
@@ -59,7 +59,7 @@ def composed(overrides: list[str]) -> DictConfig:
         return compose("train", overrides)
 
 
-def random_data(cfg: DictConfig) -> DataModule:
+def random_data(cfg: DictConfig, view: View) -> DataModule:
     """As many utterances and frames as EMO-DB has."""
     rng = np.random.default_rng(0)
     count, frames = TRAIN + VAL + TEST, cfg.features.level == "frame"
@@ -77,6 +77,7 @@ def random_data(cfg: DictConfig) -> DataModule:
         Fold(0, 1, train, val, test, fit=train, speaker_independent=False),
         pd.Series("s", index=ids),
         cfg.seed,
+        view,
     )
 
 
@@ -106,7 +107,7 @@ def trained(model: PhasedModel, data: DataModule, cfg: DictConfig, epochs: int) 
 
 def bare_mlp(model: Classifier, data: DataModule, epochs: int) -> float:
     """Seconds of a loop that trains, validates each epoch and keeps the best weights."""
-    train, val = (list(data.part_dataloader(part)) for part in ("train", "val"))
+    train, val = (list(data.split_dataloader(part)) for part in ("train", "val"))
     x, y = torch.cat([b.x for b in train]), torch.cat([b.y for b in train])
     x_val, y_val = torch.cat([b.x for b in val]), torch.cat([b.y for b in val]).numpy()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -208,8 +209,8 @@ def measure(name: str, overrides: list[str], rounds: int) -> None:
     features = "lld" if name == "frames" else "functionals"
     model_name = "mlp" if name == "mlp" else "aae"
     cfg = composed([*overrides, f"features={features}", f"model={model_name}"])
-    data = prepare(cfg).data if overrides else random_data(cfg)
-    data.unlabelled = name != "mlp"
+    view = View(unlabelled=name != "mlp")
+    data = prepare(cfg).with_view(view) if overrides else random_data(cfg, view)
     data.setup("fit")
     torch.manual_seed(0)
     model = build(cfg.model)(data.task)

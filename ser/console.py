@@ -1,4 +1,4 @@
-"""What a run tells its user on the terminal."""
+"""Terminal output of runs and evaluations."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,49 +19,46 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def told(brief: bool) -> Iterator[None]:
-    """While one of many runs is made: `brief` keeps all but warnings from the terminal.
-
-    `train.log` in the run's folder has everything either way.
-    """
-    shown = [
+def quiet(brief: bool) -> Iterator[None]:
+    """Print warnings only, if `brief`; `train.log` in the run's folder has all messages."""
+    handlers = [
         handler
         for handler in logging.getLogger().handlers
         if isinstance(handler, logging.StreamHandler)
         and not isinstance(handler, logging.FileHandler)
     ]
-    levels = [handler.level for handler in shown]
-    quiet = console.quiet
+    levels = [handler.level for handler in handlers]
+    was_quiet = console.quiet
     if brief:
         console.quiet = True
-        for handler in shown:
+        for handler in handlers:
             handler.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        console.quiet = quiet
-        for handler, level in zip(shown, levels, strict=True):
+        console.quiet = was_quiet
+        for handler, level in zip(handlers, levels, strict=True):
             handler.setLevel(level)
 
 
 def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: str | None) -> None:
-    """Prints a run's scores: the part tested, or validation where nobody is tested.
+    """Print a run's scores on the test split, or on validation if there is no test split.
 
     Args:
-        folder: of the run.
-        result: of it.
-        seconds: that it took.
-        experiment: by which one of many runs is called, since those of a paper may differ in
-            options alone; None: by its model.
+        folder: Folder of the run.
+        result: Content of `result.json`.
+        seconds: Time that the run took.
+        experiment: Name of one of many runs, because those of a paper may differ in options alone;
+            None: the name of its model.
     """
-    part = "test" if result["test"] else "val"
-    found = result[part]
+    split = "test" if result["test"] else "val"
+    scores = result[split]
     if console.quiet:
-        what = system(result, experiment)
-        print(f"{what}: {part} UA {100 * found['ua']:.1f}%, {seconds:.0f} s", flush=True)
+        name = system(result, experiment)
+        print(f"{name}: {split} UA {100 * scores['ua']:.1f}%, {seconds:.0f} s", flush=True)
         return
-    table = _scores(f"{part} %", system(result), found)
-    if part == "test":
+    table = _scores(f"{split} %", system(result), scores)
+    if split == "test":
         table.add_row(
             "on validation",
             *(f"{100 * result['val'][key]:.1f}" for key in ("ua", "wa", "f1")),
@@ -70,104 +67,114 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     console.print()
     console.print(table)
     console.print()
-    console.print(_confusion(result["classes"], found))
-    if absent := _absent(found):
-        log.warning(
-            "%s: absent from the %s part, and left out of UA and F1", ", ".join(absent), part
-        )
-    remark(result["remarks"])
-    console.print(f"\nEverything lies in {_shown(folder)}")
+    console.print(_confusion(result["classes"], scores))
+    if absent := _absent(scores):
+        log.warning("%s: absent from %s, and left out of UA and F1", ", ".join(absent), split)
+    print_remarks(result["remarks"])
+    console.print(f"\nResults: {_relative(folder)}")
+    _print_next(_relative(folder), result["system"]["corpus"])
 
 
-def evaluated(folder: Path, found: Mapping[str, Any], *, brief: bool) -> None:
-    """Prints the scores of a run on a corpus that it was not made on.
+def _print_next(folder: Path, corpus: str) -> None:
+    """Print the commands that are useful after a first run."""
+    console.print("\nNext")
+    console.print(f"  python -m ser predict {folder} recording.wav", markup=False)
+    if corpus == "demo":
+        console.print("  python train.py model=aae")
+        console.print("  python train.py grid=demo && python -m ser report grid=demo")
+
+
+def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> None:
+    """Print the scores of a run on a corpus that it was not trained on.
 
     Args:
-        folder: of the evaluation.
-        found: its `evaluation.json`.
-        brief: in one line.
+        folder: Folder of the evaluation.
+        evaluation: Content of `evaluation.json`.
+        brief: Print one line.
     """
-    told = f"{system(found)}, trained on {found['system']['corpus']}"
+    name = f"{system(evaluation)}, trained on {evaluation['system']['corpus']}"
+    corpus, scores = evaluation["corpus"], evaluation["test"]
     if brief:
-        print(f"{told}: {found['corpus']} UA {100 * found['test']['ua']:.1f}%", flush=True)
+        print(f"{name}: {corpus} UA {100 * scores['ua']:.1f}%", flush=True)
         return
     console.print()
-    console.print(_scores(f"{found['corpus']} %", told, found["test"]))
+    console.print(_scores(f"{corpus} %", name, scores))
     console.print()
-    # A row for each class that the corpus has, a column for each that the run tells.
-    console.print(_confusion(found["classes"], found["test"], leave_out=_absent(found["test"])))
-    remark(found["remarks"])
-    console.print(f"\nEverything lies in {_shown(folder)}")
+    # A row for each class that the corpus has, a column for each that the run predicts.
+    console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))
+    print_remarks(evaluation["remarks"])
+    console.print(f"\nResults: {_relative(folder)}")
 
 
-def _scores(head: str, name: str, found: Mapping[str, Any]) -> Table:
+def _scores(head: str, name: str, scores: Mapping[str, Any]) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column(head)
     for score in ("UA", "WA", "F1"):
         table.add_column(score, justify="right")
-    table.add_row(name, *(f"{100 * found[key]:.1f}" for key in ("ua", "wa", "f1")))
-    guessed = (f"{100 * found[key]:.1f}" for key in ("chance_ua", "majority_wa"))
-    table.add_row("chance (UA), largest class (WA)", *guessed, "")
+    table.add_row(name, *(f"{100 * scores[key]:.1f}" for key in ("ua", "wa", "f1")))
+    chance = (f"{100 * scores[key]:.1f}" for key in ("chance_ua", "majority_wa"))
+    table.add_row("chance (UA), largest class (WA)", *chance, "")
     return table
 
 
-def _absent(found: Mapping[str, Any]) -> list[str]:
-    return [name for name, recall in found["recall"].items() if recall is None]
+def _absent(scores: Mapping[str, Any]) -> list[str]:
+    return [name for name, recall in scores["recall"].items() if recall is None]
 
 
 def failed(folder: Path, error: Exception) -> None:
-    """Says at once which of many runs failed; what ends the only one is told by `train.py`."""
+    """Print which of many runs failed; the error of a single run is printed by `train.py`."""
     if console.quiet:
-        print(f"failed: {_shown(folder)}: {last_line(error)}", flush=True)
+        print(f"failed: {_relative(folder)}: {last_line(error)}", flush=True)
 
 
 def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
-    """Says that a run was found finished, and its score."""
-    part = "test" if result["test"] else "val"
+    """Log that a run is already finished, and its score."""
+    split = "test" if result["test"] else "val"
     log.info(
         "%s is finished: %s UA %.1f%% (force=true trains it again)",
-        _shown(folder),
-        part,
-        100 * result[part]["ua"],
+        _relative(folder),
+        split,
+        100 * result[split]["ua"],
     )
     for remark in result["remarks"]:
         log.info("%s", remark)
 
 
-def _shown(folder: Path) -> Path:
-    """As a user would type it: relative where it lies below the working folder."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+def _relative(folder: Path) -> Path:
+    """Return the path of a folder relative to the working folder, if it is below it."""
+    working = Path.cwd()
+    return folder.relative_to(working) if folder.is_relative_to(working) else folder
 
 
-def remark(remarks: list[str]) -> None:
+def print_remarks(remarks: list[str]) -> None:
+    """Print remarks that concern every score of a run."""
     for remark in remarks:
         console.print(f"[yellow]{remark}[/yellow]")
 
 
 def _confusion(
-    classes: list[str], found: Mapping[str, Any], leave_out: Sequence[str] = ()
+    classes: list[str], scores: Mapping[str, Any], leave_out: Sequence[str] = ()
 ) -> Table:
-    table = Table(box=None, header_style="bold")
-    table.add_column("true \\ told")
+    table = Table(box=None, header_style="bold", collapse_padding=True)
+    table.add_column("true \\ predicted", no_wrap=True)
+    letters = 6 if len(classes) < 8 else 5  # so that eight classes fit into eighty columns
     for name in classes:
-        # Shortened, so that eight classes fit on eighty columns.
-        table.add_column(name[:6], justify="right", no_wrap=True)
+        table.add_column(name[:letters], justify="right", no_wrap=True)
     table.add_column("recall %", justify="right")
-    for name, row in zip(classes, found["confusion"], strict=True):
+    for name, row in zip(classes, scores["confusion"], strict=True):
         if name in leave_out:
             continue
-        recall = found["recall"][name]
-        shown = "absent" if recall is None else f"{100 * recall:.1f}"
+        recall = scores["recall"][name]
+        text = "absent" if recall is None else f"{100 * recall:.1f}"
         cells = [f"[bold]{n}[/bold]" if classes[i] == name else str(n) for i, n in enumerate(row)]
-        table.add_row(name, *cells, shown)
+        table.add_row(name, *cells, text)
     return table
 
 
 def system(result: Mapping[str, Any], experiment: str | None = None) -> str:
-    """What a run is called: model, features, fold and seed, or its experiment's name."""
+    """Return the name of a run: its experiment or its model and features, with fold and seed."""
     names = result["system"]
     codes = f"{names['representation']} of " if "representation" in names else ""
-    what = f"{names['model']} on {codes}{names['features']}"
-    what = experiment.rpartition("/")[2] if experiment else what
-    return f"{what}, {names['fold']} {result['fold_index']}, seed {result['seed']}"
+    name = f"{names['model']} on {codes}{names['features']}"
+    name = experiment.rpartition("/")[2] if experiment else name
+    return f"{name}, {names['fold']} {result['fold_index']}, seed {result['seed']}"

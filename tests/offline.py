@@ -10,7 +10,7 @@ from typing import Any
 
 from wandb.proto.wandb_internal_pb2 import Record
 
-from ser.runs.loggers import Identity
+from ser.runs.loggers import RunInfo
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def _records(log: bytes) -> list[bytes]:
     return found
 
 
-def identity(folder: Path, **names: str) -> Identity:
+def run_info(folder: Path, **names: str) -> RunInfo:
     chosen = {
         "corpus": "emodb", "target": "emotion", "features": "lld", "model": "aae",
         "fold": "session_swap", "experiment": None, "grid": None, **names,
     }  # fmt: skip
     settings = {"model": {"size": 3}}
-    return Identity(folder, chosen, settings, "0123456789abcdef", ["remark"], 2, 3, None)
+    return RunInfo(folder, chosen, settings, "0123456789abcdef", ["remark"], 2, 3, None)

@@ -26,6 +26,6 @@ RESULT = {
 def test_one_of_many_runs_is_told_in_a_line_by_its_experiment(
     experiment: str | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with console.told(True):
+    with console.quiet(True):
         console.report(Path("run"), RESULT, 7.4, experiment)
     assert capsys.readouterr().out == told

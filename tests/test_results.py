@@ -21,14 +21,15 @@ PARTS = {"train": pd.Index(["d", "b"]), "val": pd.Index(["a"]), "test": pd.Index
 
 
 def test_utterances_of_all_parts_are_told_with_what_the_corpus_knows(tmp_path: Path) -> None:
-    results.write_utterances(tmp_path, results.utterances(PARTS, TABLE))
-    found = results.read_utterances(tmp_path).set_index("utterance")
+    folder = results.RunFolder(tmp_path)
+    folder.write_utterances(results.utterances(PARTS, TABLE))
+    found = folder.read_utterances().set_index("utterance")
     assert list(found.index) == ["d", "b", "a", "c"]
     assert list(found["part"]) == ["train", "train", "val", "test"]
     assert list(found) == ["part", "speaker", "emotion", "activation", "text"]  # it has no valence
     assert list(found["activation"]) == ["2.0", str(10 / 3), "4.5", ""]
     assert list(found["speaker"]) == ["3", "1", "1", "2"]
-    assert dict(found["text"]) == {"d": "heard", "b": "heard", "a": "new", "c": "heard"}
+    assert dict(found["text"]) == {"d": "seen", "b": "seen", "a": "new", "c": "seen"}
 
 
 def test_an_empty_part_is_no_matter() -> None:

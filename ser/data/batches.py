@@ -20,6 +20,7 @@ from ser.errors import UserError
 
 UNLABELLED = -1
 EVALUATED = 256  # utterances a batch when nothing is trained
+SEGMENTED = 64  # the same, where each has as many items as frames
 BLOCK = 1 << 12  # neighbours that are read together where there are more rows than in
 POOL = 1 << 18  # one pool, within which any order may come up: half a gigabyte of 513 values each
 
@@ -295,3 +296,50 @@ class FrameBatches(Batches):
         inside = frame < lengths[:, None]
         x = self.rows.take(torch.where(inside, starts[:, None] + frame, 0))
         return x.masked_fill_(~inside[..., None], 0.0)
+
+
+def make_batches(
+    rows: Rows,
+    utterances: np.ndarray,
+    y: Tensor,
+    *,
+    offsets: np.ndarray | None,
+    segments: Segments | None,
+    max_frames: int,
+    batch_size: int,
+    seed: int | None,
+    share: tuple[int, int] = (0, 1),
+) -> Batches:
+    """Return the batches of some utterances: of vectors, of frames, or of segments one by one.
+
+    Args:
+        rows: Features of all utterances, or their frames one after another.
+        utterances: (N,) numbers of the utterances.
+        y: (N,) class indices.
+        offsets: (all + 1,) where the frames of each utterance begin; None: utterance level.
+        segments: Segments of the utterances that the network sees one by one; None: it does not.
+        max_frames: Longest stretch of frames that a network sees.
+        batch_size: Items per training batch of all ranks together.
+        seed: Seed of the order of training batches; None: a fixed order, for scoring.
+        share: (rank, ranks).
+    """
+    if segments is not None and seed is None:
+        return SegmentBatches(rows, segments, y, batch_size=SEGMENTED, share=share)
+    if segments is not None:
+        frames = torch.from_numpy(segments.frames)
+        classes = torch.from_numpy(segments.of_each(y.numpy()))
+        return Batches(rows, frames, classes, batch_size=batch_size, seed=seed, share=share)
+    numbers = torch.tensor(utterances)
+    size = EVALUATED if seed is None else batch_size
+    if offsets is None:
+        return Batches(rows, numbers, y, batch_size=size, seed=seed, share=share)
+    return FrameBatches(
+        rows,
+        numbers,
+        y,
+        offsets=torch.tensor(offsets),
+        max_frames=max_frames,
+        batch_size=min(size, batch_size),  # padded frames take more memory than vectors
+        seed=seed,
+        share=share,
+    )

@@ -1,9 +1,10 @@
-"""The data of one run: features standardised on the training part, handed out in batches."""
+"""The data of one run: features standardised by the training split, served in batches."""
 
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,15 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ser.data.batches import (
-    EVALUATED,
-    UNLABELLED,
-    Batches,
-    FrameBatches,
-    Rows,
-    SegmentBatches,
-    Task,
-)
+from ser.data.batches import UNLABELLED, Batches, Rows, Task, make_batches
 from ser.data.folds import Fold
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser, per_speaker
@@ -28,32 +21,49 @@ from ser.data.targets import Target
 from ser.errors import UserError
 from ser.features import Features
 
-SCORED = 64  # utterances a batch, where each has as many items as frames
+
+@dataclass(frozen=True)
+class View:
+    """How a network sees the utterances of a fold.
+
+    Args:
+        segments: Partial of a function of `ser.data.segments`. The network then sees segments of
+            frames one by one, each with the class of its utterance. None: whole utterances.
+        unlabelled: Whether training batches contain utterances without label.
+        standardiser: Standardiser of the features. None: one fitted on the training split.
+        variants: Number of codes per item, one for each class, that stand side by side in the
+            features (see `Task.variants`).
+    """
+
+    segments: Callable[..., Segments] | None = None
+    unlabelled: bool = False
+    standardiser: Standardiser | None = None
+    variants: int = 1
 
 
 class DataModule(pl.LightningDataModule):
     """Features and classes of one fold.
 
     Args:
-        features: of every utterance that the run may touch.
-        target: classes of the labelled ones.
-        fold: the parts.
-        speakers: speaker by utterance id.
-        seed: of the order of the batches.
-        batch_size: utterances a batch; or segments, where models see them one by one.
-        max_frames: at frame level, the longest stretch that a network sees.
-        standardise: "train": by the training part's statistics; "speaker": each speaker by their
-            own, then by the training part's (uses unlabelled test-speaker data).
-        clip: largest magnitude of a standardised value; None: no limit.
-        class_weights: "balanced": a class counts inversely to its frequency in the training part;
+        features: Features of every utterance that the run may use.
+        target: Classes of the labelled utterances.
+        fold: Utterance ids of the splits.
+        speakers: Speaker by utterance id.
+        seed: Seed of the order of the training batches.
+        view: How a network sees the utterances.
+        batch_size: Utterances per batch; segments per batch, if the network sees them one by one.
+        max_frames: At frame level, the longest stretch that a network sees.
+        standardise: "train": by the statistics of the training split; "speaker": each speaker by
+            their own statistics first (this uses unlabelled data of the test speakers).
+        clip: Largest magnitude of a standardised value. None: no limit.
+        class_weights: "balanced": a class counts inversely to its frequency in the training split;
             None: every utterance counts the same.
 
     Attributes:
-        task: what a model is to be made for.
-        unlabelled: whether training batches have utterances without label, too.
+        task: What a model is built for.
 
     Raises:
-        UserError: a class that no labelled training utterance has.
+        UserError: No labelled training utterance has one of the classes.
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class DataModule(pl.LightningDataModule):
         fold: Fold,
         speakers: pd.Series,
         seed: int,
+        view: View = View(),
         *,
         batch_size: int,
         max_frames: int,
@@ -71,170 +82,157 @@ class DataModule(pl.LightningDataModule):
         class_weights: Literal["balanced"] | None,
     ) -> None:
         super().__init__()
-        self.target, self.fold, self.standardise = target, fold, standardise
-        self.unlabelled = False
-        self._cut: Callable[..., Segments] | None = None
+        self.features, self.target, self.fold, self.view = features, target, fold, view
+        self.speakers, self.standardise, self.clip = speakers, standardise, clip
         self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
-        self._offsets = None if features.offsets is None else torch.tensor(features.offsets)
-        self._codes = self._labelled(target, fold)
-        self._values, self._mapped = features.values, features.mapped
-        if standardise == "speaker":
-            repeats = 1 if features.offsets is None else np.diff(features.offsets)
-            names = np.repeat(speakers.loc[features.utterances].to_numpy(), repeats)
-            self._values = per_speaker(features.values, pd.Series(names))
-        self.standardiser = Standardiser.fit(self._values, self._rows_of(fold.train), clip)
+        self._classes = _class_indices(target, fold)
+        width = features.values.shape[1]
+        if view.segments is not None:
+            width = self.segments_of(fold.train[:1], view.segments).shape[1]
+        shares = torch.from_numpy(self._class_counts() / len(self.labelled)).float()
         self.task = Task(
-            inputs=features.values.shape[1],
+            inputs=width // view.variants,
             classes=len(target.classes),
             class_weights=self._balanced() if class_weights else None,
             groups=column_groups(features.columns),
+            variants=shares if view.variants > 1 else None,
         )
 
-    def see_segments(self, cut: Callable[..., Segments]) -> None:
-        """Has models see segments of frames one by one, each with its utterance's class.
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Features before standardisation by the training split, (N, D) or (sum of T, F)."""
+        if self.standardise == "train":
+            return self.features.values
+        offsets = self.features.offsets
+        repeats = 1 if offsets is None else np.diff(offsets)
+        names = np.repeat(self.speakers.loc[self.features.utterances].to_numpy(), repeats)
+        return per_speaker(self.features.values, pd.Series(names))
 
-        Args:
-            cut: partial of a function of `ser.data.segments`.
-        """
-        self._cut = cut
-        inputs = self.segments_of(self.fold.train[:1], cut).shape[1]
-        self.task = replace(self.task, inputs=inputs)
+    @cached_property
+    def standardiser(self) -> Standardiser:
+        """Standardiser of the view, or the one fitted on the training split."""
+        if self.view.standardiser is not None:
+            return self.view.standardiser
+        return Standardiser.fit(self.values, self._rows_of(self.fold.train), self.clip)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Standardised features."""
+        return Rows(self.values, self.standardiser, at_once=not self.features.mapped)
 
     def setup(self, stage: str) -> None:
-        """Standardises, once."""
-        if not hasattr(self, "_rows"):
-            self._rows = Rows(self._values, self.standardiser, at_once=not self._mapped)
+        """Standardise the features before the first batch is timed."""
+        _ = self.rows
 
     def train_dataloader(self) -> Batches:
-        """The training part in an order of its own each epoch; of several ranks, each its share."""
-        ids = self.fold.train if self.unlabelled else self.labelled
-        return self._loader(ids, self.batch_size, self.seed, self._share)
+        """Return batches of the training split, shuffled each epoch and shared among ranks."""
+        ids = self.fold.train if self.view.unlabelled else self.labelled
+        return self._batches(ids, self.seed, self._share)
 
     def val_dataloader(self) -> Batches:
-        """The validation part in its own order; of several ranks, each its share."""
-        return self._loader(self.fold.val, EVALUATED, None, self._share)
+        """Return batches of the validation split in a fixed order, shared among ranks."""
+        return self._batches(self.fold.val, None, self._share)
 
-    def part_dataloader(self, part: str) -> Batches:
-        """The whole of a part in its own order, for scoring."""
-        return self._loader(self.fold.parts[part], EVALUATED, None)
+    def split_dataloader(self, split: str) -> Batches:
+        """Return batches of a whole split in a fixed order, for scoring."""
+        return self._batches(self.fold.parts[split], None)
 
     @property
     def labelled(self) -> pd.Index:
-        """The training utterances whose label may be used."""
-        codes = self._codes.loc[self.fold.train]
-        return codes.index[codes != UNLABELLED]
+        """Training utterances whose label may be used."""
+        classes = self._classes.loc[self.fold.train]
+        return classes.index[classes != UNLABELLED]
 
-    @property
-    def shares(self) -> np.ndarray:
-        """(C,), of each class among these."""
-        return self._counts() / len(self.labelled)
+    def table(self, *splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the labelled utterances of some splits as scikit-learn takes them.
 
-    def table(self, *parts: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What scikit-learn wants of the labelled utterances of some parts together.
-
-        They are in the order of their ids, whichever part each is in: so that what is fitted on all
-        but two sessions is the same, whichever of the two tests.
+        They are sorted by id, whatever their split, so that an estimator fitted on all but two
+        speakers is the same whichever of the two is tested.
 
         Returns:
-            Features before the training part's standardisation (N, D), class indices (N,),
+            Features before standardisation by the training split (N, D), class indices (N,),
             utterance ids (N,).
         """
-        parts_ids = [self.labelled if part == "train" else self.fold.parts[part] for part in parts]
-        ids = pd.Index(np.concatenate([ids.to_numpy() for ids in parts_ids])).sort_values()
-        return self.values_of(ids), self._codes.loc[ids].to_numpy(), ids.to_numpy()
+        ids_of = [self.labelled if split == "train" else self.fold.parts[split] for split in splits]
+        ids = pd.Index(np.concatenate([ids.to_numpy() for ids in ids_of])).sort_values()
+        return self.values_of(ids), self._classes.loc[ids].to_numpy(), ids.to_numpy()
 
     def values_of(self, ids: pd.Index) -> np.ndarray:
-        """Features of utterances before the training part's standardisation, (N, D)."""
-        return self._values[self._numbers.loc[ids].to_numpy()]
+        """Return features before standardisation by the training split, (N, D)."""
+        return self.values[self._numbers.loc[ids].to_numpy()]
 
     def classes_of(self, ids: pd.Index) -> np.ndarray:
-        """Class indices of utterances, (N,); `UNLABELLED` where there is none to be had."""
-        return self._codes.reindex(ids, fill_value=UNLABELLED).to_numpy()
+        """Return class indices, (N,); `UNLABELLED` for utterances without label."""
+        return self._classes.reindex(ids, fill_value=UNLABELLED).to_numpy()
 
     def segments_of(self, ids: pd.Index, cut: Callable[..., Segments]) -> Segments:
-        """Segments of utterances, before the training part's standardisation.
+        """Return segments of frame-level features before standardisation by the training split.
 
         Args:
-            ids: of utterances that have frames.
-            cut: partial of a function of `ser.data.segments`.
+            ids: Utterance ids.
+            cut: Partial of a function of `ser.data.segments`.
         """
-        assert self._offsets is not None
         numbers = self._numbers.loc[ids].to_numpy()
-        return cut(self._values, self._offsets.numpy(), numbers, self._mapped)
+        return cut(self.values, self.features.offsets, numbers, self.features.mapped)
 
     def class_counts(self) -> pd.DataFrame:
-        """Utterances by class (rows) and part (columns)."""
+        """Return the number of utterances by class (rows) and split (columns)."""
         labels = self.target.labels
-        counts = {part: labels.loc[ids].value_counts() for part, ids in self.fold.parts.items()}
+        counts = {split: labels.loc[ids].value_counts() for split, ids in self.fold.parts.items()}
         return pd.DataFrame(counts, index=list(self.target.classes)).fillna(0).astype(int)
-
-    def _labelled(self, target: Target, fold: Fold) -> pd.Series:
-        """Class indices; a training utterance whose label is withheld has `UNLABELLED`."""
-        codes = target.codes
-        train = codes.loc[fold.train]
-        for number, name in enumerate(target.classes):
-            if not (train == number).any():
-                raise UserError(
-                    f"fold {fold.index}: no training utterance has class {name} of "
-                    f"{target.name}; target.classes without it, or another fold"
-                )
-        codes.loc[target.withheld(fold.train)] = UNLABELLED
-        return codes
 
     @property
     def _share(self) -> tuple[int, int]:
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
-    def _loader(
-        self, ids: pd.Index, batch_size: int, seed: int | None, share: tuple[int, int] = (0, 1)
-    ) -> Batches:
-        utterances = torch.tensor(self._numbers.loc[ids].to_numpy())
-        y = torch.tensor(self._codes.loc[ids].to_numpy())
-        if self._offsets is None:
-            return Batches(self._rows, utterances, y, batch_size=batch_size, seed=seed, share=share)
-        if self._cut is not None:
-            return self._segment_loader(self.segments_of(ids, self._cut), y, seed, share)
-        return FrameBatches(
-            self._rows,
-            utterances,
-            y,
-            offsets=self._offsets,
+    def _batches(self, ids: pd.Index, seed: int | None, share: tuple[int, int] = (0, 1)) -> Batches:
+        cut = self.view.segments
+        return make_batches(
+            self.rows,
+            self._numbers.loc[ids].to_numpy(),
+            torch.tensor(self._classes.loc[ids].to_numpy()),
+            offsets=self.features.offsets,
+            segments=None if cut is None else self.segments_of(ids, cut),
             max_frames=self.max_frames,
-            batch_size=min(batch_size, self.batch_size),
+            batch_size=self.batch_size,
             seed=seed,
             share=share,
         )
 
-    def _segment_loader(
-        self, segments: Segments, y: Tensor, seed: int | None, share: tuple[int, int]
-    ) -> Batches:
-        if seed is None:
-            return SegmentBatches(self._rows, segments, y, batch_size=SCORED, share=share)
-        frames = torch.from_numpy(segments.frames)
-        each = torch.from_numpy(segments.of_each(y.numpy()))
-        size = self.batch_size
-        return Batches(self._rows, frames, each, batch_size=size, seed=seed, share=share)
-
     def _rows_of(self, ids: pd.Index) -> np.ndarray:
-        """Which rows of the features are these utterances', frame by frame at frame level."""
+        """Return the rows of the features that belong to utterances; all frames, if there are."""
         numbers = self._numbers.loc[ids].to_numpy()
-        if self._offsets is None:
+        offsets = self.features.offsets
+        if offsets is None:
             return numbers
-        offsets = self._offsets.numpy()
         return np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in numbers])
 
-    def _counts(self) -> np.ndarray:
-        return np.bincount(self._codes.loc[self.labelled], minlength=len(self.target.classes))
+    def _class_counts(self) -> np.ndarray:
+        return np.bincount(self._classes.loc[self.labelled], minlength=len(self.target.classes))
 
     def _balanced(self) -> Tensor:
-        counts = self._counts()
+        counts = self._class_counts()
         return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
 
 
+def _class_indices(target: Target, fold: Fold) -> pd.Series:
+    """Return class indices by utterance id; `UNLABELLED` where a training label is withheld."""
+    classes = target.codes
+    train = classes.loc[fold.train]
+    for number, name in enumerate(target.classes):
+        if not (train == number).any():
+            raise UserError(
+                f"fold {fold.index}: no training utterance has class {name} of {target.name}; "
+                "leave the class out of target.classes, or choose another fold"
+            )
+    classes.loc[target.withheld(fold.train)] = UNLABELLED
+    return classes
+
+
 def column_groups(columns: tuple[str, ...]) -> dict[str, list[int]]:
-    """Columns by the letters that their names begin with.
+    """Group columns by the letters that their names begin with.
 
     Examples:
         >>> column_groups(("F0final_sma", "mfcc_sma[1]", "mfcc_sma[2]"))

@@ -1,9 +1,10 @@
-"""What identifies a run: its config, the content of its corpus, the signature of its features.
+"""What identifies a run: its configuration, the content of its corpus, its features' signature.
 
-Needs no torch, so that a sweep can leave out what is finished before anything heavy is loaded.
+No torch is imported, so that a sweep can skip finished runs before anything heavy is loaded.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -21,42 +22,45 @@ log = logging.getLogger(__name__)
 
 
 def labelled_corpus(cfg: DictConfig) -> tuple[Corpus, Target]:
-    """The corpus and what the target selects of it.
+    """Read the corpus, and the labels that the target selects from it.
 
     Raises:
-        UserError: a wrong root, something that cannot be read (unless `skip_faulty`), a class that
-            nobody has.
+        UserError: A wrong root, a file that cannot be read (unless `skip_faulty`), or a class that
+            no utterance has.
     """
     corpus: Corpus = build(cfg.corpus)
-    # Audio that no label has teaches nothing and harms nothing; `check` lists it.
+    # Audio without a label cannot be used and does no harm; `ser check` lists it.
     problems = [problem for problem in corpus.problems if problem.kind != "no label"]
     if problems:
         listing = "\n  ".join(map(str, problems[:10]))
-        told = f"{len(problems)} problem(s) in corpus {corpus.name}, the first:\n  {listing}"
+        message = f"{len(problems)} problem(s) in corpus {corpus.name}, the first:\n  {listing}"
         if not cfg.skip_faulty:
-            raise UserError(f"{told}\npython -m ser check lists all; skip_faulty=true goes on")
-        log.warning("%s", told)
+            raise UserError(
+                f"{message}\n`python -m ser check` lists all; skip_faulty=true leaves them out"
+            )
+        log.warning("%s", message)
     return corpus, build(cfg.target)(corpus)
 
 
 def fingerprint(
     corpus: Corpus, target: Target, fold: Fold, beyond: pd.Index, contents: pd.Series
 ) -> str:
-    """Changes whenever an utterance, its audio, its label, its speaker or its part does.
+    """Return a digest of every utterance's id, audio, label, speaker and split.
 
     Args:
-        corpus, target, fold: of the run.
-        beyond: utterances outside the training part that representations may see.
-        contents: what each utterance's audio is, by utterance id.
+        corpus: Corpus of the run.
+        target: Target of the run.
+        fold: Fold of the run.
+        beyond: Utterances outside the training split that representations may see.
+        contents: Digest of the audio by utterance id.
     """
-    parts = pd.concat(pd.Series(part, index=ids) for part, ids in fold.parts.items()).sort_index()
-    speakers = corpus.table["speaker"].loc[parts.index]
+    splits = pd.concat(pd.Series(name, index=ids) for name, ids in fold.parts.items()).sort_index()
     rows = zip(
-        parts.index,
-        parts,
-        target.labels.loc[parts.index],
-        speakers,
-        contents.loc[parts.index],
+        splits.index,
+        splits,
+        target.labels.loc[splits.index],
+        corpus.table["speaker"].loc[splits.index],
+        contents.loc[splits.index],
         strict=True,
     )
     facts = {"classes": target.classes, "rows": [list(row) for row in rows]}
@@ -65,50 +69,50 @@ def fingerprint(
     return run_key.digest(facts)
 
 
-def run_identity(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
-    """What can change a run's result; equal runs have equal ones.
+def run_options(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
+    """Return everything that can change a run's result.
 
     Args:
-        cfg: of the run.
-        corpus: its `fingerprint`.
-        features: their signature, as the store gives it.
+        cfg: Configuration of the run.
+        corpus: `fingerprint` of its data.
+        features: Signature of its features, as returned by the store.
     """
-    identity = run_key.identity(cfg)
-    identity["data"] |= {"corpus": corpus, "features": features}
-    return identity
+    options = run_key.identity(cfg)
+    options["data"] |= {"corpus": corpus, "features": features}
+    return options
 
 
-class Hashes:
-    """Hashes of many runs without their features, each corpus and fold read once.
+class RunKeys:
+    """Keys of many runs without their features; each corpus and fold is read once.
 
-    Right where no utterance is left out as faulty (`skip_faulty`): which ones those are only the
-    features can tell.
+    The keys are right where no utterance is left out as faulty (`skip_faulty`), because only the
+    features tell which utterances are.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], Any] = {}
+        self._cache: dict[tuple[str, ...], Any] = {}
 
     def __call__(self, cfg: DictConfig) -> str:
-        """The `config_hash` that a finished run of this config has today.
+        """Return the `run_key` that a finished run of this configuration would have.
 
         Raises:
-            UserError: the corpus, target or fold cannot be.
+            UserError: The corpus, target or fold cannot be made.
         """
         labels = _text(cfg, "corpus", "target", "store", "skip_faulty")
-        read = (*labels, *_text(cfg, "features"))
-        features = self._once(read, lambda: self._signature(cfg, labels))
-        parts = (*labels, *_text(cfg, "fold", "fit_on"))
-        corpus = self._once(parts, lambda: self._fingerprint(cfg, labels))
-        return run_key.digest(run_identity(cfg, corpus, features))
+        with_features = (*labels, *_text(cfg, "features"))
+        signature = self._cached(with_features, lambda: self._signature(cfg, labels))
+        with_fold = (*labels, *_text(cfg, "fold", "fit_on"))
+        corpus = self._cached(with_fold, lambda: self._fingerprint(cfg, labels))
+        return run_key.digest(run_options(cfg, corpus, signature))
 
     def _signature(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
-        corpus, _, _ = self._once(labels, lambda: self._read(cfg))
+        corpus, _, _ = self._cached(labels, lambda: self._read(cfg))
         extractor: Extractor = build(cfg.features)
         store: Store = build(cfg.store)
         return store.signature(corpus.table, extractor)
 
     def _fingerprint(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
-        corpus, target, contents = self._once(labels, lambda: self._read(cfg))
+        corpus, target, contents = self._cached(labels, lambda: self._read(cfg))
         fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
         return fingerprint(corpus, target, fold, fold.beyond(cfg.fit_on, corpus.table), contents)
 
@@ -117,14 +121,14 @@ class Hashes:
         store: Store = build(cfg.store)
         return corpus, target, store.contents(corpus.table)
 
-    def _once(self, key: tuple[str, ...], make: Any) -> Any:
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
+    def _cached(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
 
 
 def _text(cfg: DictConfig, *keys: str) -> tuple[str, ...]:
-    """Parts of a config, resolved, to tell one from another."""
+    """Return parts of a configuration, resolved, as text."""
     nodes = [cfg[key] for key in keys]
     return tuple(
         OmegaConf.to_yaml(node, resolve=True) if OmegaConf.is_config(node) else str(node)

@@ -1,6 +1,7 @@
-"""What a run needs before its model: a labelled corpus, its features, one verified fold."""
+"""The data of a run: a labelled corpus, its features, and one verified fold."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,45 +10,54 @@ from omegaconf import DictConfig
 
 from ser.config import build, run_key
 from ser.corpora import Corpus
-from ser.data.datamodule import DataModule
-from ser.data.fingerprint import fingerprint, labelled_corpus, run_identity
+from ser.data.datamodule import DataModule, View
+from ser.data.fingerprint import fingerprint, labelled_corpus, run_options
 from ser.data.folds import Fold, verify
 from ser.features import Extractor
 from ser.features.store import Store, files_of
 
 log = logging.getLogger(__name__)
 
-CALIBRATED = "calibrated: probabilities are under a temperature fitted on the validation part"
+CALIBRATED = "calibrated: probabilities use a temperature fitted on the validation split"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything of a run that is there before its model is.
+    """Everything that a run needs before its model.
 
-    Attributes:
-        corpus: whose table has speaker, gender, file of each utterance.
-        data: features and classes of the fold.
-        beyond: utterances outside the training part that representations may see, unlabelled.
-        heard: digests of the audio files that anything fitted or chosen may see.
-        identity: what can change the result: config, corpus fingerprint, feature signature.
-        hash: of the identity; equal runs have equal ones.
-        remarks: what must stand beside the scores wherever they are printed.
+    Args:
+        corpus: Corpus, whose table has speaker, gender and file of each utterance.
+        data: Features and classes of the fold.
+        beyond: Utterances outside the training split that representations may see, unlabelled.
+        training_audio: Digests of the audio files that anything fitted or selected may see.
+        signature: Signature of the features.
+        options: Everything that can change the result: configuration, corpus fingerprint and
+            feature signature.
+        run_key: Hash of `options`; equal runs have equal keys.
+        remarks: Remarks that must be printed beside every score.
+        factory: Makes a `DataModule` of the same data from a view.
     """
 
     corpus: Corpus
     data: DataModule
     beyond: pd.Index
-    heard: set[str]
-    identity: dict[str, Any]
-    hash: str
+    training_audio: set[str]
+    signature: str
+    options: dict[str, Any]
+    run_key: str
     remarks: list[str]
+    factory: Callable[[View], DataModule]
+
+    def with_view(self, view: View) -> DataModule:
+        """Return the data as a network sees it."""
+        return self.data if view == self.data.view else self.factory(view)
 
 
 def prepare(cfg: DictConfig) -> Prepared:
-    """From corpus to standardised features of one verified fold.
+    """Build the data of a run, from the corpus to the features of one verified fold.
 
     Raises:
-        UserError: a corpus, target, feature or fold that cannot be.
+        UserError: The corpus, target, features or fold cannot be made.
     """
     corpus, target = labelled_corpus(cfg)
     store: Store = build(cfg.store)
@@ -60,37 +70,55 @@ def prepare(cfg: DictConfig) -> Prepared:
     fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
     contents = store.contents(corpus.table)
     verify(fold, corpus.table, contents)
-    data: DataModule = build(cfg.data)(features, target, fold, corpus.table["speaker"], cfg.seed)
+    data_module: Callable[..., DataModule] = build(cfg.data)
+
+    def factory(view: View) -> DataModule:
+        return data_module(features, target, fold, corpus.table["speaker"], cfg.seed, view)
+
+    data = factory(View())
     beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
-    identity = run_identity(
-        cfg,
-        fingerprint(corpus, target, fold, beyond, contents),
-        store.signature(corpus.table, extractor),
-    )
-    remarks = _remarks(cfg, corpus, data, faulty)
+    signature = store.signature(corpus.table, extractor)
+    options = run_options(cfg, fingerprint(corpus, target, fold, beyond, contents), signature)
     seen = fold.train.append([fold.val, beyond])
-    heard = files_of(contents.reindex(seen).dropna())
-    return Prepared(corpus, data, beyond, heard, identity, run_key.digest(identity), remarks)
+    return Prepared(
+        corpus=corpus,
+        data=data,
+        beyond=beyond,
+        training_audio=files_of(contents.reindex(seen).dropna()),
+        signature=extractor.signature,
+        options=options,
+        run_key=run_key.digest(options),
+        remarks=remarks_of(cfg, corpus, data, faulty),
+        factory=factory,
+    )
 
 
-def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
-    found = []
+def remarks_of(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> list[str]:
+    """Return the remarks that must be printed beside every score of a run.
+
+    Args:
+        cfg: Configuration of the run.
+        corpus: Corpus of the run.
+        data: Data of the run.
+        faulty: Number of utterances that were left out as faulty.
+    """
+    remarks = []
     if run_key.reading(cfg) == "oracle":
-        found.append("LEAKED: codes are made under the true classes, those of the test part too")
+        remarks.append("LEAKED: codes are conditioned on the true classes, also on the test split")
     if corpus.synthetic:
-        found.append("synthetic speech: says nothing about people")
+        remarks.append("synthetic speech: scores say nothing about people")
     if not data.fold.speaker_independent:
-        found.append("speaker dependent: speakers are in train and test")
+        remarks.append("speaker dependent: the same speakers are in train and test")
     if cfg.fit_on == "all":
-        found.append("transductive: the representation has seen unlabelled speech of the test part")
+        remarks.append("transductive: the representation is fitted on unlabelled test speech, too")
     if data.fold.text_independent and corpus.table["text"].loc[data.fold.everyone].isna().any():
-        found.append("texts of some utterances are unknown: each counts as one of its own")
+        remarks.append("texts of some utterances are unknown: each counts as a text of its own")
     if data.standardise == "speaker":
-        found.append("transductive: standardised by unlabelled test-speaker data")
+        remarks.append("transductive: features are standardised with unlabelled test-speaker data")
     if withheld := len(data.fold.train) - len(data.labelled):
-        found.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
+        remarks.append(f"{withheld} of {len(data.fold.train)} training labels are withheld")
     if cfg.calibrate != "none":
-        found.append(CALIBRATED)
+        remarks.append(CALIBRATED)
     if faulty:
-        found.append(f"{faulty} faulty utterance(s) left out")
-    return found
+        remarks.append(f"{faulty} faulty utterance(s) left out")
+    return remarks

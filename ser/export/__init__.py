@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from ser import results
 from ser.console import console
 from ser.errors import UserError
-from ser.inference.loading import Recogniser, finished, load
+from ser.inference.loading import Recogniser, load
+from ser.results import RunFolder
 
 Format = Literal["onnx", "safetensors"]
 # What each format needs beyond what is always there.
@@ -113,7 +114,7 @@ def config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
         "system": result["system"],
         "fold": result["fold_index"],
         "seed": result["seed"],
-        "config_hash": result["config_hash"],
+        "run_key": result["run_key"],
         "target": target,
         "bins": bins,
         "classes": list(recogniser.classes),
@@ -136,7 +137,7 @@ def config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
 def _has_windows(recogniser: Recogniser) -> bool:
     """Whether a network sees frames, or codes of segments, in their order."""
     pooled = recogniser.fitted is not None and recogniser.fitted.pools
-    one_by_one = getattr(recogniser.classify, "cut", None) is not None
+    one_by_one = getattr(recogniser.classify, "segments", None) is not None
     return recogniser.extractor.level == "frame" and not pooled and not one_by_one
 
 
@@ -145,20 +146,20 @@ def named(result: dict[str, Any]) -> str:
 
     Examples:
         >>> system = {"corpus": "emodb", "target": "emotion", "features": "lld", "model": "cnn"}
-        >>> rest = {"fold_index": 3, "seed": 7, "config_hash": "493100ac8464df87"}
+        >>> rest = {"fold_index": 3, "seed": 7, "run_key": "493100ac8464df87"}
         >>> named({"system": {**system, "fold": "session"}, **rest})
         'emodb-emotion-lld-cnn-session-3-seed-7-493100ac'
     """
     names = result["system"]
     model = "-".join(names[group] for group in ("representation", "model") if group in names)
     what = [names["corpus"], names["target"], names["features"], model, names["fold"]]
-    which = [result["fold_index"], "seed", result["seed"], result["config_hash"][:8]]
+    which = [result["fold_index"], "seed", result["seed"], result["run_key"][:8]]
     return "-".join(map(str, (*what, *which)))
 
 
 def _one(folder: Path) -> Path:
     """The folder, if it is that of a run, or else says which ones lie below it."""
-    runs = finished(folder)
+    runs = [each.path for each in RunFolder.all_finished(folder)]
     if runs == [folder]:
         return folder
     more = f", and {len(runs) - 3} more" if len(runs) > 3 else ""

@@ -50,7 +50,7 @@ def card(
     Raises:
         UserError: the run's predictions cannot be read.
     """
-    result, found = recogniser.result, findings(recogniser.folder)
+    result, found = recogniser.result, findings(recogniser.folder.path)
     part = "test" if result["test"] else "val"
     about = {
         "result": result,
@@ -66,7 +66,7 @@ def card(
         "scores": markdown(_scores(found, result[part])),
         "recalls": markdown(_recalls(result, part)),
         "slices": _slices(found),
-        "elsewhere": _elsewhere(recogniser.folder),
+        "elsewhere": _elsewhere(recogniser.folder.path),
         "limits": list(_limits(recogniser, found, part)),
     }
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

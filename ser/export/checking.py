@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from ser import results
 from ser.config import build
 from ser.errors import UserError
 from ser.export.graph import Graph
-from ser.inference.loading import Recogniser, is_of
+from ser.inference.loading import Recogniser, is_defined_in
 from ser.inference.predict import extract
-from ser.inference.recordings import Stretch, recordings, stretches
+from ser.inference.recordings import Excerpt, excerpts, recordings
 
 TOLERANCE = 1e-4
 UTTERANCES = 8  # of the run's own that are looked at
@@ -61,7 +60,7 @@ def checked(tell: Tell, recogniser: Recogniser, on: str, arrays: Sequence[np.nda
     difference = float(np.max(found))
     if not difference <= TOLERANCE:
         raise UserError(
-            f"what was exported of {recogniser.folder} tells probabilities that differ by "
+            f"what was exported of {recogniser.folder.path} tells probabilities that differ by "
             f"{difference:.1e} from the run's own on {on}, and {TOLERANCE:g} is allowed: "
             "nothing was written; python -m ser predict tells what the run itself does"
         )
@@ -139,26 +138,26 @@ def drawn(recogniser: Recogniser, max_frames: int) -> list[np.ndarray]:
     ]
 
 
-def _utterances(recogniser: Recogniser, cfg: DictConfig) -> list[Stretch]:
+def _utterances(recogniser: Recogniser, cfg: DictConfig) -> list[Excerpt]:
     node: Any = cfg.corpus
     # Read, and never made anew; and nothing is called that is no corpus.
     there = node.get("root") is not None and Path(node.root).exists()
-    if not there or not is_of((CORPORA,), str(node._target_)):
+    if not there or not is_defined_in((CORPORA,), str(node._target_)):
         return []
     try:
         table = build(node).table
     except UserError:  # no longer what it was
         return []
-    told = results.read_predictions(recogniser.folder)
+    told = recogniser.folder.read_predictions()
     ids = [each for each in told["utterance"][::-1] if each in table.index]
     chosen = sorted({round(n) for n in np.linspace(0, len(ids) - 1, UTTERANCES)}) if ids else []
     rows = table.loc[[ids[n] for n in chosen]]
-    return [Stretch(Path(row.file), row.start, row.end) for row in rows.itertuples()]
+    return [Excerpt(Path(row.file), row.start, row.end) for row in rows.itertuples()]
 
 
-def _listed(paths: Sequence[Path]) -> list[Stretch]:
-    return list(stretches(recordings(paths), None, None))
+def _listed(paths: Sequence[Path]) -> list[Excerpt]:
+    return list(excerpts(recordings(paths), None, None))
 
 
-def _arrays(found: Sequence[Stretch], recogniser: Recogniser) -> list[np.ndarray]:
+def _arrays(found: Sequence[Excerpt], recogniser: Recogniser) -> list[np.ndarray]:
     return [each.arrays[recogniser.extractor.signature] for each in found if each.reason is None]

@@ -17,7 +17,7 @@ from ser.data.batches import UNLABELLED, Batch
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
 from ser.export.linear import Projection, scores
-from ser.inference.classify import OfEstimator, OfNetwork
+from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.inference.loading import Recogniser
 from ser.networks.conv import mask
 from ser.representations import Fitted
@@ -45,12 +45,12 @@ class Graph(nn.Module):
         super().__init__()
         if recogniser.by_speaker:
             raise UserError(
-                f"{recogniser.folder} standardises by speaker (data.standardise=speaker), which "
-                "needs all of a speaker's utterances, and a graph sees each by itself; "
+                f"{recogniser.folder.path} standardises by speaker (data.standardise=speaker), "
+                "which needs all of a speaker's utterances, and a graph sees each by itself; "
                 "python -m ser predict --one-speaker tells of them, and a run with "
                 "data.standardise=train can be exported"
             )
-        self.codes = coded(recogniser.fitted, recogniser.cut) if recogniser.fitted else None
+        self.codes = coded(recogniser.fitted, recogniser.segments) if recogniser.fitted else None
         self.classify = classified(recogniser.classify)
         self.temperature = recogniser.result.get("temperature")
 
@@ -271,7 +271,7 @@ class Networked(nn.Module):
         UserError: it tells of utterances in a way of its own.
     """
 
-    def __init__(self, network: OfNetwork) -> None:
+    def __init__(self, network: NetworkClassifier) -> None:
         super().__init__()
         kind = type(network.model)
         if kind.probabilities is not PhasedModel.probabilities:
@@ -281,7 +281,7 @@ class Networked(nn.Module):
             )
         self.standardise = Standardise(network.standardiser)
         self.model = network.model
-        self.cut = None if network.cut is None else cut_by(network.cut)
+        self.cut = None if network.segments is None else cut_by(network.segments)
         self.windows = Windows(network.max_frames)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -304,7 +304,7 @@ class Networked(nn.Module):
 class Estimated(nn.Module):
     """Probabilities of a scikit-learn classifier."""
 
-    def __init__(self, estimator: OfEstimator) -> None:
+    def __init__(self, estimator: EstimatorClassifier) -> None:
         super().__init__()
         self.scores = scores(estimator.fitted)
 
@@ -319,10 +319,10 @@ def classified(classify: Any) -> nn.Module:
 
 
 @classified.register
-def _(classify: OfNetwork) -> nn.Module:
+def _(classify: NetworkClassifier) -> nn.Module:
     return Networked(classify)
 
 
 @classified.register
-def _(classify: OfEstimator) -> nn.Module:
+def _(classify: EstimatorClassifier) -> nn.Module:
     return Estimated(classify)

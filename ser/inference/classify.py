@@ -1,4 +1,4 @@
-"""The model of a finished run, handed features or codes as it was in its own test."""
+"""The classifier of a finished run, applied to features or codes as in the run's own test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,70 +7,73 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ser.data.batches import EVALUATED, UNLABELLED, Batches, FrameBatches, Rows, SegmentBatches
-from ser.data.datamodule import SCORED
+from ser.data.batches import UNLABELLED, Rows, make_batches
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.training.phased import PhasedModel
 from ser.training.trainer import of_batches
 
-if TYPE_CHECKING:  # a network need not wait for scikit-learn
+if TYPE_CHECKING:  # a network does not need scikit-learn
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
-class OfNetwork:
-    """A network and what it is handed features by, as `DataModule` does for its run.
+class NetworkClassifier:
+    """A network with the standardisation and batches of its training.
 
-    Attributes:
-        model: in evaluation mode.
-        standardiser: of what it sees: features, their frames, or codes.
-        max_frames: longest stretch that it sees of an utterance.
-        batch_size: as in training.
-        cut: makes the segments that it sees one by one; None: it does not.
+    Args:
+        model: Network in evaluation mode.
+        standardiser: Standardiser of its inputs: features, their frames, or codes.
+        max_frames: Longest stretch of an utterance that it sees.
+        batch_size: Batch size of the training.
+        segments: Partial that cuts frames into the segments that it sees one by one; None: it sees
+            whole utterances.
     """
 
     model: PhasedModel
     standardiser: Standardiser
     max_frames: int
     batch_size: int
-    cut: Callable[..., Segments] | None
+    segments: Callable[..., Segments] | None
 
     def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
-        rows = Rows(values, self.standardiser, at_once=True)
+        """Return class probabilities, (N, C).
+
+        Args:
+            values: (N, K) vectors, or (sum of T, K) frames.
+            offsets: (N + 1,) where the frames of each utterance begin; None: vectors.
+        """
         count = len(values) if offsets is None else len(offsets) - 1
-        numbers, y = torch.arange(count), torch.full((count,), UNLABELLED)
-        if offsets is None:
-            batches = Batches(rows, numbers, y, batch_size=EVALUATED, seed=None)
-        elif self.cut is not None:
-            segments = self.cut(values, offsets, numbers.numpy(), False)
-            batches = SegmentBatches(rows, segments, y, batch_size=SCORED)
-        else:
-            batches = FrameBatches(
-                rows,
-                numbers,
-                y,
-                offsets=torch.from_numpy(offsets),
-                max_frames=self.max_frames,
-                batch_size=min(EVALUATED, self.batch_size),
-                seed=None,
-            )
+        numbers = np.arange(count)
+        segments = None
+        if self.segments is not None and offsets is not None:
+            segments = self.segments(values, offsets, numbers, False)
+        batches = make_batches(
+            Rows(values, self.standardiser, at_once=True),
+            numbers,
+            torch.full((count,), UNLABELLED),
+            offsets=offsets,
+            segments=segments,
+            max_frames=self.max_frames,
+            batch_size=self.batch_size,
+            seed=None,
+        )
         return of_batches(self.model, batches).numpy()
 
 
 @dataclass(frozen=True)
-class OfEstimator:
-    """A scikit-learn classifier, of features or codes (N, K).
+class EstimatorClassifier:
+    """A scikit-learn classifier of features or codes.
 
-    Attributes:
-        fitted: behind its standardisation and, mostly, under a temperature.
+    Args:
+        fitted: Classifier behind its standardisation and, in most cases, with a temperature.
     """
 
     fitted: "CalibratedClassifierCV | Pipeline"
 
     def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
-        # Imported here: a network need not wait for scikit-learn.
-        from ser.models import estimator
+        """Return class probabilities (N, C) of vectors (N, K)."""
+        from ser.models import estimator  # a network does not need scikit-learn
 
         return estimator.probabilities(self.fitted, values)

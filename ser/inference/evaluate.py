@@ -1,9 +1,8 @@
-"""Finished runs tested on a corpus that they were not made on: `python -m ser evaluate`.
+"""Test finished runs on a corpus that they were not trained on: `python -m ser evaluate`.
 
-What is trained on one corpus and tested on another is the harder and the more telling test: other
-speakers, another room, often another language and another idea of what an emotion is. It leaves,
-in the folder of each run, `evaluated/<corpus>/` with predictions that a report sets beside those of
-the run's own test.
+Cross-corpus tests are harder than tests within a corpus: speakers, rooms, often languages and the
+definition of the emotions differ. The results are written to `evaluated/<corpus>/` in the folder of
+each run, and reports show them beside the run's own test.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 
-from ser import console, results
+from ser import console
 from ser.config import build, run_key
 from ser.config.checks import check
 from ser.config.compose import compose_all
@@ -28,34 +27,35 @@ from ser.data.targets import Target
 from ser.errors import UserError
 from ser.features import Features
 from ser.features.store import Store, files_of
-from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, finished, load
+from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, load
+from ser.results import EvaluationFolder, RunFolder, predictions, split_scores, utterances
 
 
 @dataclass
-class Other:
-    """A corpus that runs are tested on and were not made on.
+class OtherCorpus:
+    """A corpus that runs are tested on and were not trained on.
 
-    Attributes:
-        corpus: of it.
-        target: all of its classes.
-        store: of features.
-        contents: what each utterance's audio is, by utterance id.
-        skip: leave out what cannot be extracted.
+    Args:
+        corpus: The corpus.
+        target: All of its classes.
+        store: Store of features.
+        contents: Digest of the audio by utterance id.
+        skip_faulty: Whether utterances that cannot be extracted are left out.
     """
 
     corpus: Corpus
     target: Target
     store: Store
     contents: pd.Series
-    skip: bool
+    skip_faulty: bool
     _features: dict[str, Features] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> "Other":
-        """The corpus and target of a config.
+    def read(cls, cfg: DictConfig) -> "OtherCorpus":
+        """Read the corpus and target of a configuration.
 
         Raises:
-            UserError: it cannot be read, or has no such target.
+            UserError: The corpus cannot be read, or has no such target.
         """
         corpus, target = labelled_corpus(cfg)
         store: Store = build(cfg.store)
@@ -63,246 +63,254 @@ class Other:
         return cls(corpus, target, store, contents, cfg.skip_faulty)
 
     def features(self, recogniser: Recogniser) -> Features:
-        """Of all labelled utterances, as the recogniser takes them; extracted once for all runs."""
+        """Return features of all labelled utterances for a run; runs share an extraction."""
         extractor = recogniser.extractor
         if extractor.signature not in self._features:
             table = self.corpus.table.loc[self.target.labels.index]
-            found = self.store.load(table, extractor, in_memory=True, skip=self.skip)
-            self._features[extractor.signature] = found
+            self._features[extractor.signature] = self.store.load(
+                table, extractor, in_memory=True, skip=self.skip_faulty
+            )
         return self._features[extractor.signature]
 
 
 def evaluate(run: Path, overrides: Sequence[str]) -> int:
-    """Tests finished runs on another corpus, and tells their scores.
+    """Test finished runs on another corpus, and print their scores.
 
     Args:
-        run: folder of a finished run, or of many of one target.
-        overrides: as for train.py, e.g. ["corpus=ravdess", "corpus.root=..."]; the target is the
-            run's, and all of the corpus' emotions are looked at.
+        run: Folder of a finished run, or of many of the same target.
+        overrides: As for train.py, e.g. ["corpus=ravdess", "corpus.root=..."]. The target is that
+            of the run, with all emotions of the corpus.
 
     Raises:
-        UserError: a run or a corpus that cannot be, one that the run has heard, or one without
-            any of the run's classes.
+        UserError: A run or the corpus cannot be used, the run was trained on audio of the corpus,
+            or the corpus has none of the run's classes.
     """
-    runs = finished(run)
-    first = load(runs[0])
-    cfg = _composed(first, overrides)
+    runs = RunFolder.all_finished(run)
+    first = load(runs[0].path)
+    cfg = _compose(first, overrides)
     check(cfg)
-    # One at a time: those of a whole table would not fit into memory.
-    found = _all(chain([first], map(load, runs[1:])), cfg, brief=len(runs) > 1)
-    if len(found) > 1:
-        scores = [each["test"]["ua"] for each in found]
+    # One run at a time: the runs of a whole table would not fit into memory.
+    others = (load(each.path) for each in runs[1:])
+    evaluations = _evaluate_all(chain([first], others), cfg, brief=len(runs) > 1)
+    if len(evaluations) > 1:
+        scores = [each["test"]["ua"] for each in evaluations]
         print(
-            f"{len(found)} runs on {found[0]['corpus']}: mean UA {100 * np.mean(scores):.1f}%, "
+            f"{len(evaluations)} runs on {evaluations[0]['corpus']}: "
+            f"mean UA {100 * np.mean(scores):.1f}%, "
             f"from {100 * min(scores):.1f}% to {100 * max(scores):.1f}%\n"
-            f"python -m ser report {run} sets them beside the runs' own tests"
+            f"python -m ser report {run} shows them beside the runs' own tests"
         )
     return 0
 
 
-def after(cfg: DictConfig, folder: Path, *, brief: bool) -> None:
-    """Tests a finished run on its config's `test_corpus`.
+def evaluate_run(cfg: DictConfig, folder: RunFolder, *, brief: bool) -> None:
+    """Test a finished run on the `test_corpus` of its configuration.
 
     Args:
-        cfg: of the run.
-        folder: of the run.
-        brief: tell the result in one line.
+        cfg: Configuration of the run.
+        folder: Folder of the run.
+        brief: Print the result in one line.
     """
-    _all([load(folder)], elsewhere(cfg), brief=brief)
+    _evaluate_all([load(folder.path)], _with_test_corpus(cfg), brief=brief)
 
 
-def elsewhere(cfg: DictConfig) -> DictConfig:
-    """A run's config with its `test_corpus` in the corpus' place, all emotions of it looked at."""
-    found = OmegaConf.create(OmegaConf.to_container(cfg))
-    assert isinstance(found, DictConfig)
-    found.corpus = OmegaConf.to_container(cfg.test_corpus.corpus)
-    found.corpus.root = cfg.test_corpus.root
-    if "classes" in found.target:
-        found.target.classes = None
-        found.target.merge = OmegaConf.to_container(cfg.test_corpus.merge, resolve=True)
-        found.target.min_agreement = 0  # the other corpus need not have raters
-    found.target.styles = None
-    found.target.labelled_fraction = 1.0  # is of training
-    return found
+def _with_test_corpus(cfg: DictConfig) -> DictConfig:
+    """Return a run's configuration with `test_corpus` as its corpus, and all emotions of it."""
+    other = OmegaConf.create(OmegaConf.to_container(cfg))
+    assert isinstance(other, DictConfig)
+    other.corpus = OmegaConf.to_container(cfg.test_corpus.corpus)
+    other.corpus.root = cfg.test_corpus.root
+    if "classes" in other.target:
+        other.target.classes = None
+        other.target.merge = OmegaConf.to_container(cfg.test_corpus.merge, resolve=True)
+        other.target.min_agreement = 0  # the other corpus may have no raters
+    other.target.styles = None
+    other.target.labelled_fraction = 1.0  # concerns training alone
+    return other
 
 
-def _composed(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
-    """The config of a corpus, with the recogniser's target.
+def _compose(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of a corpus with the target of a run.
 
     Raises:
-        UserError: they cannot be composed, or have another target.
+        UserError: It cannot be composed, or has another target.
     """
     name, bins = recogniser.target
-    usual = {"target": name, "target.bins": bins} if bins else {"target.classes": "null"}
+    defaults = {"target": name, "target.bins": bins} if bins else {"target.classes": "null"}
     given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
-    other = given.get("target", name)
-    # An emotion run may be tested on scripted speech alone, say.
-    if other != name and (bins or not other.startswith("emotion")):
-        raise UserError(f"{recogniser}: target={other} cannot test it")
-    asked = [f"{key}={value}" for key, value in usual.items() if key not in given]
-    found = compose_all([*asked, *overrides])
-    if len(found) > 1:
-        raise UserError("one corpus at a time")
-    return found[0]
+    target = given.get("target", name)
+    # A run on all emotional speech may be tested on scripted speech alone, for example.
+    if target != name and (bins or not target.startswith("emotion")):
+        raise UserError(f"{recogniser}: cannot be tested on target={target}")
+    inherited = [f"{key}={value}" for key, value in defaults.items() if key not in given]
+    configs = compose_all([*inherited, *overrides])
+    if len(configs) > 1:
+        raise UserError("give one corpus at a time")
+    return configs[0]
 
 
-def _all(
+def _evaluate_all(
     recognisers: Iterable[Recogniser], cfg: DictConfig, *, brief: bool
 ) -> list[dict[str, Any]]:
-    """Runs of one target tested on the corpus of a config."""
+    """Test runs of one target on the corpus of a configuration."""
     torch.set_num_threads(1)
-    with threadpool_limits(1):  # several threads would sum in an order of their own
-        other, found = Other.of(cfg), []
+    with threadpool_limits(1):  # sums depend on the number of threads
+        other = OtherCorpus.read(cfg)
+        evaluations = []
         first = None
         for recogniser in recognisers:
             first = first or recogniser
-            first.require_alike(recogniser)
-            found.append(_evaluated(recogniser, other, brief=brief))
-        return found
+            first.require_same_classes(recogniser)
+            evaluations.append(_evaluate(recogniser, other, brief=brief))
+        return evaluations
 
 
-def _evaluated(recogniser: Recogniser, other: Other, *, brief: bool) -> dict[str, Any]:
-    """One run's test on another corpus, unless the same was made before."""
-    folder = recogniser.folder / results.EVALUATED / other.corpus.name
-    _require_unheard(recogniser, other)
+def _evaluate(recogniser: Recogniser, other: OtherCorpus, *, brief: bool) -> dict[str, Any]:
+    """Test one run on another corpus, unless the same evaluation exists."""
+    folder = recogniser.folder.evaluation(other.corpus.name)
+    _require_untrained(recogniser, other)
     features = other.features(recogniser)
     labels = other.target.only(features.utterances).labels
     labels = labels[labels.isin(recogniser.classes)]
     if labels.empty:
         raise UserError(
-            f"{recogniser}, and {other.corpus.name} has "
-            f"{', '.join(other.target.classes)}: name what is meant by which, e.g. "
+            f"{recogniser}: {other.corpus.name} has only {', '.join(other.target.classes)}. Say "
+            "which class corresponds to which, e.g. "
             f"'target.merge={{{other.target.classes[0]}: {recogniser.classes[0]}}}'"
         )
     remarks = list(_remarks(recogniser, other, features, labels))
-    hash_ = _hash(recogniser, other, labels, remarks)
-    found = results.read_json(folder / results.EVALUATION)
-    if found is None or found["config_hash"] != hash_:
-        (folder / results.EVALUATION).unlink(missing_ok=True)
-        found = {
+    key = _key(recogniser, other, labels, remarks)
+    evaluation = folder.read_record()
+    if evaluation is None or evaluation.get("run_key") != key:
+        folder.record_file.unlink(missing_ok=True)
+        evaluation = {
             **_test(recogniser, other, features, labels, folder),
             "remarks": remarks,
-            "config_hash": hash_,
+            "run_key": key,
         }
-        results.write_json(folder / results.EVALUATION, found)
-    console.evaluated(folder, found, brief=brief)
-    return found
+        folder.write_record(evaluation)
+    console.evaluated(folder.path, evaluation, brief=brief)
+    return evaluation
 
 
-def _require_unheard(recogniser: Recogniser, other: Other) -> None:
-    """No file of the other corpus may be among those that the run was fitted or chosen on."""
-    if recogniser.heard is None:
+def _require_untrained(recogniser: Recogniser, other: OtherCorpus) -> None:
+    """Raise a UserError if the run was fitted or selected on audio of the other corpus."""
+    trained = [
+        utterance
+        for utterance, content in other.contents.items()
+        if not recogniser.training_audio.isdisjoint(files_of([content]))
+    ]
+    if trained:
         raise UserError(
-            f"{recogniser.folder} does not tell what it has heard: it was made by an earlier "
-            "version; force=true trains it again"
-        )
-    contents, known = other.contents.items(), recogniser.heard
-    heard = [each for each, name in contents if not known.isdisjoint(files_of([name]))]
-    if heard:
-        raise UserError(
-            f"{recogniser.folder} was fitted or chosen on {len(heard)} of the "
-            f"{len(other.contents)} utterances of {other.corpus.name}, e.g. {heard[0]}: only "
-            "speech that it has not heard can test it"
+            f"{recogniser.folder.path}: fitted or selected on {len(trained)} of the "
+            f"{len(other.contents)} utterances of {other.corpus.name}, e.g. {trained[0]}; test it "
+            "on audio that it was not trained on"
         )
 
 
-def _hash(recogniser: Recogniser, other: Other, labels: pd.Series, remarks: Sequence[str]) -> str:
-    """Changes whenever the run, its features, or an utterance's audio, label or speaker does."""
+def _key(
+    recogniser: Recogniser, other: OtherCorpus, labels: pd.Series, remarks: Sequence[str]
+) -> str:
+    """Return a hash of the run, its features, and every utterance's audio, label and speaker."""
     speakers = other.corpus.table["speaker"].loc[labels.index]
     rows = zip(labels.index, labels, speakers, other.contents.loc[labels.index], strict=True)
     return run_key.digest(
         {
-            "run": recogniser.result["config_hash"],
+            "run": recogniser.result["run_key"],
             "features": recogniser.extractor.signature,
             "rows": [list(row) for row in rows],
-            "remarks": list(remarks),  # which tell of those left out
+            "remarks": list(remarks),  # these name the utterances left out
         }
     )
 
 
 def _test(
     recogniser: Recogniser,
-    other: Other,
+    other: OtherCorpus,
     features: Features,
     labels: pd.Series,
-    folder: Path,
+    folder: EvaluationFolder,
 ) -> dict[str, Any]:
-    """Predicts, and writes what `evaluated/<corpus>/` holds beside what is returned."""
+    """Predict, write the tables of the evaluation, and return its scores."""
     table = other.corpus.table
-    told = probabilities(recogniser, features, labels.index, table["speaker"])
-    predictions = results.predictions("test", labels, told, recogniser.classes)
-    results.write_predictions(folder, predictions)
-    results.write_utterances(folder, results.utterances({"test": labels.index}, table))
+    probabilities = predict_utterances(recogniser, features, labels.index, table["speaker"])
+    predicted = predictions("test", labels, probabilities, recogniser.classes)
+    folder.write_predictions(predicted)
+    folder.write_utterances(utterances({"test": labels.index}, table))
     run = recogniser.result
     counts = {name: int((labels == name).sum()) for name in recogniser.classes}
     return {
         **{key: run[key] for key in ("system", "fold_index", "fold_count", "seed", "classes")},
         "corpus": other.corpus.name,
         "class_counts": {"train": run["class_counts"]["train"], "test": counts},
-        "test": results.part_scores(predictions, "test", recogniser.classes),
+        "test": split_scores(predicted, "test", recogniser.classes),
     }
 
 
 def _remarks(
-    recogniser: Recogniser, other: Other, features: Features, labels: pd.Series
+    recogniser: Recogniser, other: OtherCorpus, features: Features, labels: pd.Series
 ) -> Iterator[str]:
-    """What must stand beside the scores."""
+    """Yield the remarks that are printed beside the scores."""
     if other.corpus.synthetic:
-        yield f"tested on synthetic speech ({other.corpus.name}): says nothing about people"
+        yield f"tested on synthetic speech ({other.corpus.name}): scores say nothing about people"
     yield from (f"of its training: {remark}" for remark in recogniser.result["remarks"])
     if recogniser.by_speaker:
-        yield "transductive: standardised by unlabelled test-speaker data"
+        yield "transductive: features are standardised with unlabelled test-speaker data"
     absent = [name for name in recogniser.classes if name not in set(labels)]
     if absent:
-        told = ", ".join(absent)
-        yield f"{other.corpus.name} has no counterpart of {told}: to tell it is always wrong"
-    beyond = other.target.labels[~other.target.labels.isin(recogniser.classes)].value_counts()
-    if len(beyond):
-        told = ", ".join(f"{name} ({count})" for name, count in beyond.sort_index().items())
-        yield f"left out of {other.corpus.name}, as training has no counterpart: {told}"
+        yield (
+            f"{other.corpus.name} has no utterances of {', '.join(absent)}: predicting it is "
+            "always wrong"
+        )
+    unknown = other.target.labels[~other.target.labels.isin(recogniser.classes)].value_counts()
+    if len(unknown):
+        counts = ", ".join(f"{name} ({count})" for name, count in unknown.sort_index().items())
+        yield f"left out of {other.corpus.name}, because training has no such class: {counts}"
     if faulty := len(other.target.labels) - len(features.utterances):
         yield f"{faulty} faulty utterance(s) of {other.corpus.name} left out"
 
 
-def probabilities(
+def predict_utterances(
     recogniser: Recogniser, features: Features, ids: pd.Index, speakers: pd.Series
 ) -> np.ndarray:
-    """Class probabilities of some utterances, (N, C).
+    """Return class probabilities of utterances, (N, C).
 
     Args:
-        recogniser: a run.
-        features: of these utterances, and maybe of others.
+        recogniser: A finished run.
+        features: Features of these utterances, and possibly of others.
         ids: N utterance ids.
-        speakers: speaker by utterance id; a run that standardises by speaker is handed all
-            utterances of one at a time.
+        speakers: Speaker by utterance id. If the run standardises by speaker, the utterances of
+            each speaker are predicted together.
 
     Raises:
-        UserError: it does, and of one there is a single utterance.
+        UserError: The run standardises by speaker, and a speaker has a single utterance.
     """
     numbers = features.utterances.get_indexer(ids)
     if features.offsets is None:
         arrays = list(features.values[numbers])
     else:
         arrays = [features.values[slice(*features.offsets[n : n + 2])] for n in numbers]
-    groups = list(_pieces([1 if a.ndim == 1 else len(a) for a in arrays], arrays[0].ndim == 1))
+    groups = list(_chunks([1 if a.ndim == 1 else len(a) for a in arrays], arrays[0].ndim == 1))
     if recogniser.by_speaker:
-        of_speakers = pd.Series(np.arange(len(ids))).groupby(speakers.loc[ids].to_numpy())
-        alone = [str(name) for name, group in of_speakers if len(group) == 1]
-        if alone:
+        by_speaker = pd.Series(np.arange(len(ids))).groupby(speakers.loc[ids].to_numpy())
+        single = [str(name) for name, group in by_speaker if len(group) == 1]
+        if single:
             raise UserError(
-                f"{recogniser.folder} standardises by speaker, and of {', '.join(alone[:5])} there "
-                "is one utterance: leave out who has no more"
+                f"{recogniser.folder.path}: standardises by speaker, and there is only one "
+                f"utterance of {', '.join(single[:5])}: leave these speakers out"
             )
-        groups = [group.to_numpy() for _, group in of_speakers]
-    found = np.empty((len(ids), len(recogniser.classes)))
+        groups = [group.to_numpy() for _, group in by_speaker]
+    probabilities = np.empty((len(ids), len(recogniser.classes)))
     for group in groups:
-        found[group] = recogniser([arrays[n] for n in group], one_speaker=recogniser.by_speaker)
-    return found
+        probabilities[group] = recogniser(
+            [arrays[n] for n in group], one_speaker=recogniser.by_speaker
+        )
+    return probabilities
 
 
-def _pieces(lengths: Sequence[int], are_utterances: bool) -> Iterator[np.ndarray]:
-    """Numbers of as many utterances as are best handed over at a time."""
-    most = UTTERANCES if are_utterances else FRAMES
-    numbers = (np.cumsum(lengths) - 1) // most
+def _chunks(lengths: Sequence[int], are_utterances: bool) -> Iterator[np.ndarray]:
+    """Yield the numbers of utterances that are best predicted together."""
+    size = UTTERANCES if are_utterances else FRAMES
+    numbers = (np.cumsum(lengths) - 1) // size
     bounds = [0, *np.flatnonzero(np.diff(numbers)) + 1, len(lengths)]
     yield from (np.arange(*bound) for bound in pairwise(bounds))

@@ -1,11 +1,11 @@
-"""What finished runs tell of new recordings: `python -m ser predict`."""
+"""Predict new recordings with finished runs: `python -m ser predict`."""
 
 import json
 import os
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import groupby
@@ -29,7 +29,7 @@ from ser.errors import UserError
 from ser.features import Listener
 from ser.features.extraction import extracted
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, load_all
-from ser.inference.recordings import LONGEST, Stretch, recordings, stretches
+from ser.inference.recordings import LONGEST, Excerpt, excerpts, recordings
 from ser.results import write_text
 
 
@@ -43,59 +43,60 @@ def predict(
     workers: int | None,
     out: Path | None,
 ) -> int:
-    """Predicts recordings, and writes or prints a row for each, or for each window of each.
+    """Predict recordings, and write or print one row for each, or for each window of each.
 
     Args:
-        run: folder of a finished run, or of many, whose probabilities are averaged.
-        paths: recordings, and folders to search for them.
-        window: seconds of each; None: recordings are whole.
-        hop: seconds from one's beginning to the next one's; None: the window's own length.
-        one_speaker: all recordings are one speaker's, and all that is known of them.
-        workers: recordings whose features are extracted at a time; None: one a core.
-        out: a .csv, .json or .jsonl file; None: a table is printed.
+        run: Folder of a finished run, or of many, whose probabilities are averaged.
+        paths: Audio files, and folders to search for them.
+        window: Length of a window in seconds; None: recordings are not cut.
+        hop: Seconds between the starts of two windows; None: the length of a window.
+        one_speaker: Whether the recordings are all utterances of one speaker.
+        workers: Recordings whose features are extracted in parallel; None: one per core.
+        out: A .csv, .json or .jsonl file; None: print a table.
 
     Returns:
-        0 if anything was predicted, or else 1.
+        0 if anything was predicted, else 1.
 
     Raises:
-        UserError: an option, run or output that cannot be. Of recordings it is told row by row.
+        UserError: An option, run or output file cannot be used. Recordings that cannot be predicted
+            are reported row by row.
     """
-    _require(window, hop, out)
+    _check_options(window, hop, out)
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: at least 1")
     torch.set_num_threads(1)
-    with threadpool_limits(1):  # several threads would sum in an order of their own
+    with threadpool_limits(1):  # sums depend on the number of threads
         recognisers = load_all(run)
         for recogniser in recognisers:
             recogniser.require_speaker(one_speaker)
-        found = predictions(
+        predicted = predict_excerpts(
             recognisers,
-            stretches(recordings(paths), window, hop),
+            excerpts(recordings(paths), window, hop),
             one_speaker=one_speaker,
             workers=workers or joblib.cpu_count(),
         )
     classes = recognisers[0].classes
     if out is None:
-        _show(found, classes, windows=window is not None)
+        _print_table(predicted, classes, windows=window is not None)
     else:
-        write_text(out, _written(found, classes, out.suffix))
-    return _tell(found, recognisers, out)
+        write_text(out, _formatted(predicted, classes, out.suffix))
+    return _summarise(predicted, recognisers, out)
 
 
-def predictions(
+def predict_excerpts(
     recognisers: Sequence[Recogniser],
-    wanted: Iterable[Stretch],
+    requested: Iterable[Excerpt],
     *,
     one_speaker: bool,
     workers: int,
-) -> list[Stretch]:
-    """Stretches with their probabilities, the mean over runs, or with the reason why not.
+) -> list[Excerpt]:
+    """Return excerpts with their probabilities, the mean over runs, or the reason why not.
 
-    Features are extracted ahead by threads, once for all runs that share them, while others are
-    predicted; no more of them are held than a batch, unless all are one speaker's.
+    Threads extract features ahead, once for all runs that share them, while others are predicted.
+    Memory holds the features of one batch, or of all excerpts if they are one speaker's.
     """
     extractors = list({r.extractor.signature: r.extractor for r in recognisers}.values())
-    wanted = list(wanted)
+    requested = list(requested)
     columns = (
         TextColumn("predicting"),
         BarColumn(),
@@ -103,182 +104,182 @@ def predictions(
         TextColumn("time left"),
         TimeRemainingColumn(),
     )
-    batch: list[Stretch] = []
+    batch: list[Excerpt] = []
     with (
         ThreadPoolExecutor(workers) as pool,
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
     ):
-        done = progress.track(_ahead(pool, extract, wanted, extractors, 4 * workers), len(wanted))
-        for stretch in done:
-            batch.append(stretch)
+        ahead = _extract_ahead(pool, requested, extractors, 4 * workers)
+        for excerpt in progress.track(ahead, len(requested)):
+            batch.append(excerpt)
             if not one_speaker and _is_full(batch):
                 _predict(recognisers, batch, one_speaker)
                 batch = []
         _predict(recognisers, batch, one_speaker)
-    return wanted
+    return requested
 
 
-def _ahead(
+def _extract_ahead(
     pool: ThreadPoolExecutor,
-    work: Callable[[Stretch, Sequence[Listener]], Stretch],
-    wanted: Sequence[Stretch],
+    requested: Sequence[Excerpt],
     extractors: Sequence[Listener],
     count: int,
-) -> Iterator[Stretch]:
-    """Work done in order, and begun for `count` stretches beyond the one that is handed out."""
-    begun: deque[Future[Stretch]] = deque()
-    for stretch in wanted:
-        begun.append(pool.submit(work, stretch, extractors))
-        if len(begun) > count:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
+) -> Iterator[Excerpt]:
+    """Yield excerpts in order with their features, extracting up to `count` ahead."""
+    submitted: deque[Future[Excerpt]] = deque()
+    for excerpt in requested:
+        submitted.append(pool.submit(extract, excerpt, extractors))
+        if len(submitted) > count:
+            yield submitted.popleft().result()
+    while submitted:
+        yield submitted.popleft().result()
 
 
-def extract(stretch: Stretch, extractors: Sequence[Listener]) -> Stretch:
-    """Fills in its features, or the reason why there are none."""
-    if stretch.reason is not None:
-        return stretch
+def extract(excerpt: Excerpt, extractors: Sequence[Listener]) -> Excerpt:
+    """Fill in the features of a excerpt, or the reason why there are none."""
+    if excerpt.reason is not None:
+        return excerpt
     try:
-        found = extracted(extractors, *audio.read(stretch.file, stretch.start, stretch.end))
+        features = extracted(extractors, *audio.read(excerpt.file, excerpt.start, excerpt.end))
     except audio.AudioError as error:
-        stretch.reason = error.reason
-        return stretch
+        excerpt.reason = error.reason
+        return excerpt
     for extractor in extractors:
-        values = found[extractor.signature]
+        values = features[extractor.signature]
         if isinstance(values, UserError):
-            stretch.reason = str(values)
+            excerpt.reason = str(values)
         else:
-            stretch.arrays[extractor.signature] = values
-    return stretch
+            excerpt.arrays[extractor.signature] = values
+    return excerpt
 
 
-def _is_full(batch: Sequence[Stretch]) -> bool:
+def _is_full(batch: Sequence[Excerpt]) -> bool:
     rows = sum(len(v) for s in batch for v in s.arrays.values() if v.ndim == 2)
     return len(batch) >= UTTERANCES or rows >= FRAMES
 
 
 def _predict(
-    recognisers: Sequence[Recogniser], batch: Sequence[Stretch], one_speaker: bool
+    recognisers: Sequence[Recogniser], batch: Sequence[Excerpt], one_speaker: bool
 ) -> None:
-    """Fills in the probabilities, and lets go of the features."""
-    whole = [stretch for stretch in batch if stretch.reason is None]
-    if whole:
-        told = [
-            each([s.arrays[each.extractor.signature] for s in whole], one_speaker=one_speaker)
+    """Fill in the probabilities, and release the features."""
+    usable = [excerpt for excerpt in batch if excerpt.reason is None]
+    if usable:
+        by_run = [
+            each([s.arrays[each.extractor.signature] for s in usable], one_speaker=one_speaker)
             for each in recognisers
         ]
-        means: np.ndarray = np.asarray(np.mean(told, axis=0, dtype=np.float64))
-        for stretch, row in zip(whole, means, strict=True):
-            stretch.probabilities = row
-    for stretch in batch:
-        stretch.arrays = {}
+        means: np.ndarray = np.asarray(np.mean(by_run, axis=0, dtype=np.float64))
+        for excerpt, row in zip(usable, means, strict=True):
+            excerpt.probabilities = row
+    for excerpt in batch:
+        excerpt.arrays = {}
 
 
-# ---- telling it
+# ---- options and output
 
 
-def _require(window: float | None, hop: float | None, out: Path | None) -> None:
+def _check_options(window: float | None, hop: float | None, out: Path | None) -> None:
     if window is not None and not 0.1 <= window <= LONGEST:
         bound = f"{LONGEST:.0f} seconds at most" if window > LONGEST else "at least 0.1 seconds"
         raise UserError(f"--window {window:g}: {bound}")
     if hop is not None and (window is None or not 0.1 <= hop <= window):
-        raise UserError(f"--hop {hop:g}: from 0.1 seconds to those of --window")
+        raise UserError(f"--hop {hop:g}: at least 0.1 seconds, at most the length of --window")
     if out is None:
         return
     if out.suffix not in (".csv", ".json", ".jsonl"):
-        raise UserError(f"--out {out}: a name that ends in .csv, .json or .jsonl")
-    # Whether it can be written is found out before the work, not after it.
+        raise UserError(f"--out {out}: the name must end in .csv, .json or .jsonl")
+    # Fail before the work, not after it, if the file cannot be written.
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out.parent):
         pass
 
 
-def _row(stretch: Stretch, classes: Sequence[str]) -> dict[str, Any]:
-    """`file, start, end, prediction, p_<class>..., reason`; None where there is none."""
-    row: dict[str, Any] = {"file": stretch.name}
+def _row(excerpt: Excerpt, classes: Sequence[str]) -> dict[str, Any]:
+    """Return `file, start, end, prediction, p_<class>..., reason`, None where unknown."""
+    row: dict[str, Any] = {"file": excerpt.name}
     for name in ("start", "end"):
-        seconds = getattr(stretch, name)
+        seconds = getattr(excerpt, name)
         row[name] = None if seconds is None else round(seconds, 6)
-    p = stretch.probabilities
+    p = excerpt.probabilities
     row["prediction"] = None if p is None else classes[int(p.argmax())]
     for number, name in enumerate(classes):
-        # Nine digits bring every float32 back to the bit, as in `predictions.csv`.
+        # Nine digits restore every float32 exactly, as in `predictions.csv`.
         row[f"p_{name}"] = None if p is None else float(f"{p[number]:.9g}")
-    return {**row, "reason": stretch.reason}
+    return {**row, "reason": excerpt.reason}
 
 
-def _written(found: Sequence[Stretch], classes: Sequence[str], suffix: str) -> str:
-    rows = [_row(stretch, classes) for stretch in found]
+def _formatted(predicted: Sequence[Excerpt], classes: Sequence[str], suffix: str) -> str:
+    rows = [_row(excerpt, classes) for excerpt in predicted]
     if suffix == ".csv":
-        columns = list(_row(Stretch(Path()), classes))
+        columns = list(_row(Excerpt(Path()), classes))
         return pd.DataFrame(rows, columns=columns).to_csv(index=False, float_format="%.9g")
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    return "".join(f"{line}\n" for line in lines) if suffix == ".jsonl" else _listed(lines)
-
-
-def _listed(lines: Sequence[str]) -> str:
+    if suffix == ".jsonl":
+        return "".join(f"{line}\n" for line in lines)
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def _show(found: Sequence[Stretch], classes: Sequence[str], *, windows: bool) -> None:
-    """Prints probabilities in percent, and what has none with its reason.
+def _print_table(predicted: Sequence[Excerpt], classes: Sequence[str], *, windows: bool) -> None:
+    """Print probabilities in percent, and the reasons why there are none.
 
-    Recordings are rows of a table or, with `windows`, have a table each.
+    Recordings are rows of a table or, with `windows`, have one table each.
     """
-    shared = os.path.commonpath([os.path.dirname(os.path.abspath(s.name)) for s in found])
-    names = [os.path.relpath(stretch.name, shared) for stretch in found]
-    whole = [(n, s) for n, s in zip(names, found, strict=True) if s.probabilities is not None]
+    shared = os.path.commonpath([os.path.dirname(os.path.abspath(s.name)) for s in predicted])
+    names = [os.path.relpath(excerpt.name, shared) for excerpt in predicted]
+    usable = [(n, s) for n, s in zip(names, predicted, strict=True) if s.probabilities is not None]
     console.print(f"in {shared}", markup=False)
     if windows:
-        for name, group in groupby(whole, key=itemgetter(0)):
+        for name, group in groupby(usable, key=itemgetter(0)):
             console.print(f"\n{name}", markup=False)
             rows = [(f"{s.start:.2f}-{s.end:.2f}", s) for _, s in group]
             console.print(_table("seconds", rows, classes))
-    elif whole:
-        console.print(_table("file", whole, classes))
-    for name, stretch in zip(names, found, strict=True):
-        if stretch.probabilities is None:
-            start = "" if stretch.start is None or not windows else f" from {stretch.start:.2f} s"
-            console.print(f" {name}{start}: {stretch.reason}", markup=False)
+    elif usable:
+        console.print(_table("file", usable, classes))
+    for name, excerpt in zip(names, predicted, strict=True):
+        if excerpt.probabilities is None:
+            start = "" if excerpt.start is None or not windows else f" from {excerpt.start:.2f} s"
+            console.print(f" {name}{start}: {excerpt.reason}", markup=False)
 
 
-def _table(head: str, rows: Sequence[tuple[str, Stretch]], classes: Sequence[str]) -> Table:
+def _table(head: str, rows: Sequence[tuple[str, Excerpt]], classes: Sequence[str]) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column(head, overflow="fold")
     table.add_column("prediction", no_wrap=True)
     for name in classes:
         table.add_column(name[:6], justify="right", no_wrap=True)
-    for name, stretch in rows:
-        assert stretch.probabilities is not None
-        most = int(stretch.probabilities.argmax())
-        cells = [f"{100 * p:.1f}" for p in stretch.probabilities]
-        cells[most] = f"[bold]{cells[most]}[/bold]"
-        table.add_row(escape(name), classes[most], *cells)
+    for name, excerpt in rows:
+        assert excerpt.probabilities is not None
+        best = int(excerpt.probabilities.argmax())
+        cells = [f"{100 * p:.1f}" for p in excerpt.probabilities]
+        cells[best] = f"[bold]{cells[best]}[/bold]"
+        table.add_row(escape(name), classes[best], *cells)
     return table
 
 
-def _heard(found: Sequence[Stretch], recognisers: Sequence[Recogniser]) -> int:
-    """How many recordings are among those that a run was fitted or chosen on."""
-    known = frozenset[str]().union(*(each.heard or () for each in recognisers))
+def _count_training_audio(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser]) -> int:
+    """Return how many recordings are among those that a run was fitted or selected on."""
+    known = frozenset[str]().union(*(each.training_audio for each in recognisers))
     count = 0
-    for file in {stretch.file for stretch in found if stretch.probabilities is not None}:
-        with suppress(audio.AudioError):  # gone since it was predicted
+    for file in {excerpt.file for excerpt in predicted if excerpt.probabilities is not None}:
+        with suppress(audio.AudioError):  # removed since it was predicted
             count += audio.digest(file) in known
     return count
 
 
-def _tell(found: Sequence[Stretch], recognisers: Sequence[Recogniser], out: Path | None) -> int:
-    """Says on the standard error stream what was done, and gives the exit status."""
-    told = sum(stretch.probabilities is not None for stretch in found)
+def _summarise(
+    predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], out: Path | None
+) -> int:
+    """Print a summary to standard error, and return the exit status."""
+    count = sum(excerpt.probabilities is not None for excerpt in predicted)
     by = system(recognisers[0].result)
     if len(recognisers) > 1:
         by = f"the mean of {len(recognisers)} runs"
     where = "" if out is None else f"{out}: "
-    faulty = "" if told == len(found) else f", {len(found) - told} not: see the reasons"
-    print(f"{where}{told} of {len(found)} predicted by {by}{faulty}", file=sys.stderr)
-    if heard := _heard(found, recognisers):
-        print(f"{heard} of the recordings were trained or chosen on", file=sys.stderr)
+    missing = len(predicted) - count
+    reasons = f", {missing} not (see the reasons)" if missing else ""
+    print(f"{where}{count} of {len(predicted)} predicted by {by}{reasons}", file=sys.stderr)
+    if trained := _count_training_audio(predicted, recognisers):
+        print(f"{trained} of the recordings were used in training or selection", file=sys.stderr)
     for remark in dict.fromkeys(r for each in recognisers for r in each.result["remarks"]):
-        print(f"trained on: {remark}", file=sys.stderr)
-    return 0 if told else 1
+        print(f"training: {remark}", file=sys.stderr)
+    return 0 if count else 1

@@ -1,4 +1,4 @@
-"""Recordings that somebody has: found in folders, and cut into stretches of time."""
+"""Recordings: collected from files and folders, whole or cut into windows."""
 
 import math
 import os
@@ -11,11 +11,11 @@ import soundfile
 
 from ser.corpora import audio
 
-# Seconds that may be one utterance; the longest of IEMOCAP has 35. Memory is bounded by it.
+# Longest utterance in seconds, which bounds memory; the longest of IEMOCAP has 35.
 LONGEST = 300.0
-FILE = 24.0  # hours that are one recording; a header that declares more is not believed
-# Names in folders that are taken for recordings: what is read here, and what somebody may think is,
-# so that it is told rather than passed over.
+HOURS = 24.0  # longest recording; a header that declares more is taken for damaged
+# Suffixes of recordings in folders: formats that can be read, and common ones that cannot, so that
+# these are reported rather than skipped silently.
 SUFFIXES = {
     *(f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"),
     *(".aif", ".aifc", ".oga", ".opus", ".snd", ".sph"),
@@ -24,15 +24,16 @@ SUFFIXES = {
 
 
 @dataclass
-class Stretch:
-    """A recording, or a window of it, and what comes of it.
+class Excerpt:
+    """A recording, or a window of it, and its prediction.
 
-    Attributes:
-        file: the recording.
-        start, end: seconds; None where the file does not even tell its length.
-        arrays: features by the extractor's signature, until they are used.
-        reason: why there is no prediction.
-        probabilities: (C,), the mean over runs.
+    Args:
+        file: Audio file.
+        start: Start in seconds; None if the length of the file cannot be read.
+        end: End in seconds; None as `start`.
+        arrays: Features by signature of the extractor, until they are used.
+        reason: Why there is no prediction.
+        probabilities: (C,) class probabilities, the mean over runs.
     """
 
     file: Path
@@ -44,60 +45,61 @@ class Stretch:
 
     @property
     def name(self) -> str:
-        """The file's, in letters that can be written, whatever it is made of."""
+        """Name of the file, with undecodable bytes replaced."""
         return os.fsencode(self.file).decode("utf-8", "replace")
 
 
 def recordings(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are given, and those of folders, searched to the bottom and sorted.
+    """Return given files, and the recordings in given folders, searched recursively and sorted.
 
-    A folder without any, or one that may not be read, stands for itself, to be told of.
+    A folder that has no recordings or cannot be read is returned itself, so that it is reported.
     """
-    found: list[Path] = []
+    files_found: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            files_found.append(path)
             continue
-        closed: list[Path] = []
+        unreadable: list[Path] = []
         inside = [
             Path(folder, name)
-            for folder, folders, files in os.walk(path, onerror=_noting(closed))
+            for folder, folders, files in os.walk(path, onerror=_collect(unreadable))
             for name in (*folders, *files)
             if Path(name).suffix.lower() in SUFFIXES
         ]
-        found += sorted(inside + closed) or [path]
-    return found
+        files_found += sorted(inside + unreadable) or [path]
+    return files_found
 
 
-def stretches(files: Sequence[Path], window: float | None, hop: float | None) -> Iterator[Stretch]:
-    """Each recording, whole or in windows that cover all of it.
+def excerpts(files: Sequence[Path], window: float | None, hop: float | None) -> Iterator[Excerpt]:
+    """Yield each recording, whole or in windows that cover all of it.
 
-    The last window is moved back to end where the recording does; a shorter recording is one.
+    The last window is moved back to end with the recording; a recording shorter than a window is
+    one window.
 
     Args:
-        files: recordings.
-        window: seconds; None: recordings are whole.
-        hop: seconds from one window's beginning to the next one's; None: its length.
+        files: Audio files.
+        window: Length of a window in seconds; None: recordings are not cut.
+        hop: Seconds between the starts of two windows; None: the length of a window.
     """
     for file in files:
         try:
             length = audio.length(file)
         except audio.AudioError as error:
-            yield Stretch(file, reason=error.reason)
+            yield Excerpt(file, reason=error.reason)
             continue
-        if length > 3600 * FILE:
-            told = f"declares {length / 3600:.0f} hours, and a recording is {FILE:.0f} at most"
-            yield Stretch(file, reason=told)
+        if length > 3600 * HOURS:
+            reason = f"declares {length / 3600:.0f} hours; at most {HOURS:.0f} can be read"
+            yield Excerpt(file, reason=reason)
             continue
         if window is None:
-            told = f"{length:.0f} s long, and an utterance is {LONGEST:.0f} s at most: --window 4"
-            yield Stretch(file, 0.0, length, reason=told if length > LONGEST else None)
+            reason = f"{length:.0f} s long; an utterance has at most {LONGEST:.0f} s: --window 4"
+            yield Excerpt(file, 0.0, length, reason=reason if length > LONGEST else None)
             continue
         spare = max(0.0, length - window)
         for number in range(1 + math.ceil(spare / (hop or window) - 1e-9)):
             start = min(number * (hop or window), spare)
-            yield Stretch(file, start, min(start + window, length))
+            yield Excerpt(file, start, min(start + window, length))
 
 
-def _noting(closed: list[Path]) -> Callable[[OSError], None]:
-    return lambda error: closed.append(Path(error.filename))
+def _collect(unreadable: list[Path]) -> Callable[[OSError], None]:
+    return lambda error: unreadable.append(Path(error.filename))

@@ -1,37 +1,34 @@
-"""A finished run's data and model, for whoever looks into its codes."""
+"""Restore the data and the model of a finished run, to analyse its codes."""
 
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
-from ser import results
+from ser.data.datamodule import DataModule
 from ser.data.prepare import Prepared, prepare
 from ser.errors import UserError
-from ser.inference.loading import network
+from ser.inference.loading import load_network
+from ser.results import RunFolder
 from ser.training.phased import PhasedModel
 
 
 def restore(folder: Path) -> tuple[Prepared, PhasedModel]:
-    """A finished run's data and its model with the best weights, in evaluation mode.
+    """Return the data of a finished run, and its network with the best weights.
 
     Args:
-        folder: of the run.
+        folder: Folder of the run.
 
     Raises:
-        UserError: no finished run of a model trained by phases, or its corpus has changed since.
+        UserError: There is no finished run of a network on features, or its corpus has changed.
     """
-    result = results.read_json(folder / results.RESULT)
-    if result is None:
-        raise UserError(f"{folder} holds no finished run (no {results.RESULT})")
-    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(cfg, DictConfig)
-    if cfg.get("representation") is not None:
-        raise UserError(f"{folder}: its model sees codes of a representation, not features")
+    run = RunFolder(folder)
+    result = run.require_result()
+    cfg = run.require_config()
+    if cfg.representation is not None:
+        raise UserError(f"{folder}: the model sees codes of a representation, not features")
     prepared = prepare(cfg)
-    if prepared.hash != result["config_hash"]:
-        raise UserError(f"{folder}: its corpus or features are not those that it was trained on")
-    best = folder / "checkpoints" / "best.ckpt"
-    if not best.exists():
+    if prepared.run_key != result["run_key"]:
+        raise UserError(f"{folder}: corpus or features have changed since the run was trained")
+    if not run.best_network.exists():
         raise UserError(f"{folder}: {cfg.model._target_} is not trained by phases")
-    prepared.data.setup("predict")
-    return prepared, network(cfg, prepared.data.task, best)
+    data: DataModule = prepared.data
+    data.setup("predict")
+    return prepared, load_network(cfg, data.task, run.best_network)

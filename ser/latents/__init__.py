@@ -67,7 +67,7 @@ def latents(folder: Path, audio: Audio | None) -> None:
         draw(folder / FOLDER / PICTURE, atlas)
         write_page(folder / FOLDER / PAGE, atlas, found, told, audio)
     content = {
-        "config_hash": result["config_hash"],
+        "run_key": result["run_key"],
         "remarks": result["remarks"],
         "verdict": told,
         "scores": [asdict(score) for score in found],
@@ -101,7 +101,7 @@ def encoded(model: AAE, data: DataModule) -> dict[str, np.ndarray]:
     rows: dict[str, list[torch.Tensor]] = {name: [] for name in model.latents}
     with torch.inference_mode():
         for part, ids in data.fold.parts.items():
-            for batch in data.part_dataloader(part) if len(ids) else ():
+            for batch in data.split_dataloader(part) if len(ids) else ():
                 for name, code in model.encode(batch).items():
                     if batch.windows is not None:
                         sums = code.new_zeros(len(batch.y), code.shape[1])

@@ -276,7 +276,7 @@ def _asked(folder: Path, table: pa.Table, source: bytes | None) -> _Asked:
     hashes = pd.util.hash_array(ids.to_numpy(object))
     columns = None
     if source is not None:
-        known = results.read_utterances(folder)
+        known = results.RunFolder(folder).read_utterances()
         columns = {
             name: _factorised(known[known["part"] == name], ids.iloc[rows[name]]) for name in rows
         }

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ser import results
 from ser.data.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
-from ser.data.datamodule import DataModule
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
@@ -108,7 +107,7 @@ class Learned(Representation):
         of_others = None if watched is None else self.key(*watched, 0)
         folder.mkdir(parents=True, exist_ok=True)
         # Another run that needs the same waits for it, or goes on where it was killed.
-        with FileLock(folder / results.CLAIM):
+        with FileLock(folder / results.LOCK):
             facts = results.read_json(folder / results.FITTED)
             if facts is None or (watched is not None and facts["watched"] != of_others):
                 self._train(x, y, size, watched, of_others, folder, curves)
@@ -238,17 +237,15 @@ class Network(Fitted):
             codes = [self.module.codes(Batch(rows.take(n).flatten(1), y)) for n, y in parts]
             return torch.cat(codes).numpy()
 
-    def begin(self, model: Any, data: DataModule) -> None:
-        """Has a classifier begin from the encoder's weights, on features as the encoder knows them.
+    def initialise(self, model: Any) -> None:
+        """Copy the weights of the encoder into a classifier (ghosh2016, section 6).
 
-        ghosh2016, section 6.
+        The classifier must then see features that are standardised by `standardiser`.
 
         Args:
-            model: with an encoder of the same shape.
-            data: that it is to be trained on.
+            model: Model with an encoder of the same shape.
         """
         model.encoder.load_state_dict(self.module.encoder.state_dict())
-        data.standardiser = self.standardiser
 
     def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
         wanted = torch.as_tensor(labels, dtype=torch.long)
@@ -261,8 +258,8 @@ class Network(Fitted):
 
     def save(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        with FileLock(self.folder / results.CLAIM):
-            shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(results.CLAIM))
+        with FileLock(self.folder / results.LOCK):
+            shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(results.LOCK))
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run says of itself before it is trained."""
+"""What is printed before a run is trained: data, chance level, size of the network."""
 
 import logging
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from rich.table import Table
 from torch import nn
 
-from ser.console import console, remark
+from ser.console import console, print_remarks
 from ser.corpora import Corpus
 from ser.data.datamodule import DataModule
 
@@ -14,18 +14,18 @@ log = logging.getLogger(__name__)
 
 
 def announce(
-    names: Mapping[str, str], seed: int, corpus: "Corpus", data: "DataModule", remarks: list[str]
+    choices: Mapping[str, str], seed: int, corpus: Corpus, data: DataModule, remarks: list[str]
 ) -> None:
-    """Says what will be trained on what, with what guessing would get."""
+    """Print what is trained on which data, and the scores at chance level."""
     fold = data.fold
     log.info(
         "%s on %s: %s from %s (%d values), fold %s %d of 0-%d, seed %d",
-        names["model"],
-        names["corpus"],
+        choices["model"],
+        choices["corpus"],
         data.target.name,
-        names["features"],
+        choices["features"],
         data.task.inputs,
-        names["fold"],
+        choices["fold"],
         fold.index,
         fold.count - 1,
         seed,
@@ -33,12 +33,12 @@ def announce(
     counts = data.class_counts()
     table = Table(box=None, header_style="bold")
     table.add_column("utterances")
-    for part in counts:
-        table.add_column(str(part), justify="right")
+    for split in counts:
+        table.add_column(str(split), justify="right")
     for name, row in counts.iterrows():
         table.add_row(str(name), *map(str, row))
     table.add_row("all", *map(str, counts.sum()), style="bold")
-    speakers = {part: corpus.table["speaker"].loc[ids].unique() for part, ids in fold.parts.items()}
+    speakers = {s: corpus.table["speaker"].loc[ids].unique() for s, ids in fold.parts.items()}
     if fold.speaker_independent:
         table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
     if fold.text_independent:
@@ -46,23 +46,23 @@ def announce(
         table.add_row("texts", *map(str, texts))
     console.print(table)
     if left_out := len(data.target.labels) - len(fold.everyone):
-        log.info("%d more utterances are in no part of this fold", left_out)
+        log.info("%d more utterances are in no split of this fold", left_out)
     tested = counts["test"] if counts["test"].any() else counts["val"]
     log.info(
-        "guessing gets UA %.1f%%, always naming the largest class WA %.1f%%",
+        "chance level: UA %.1f%%; always predicting the largest class: WA %.1f%%",
         100 / (tested > 0).sum(),
         100 * tested.max() / tested.sum(),
     )
-    remark(remarks)
+    print_remarks(remarks)
 
 
-def parameters(name: str, model: "nn.Module", epochs: int) -> None:
-    """Says how large a network and its encoder are, and how long it is trained.
+def parameters(name: str, model: nn.Module, epochs: int) -> None:
+    """Print the size of a network and of its encoder, and the number of epochs.
 
-    The encoders of parthasarathy2019's systems are to be compared, whatever else they have.
+    The systems of parthasarathy2019 are comparable by the size of their encoders.
     """
 
-    def count(module: "nn.Module") -> str:
+    def count(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
 
     inner = getattr(model, "encoder", None)

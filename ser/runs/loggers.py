@@ -1,4 +1,4 @@
-"""Where the curves of a run are shown, beside its own `metrics.csv`."""
+"""Loggers: Weights & Biases and TensorBoard, beside a run's own `metrics.csv`."""
 
 import csv
 import math
@@ -15,92 +15,92 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from ser.config.run_key import digest
 from ser.errors import UserError
 from ser.representations.curves import EPOCH
-from ser.results import METRICS
+from ser.results import RunFolder
 
 if TYPE_CHECKING:  # imported where needed: it takes half a second
     import wandb as wandb_client
 
-TAG_LENGTH = 64  # Weights & Biases takes no run with a longer one
-# What of a report's folder is shown as a table; its pages and figures are shown, too.
+TAG_LENGTH = 64  # Weights & Biases refuses runs with longer tags
+# Files of a report that are logged as tables; its pages and figures are logged, too.
 TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv")
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What loggers may call a run.
+class RunInfo:
+    """Description of a run for its loggers.
 
-    Attributes:
-        folder: of the run.
-        names: what was chosen of each config group, e.g. {"model": "mlp"}.
-        config: the part of the config that can change a result.
-        hash: of the run; equal runs have equal ones.
-        remarks: what must stand beside the scores wherever they are shown.
-        seed: of the run.
-        fold: its number.
-        paper: key of the paper that the experiment is from; None: there is no such experiment.
+    Args:
+        folder: Folder of the run.
+        choices: Choice of each config group, e.g. {"model": "mlp"}.
+        config: Options that can change the result.
+        run_key: Hash of the run; equal runs have equal keys.
+        remarks: Remarks that must be shown beside every score.
+        seed: Seed of the run.
+        fold: Number of the fold.
+        paper: Key of the paper that the experiment reproduces; None: no paper.
     """
 
     folder: Path
-    names: Mapping[str, str]
+    choices: Mapping[str, str]
     config: Mapping[str, Any]
-    hash: str
+    run_key: str
     remarks: Sequence[str]
     seed: int
     fold: int
     paper: str | None
 
 
-def tensorboard(run: Identity) -> TensorBoardLogger:
-    """`tensorboard --logdir outputs/runs`."""
+def tensorboard(run: RunInfo) -> TensorBoardLogger:
+    """Return a TensorBoard logger; show it with `tensorboard --logdir outputs/runs`."""
     return TensorBoardLogger(run.folder, name="", version="tensorboard")
 
 
 def wandb(
-    run: Identity, *, project: str, group: str | None, mode: str | None, tags: list[str]
+    run: RunInfo, *, project: str, group: str | None, mode: str | None, tags: list[str]
 ) -> "Wandb":
-    """Weights & Biases; offline unless `mode` or `WANDB_MODE` says otherwise.
+    """Return a Weights & Biases logger; offline unless `mode` or `WANDB_MODE` says otherwise.
 
-    The id is the run's hash, so that a continued run is not doubled. Online without a network
-    blocks for 100 s, hence the default; `wandb sync` uploads offline runs.
+    The id is the run key, so that a continued run is not logged twice. Online mode without a
+    network blocks for 100 s, hence the default; `wandb sync` uploads offline runs.
 
     Args:
-        run: what is run.
-        project: of Weights & Biases.
-        group: null: the grid, or else corpus, target and features.
-        mode: "online", "offline" or "disabled"; null: `WANDB_MODE`, or else offline.
-        tags: beside paper, search, corpus, target, features, fold and seed.
+        run: Description of the run.
+        project: Project of Weights & Biases.
+        group: Group; None: the grid, or else corpus, target and features.
+        mode: "online", "offline" or "disabled"; None: `WANDB_MODE`, or else offline.
+        tags: Tags in addition to paper, search, corpus, target, features, fold and seed.
     """
-    names = run.names
-    about = [names["corpus"], names["target"], names["features"]]
-    experiment, search = names.get("experiment"), names.get("search")
-    system = experiment.rpartition("/")[2] if experiment else names["model"]
-    where = [names["fold"], f"fold {run.fold}", f"seed {run.seed}"]
+    choices = run.choices
+    data = [choices["corpus"], choices["target"], choices["features"]]
+    experiment, search = choices.get("experiment"), choices.get("search")
+    system = experiment.rpartition("/")[2] if experiment else choices["model"]
+    fold = [choices["fold"], f"fold {run.fold}", f"seed {run.seed}"]
     searched = [f"search {search}"] if search not in (None, "none") else []
     return Wandb(
         run.folder,
         project=project,
-        id=run.hash,
+        id=run.run_key,
         name=f"{system} fold {run.fold} seed {run.seed}",
-        group=group or names.get("grid") or " ".join(about),
+        group=group or choices.get("grid") or " ".join(data),
         job_type=system,
         notes="; ".join(run.remarks) or None,
-        tags=_tags([run.paper, *searched, *about, *where, *tags]),
+        tags=_tags([run.paper, *searched, *data, *fold, *tags]),
         config=dict(run.config),
         mode=_mode(mode),
     )
 
 
 class Wandb(Logger):
-    """A run is one run of whole curves, however often it was killed.
+    """Logger of one run with complete curves, however often the run was killed.
 
-    Offline, Weights & Biases writes a file for each process, in blocks of 32 kB, so that a killed
-    one leaves less than was logged, most often nothing. A process that continues a run therefore
-    logs the epochs before it, too, and removes the files that it replaces: a run's folder holds one
-    offline run, and that is whole. Online, what the server has by then is not logged twice.
+    Offline, Weights & Biases writes one file per process in blocks of 32 kB, so that a killed
+    process leaves less than it logged, most often nothing. A process that continues a run therefore
+    logs the earlier epochs again, and removes the files that it replaces: the folder of a run has
+    one complete offline run. Online, epochs that the server has are not logged twice.
 
     Args:
-        folder: of the run; its `metrics.csv` tells the epochs before.
-        options: of `wandb.init`.
+        folder: Folder of the run, with the earlier epochs in `metrics.csv`.
+        options: Options of `wandb.init`.
     """
 
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -108,7 +108,7 @@ class Wandb(Logger):
         self.folder, self.options = folder, options
         self._run: wandb_client.Run | None = None
         self._caught_up = False
-        self._before = 0  # epochs of a representation
+        self._before = 0  # epochs of the representation
 
     @property
     def name(self) -> str:
@@ -120,7 +120,7 @@ class Wandb(Logger):
 
     @property
     def experiment(self) -> "wandb_client.Run":
-        """Begun when first asked for. Panels are drawn over epochs, each over its stage's."""
+        """The run of Weights & Biases, started on first use. Panels are drawn over epochs."""
         if self._run is None:
             self._run = _begin(self.folder, **self.options)
             self._run.define_metric("epoch")
@@ -129,33 +129,33 @@ class Wandb(Logger):
         return self._run
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """They are in the config that a run begins with."""
+        """Do nothing: the configuration is passed to `wandb.init`."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs a row; the step is its epoch, counted from the beginning of the first stage."""
+        """Log a row; the step is the epoch, counted from the start of the first stage."""
         if step is None:
             self._log(metrics, None)
         elif EPOCH in metrics:
-            self._of_representation(metrics, step)
+            self._log_representation(metrics, step)
         else:
             self._catch_up(step)
             self._log(metrics, self._before + step)
 
-    def _of_representation(self, metrics: Mapping[str, float], epoch: int) -> None:
+    def _log_representation(self, metrics: Mapping[str, float], epoch: int) -> None:
         if not self._before:
-            # One by one: a pattern would contend with "*".
+            # One by one, because a pattern would conflict with "*".
             for name in metrics.keys() - {EPOCH}:
                 self.experiment.define_metric(name, step_metric=EPOCH)
         self._log(metrics, epoch)
         self._before = epoch + 1
 
     def _log(self, metrics: Mapping[str, Any], step: int | None) -> None:
-        if step is None or step >= self.experiment.starting_step:  # the server has those before
+        if step is None or step >= self.experiment.starting_step:  # the server has earlier ones
             self.experiment.log(dict(metrics), step=step)
 
     def _catch_up(self, before: float) -> None:
-        """Logs the epochs that another process has trained, once."""
-        path = self.folder / METRICS
+        """Log the epochs that another process has trained, once."""
+        path = RunFolder(self.folder).metrics_file
         if self._caught_up:
             return
         self._caught_up = True
@@ -169,32 +169,32 @@ class Wandb(Logger):
                     self._log(numbers | {"epoch": epoch}, self._before + epoch)
 
     def finalize(self, status: str) -> None:
-        # Told at the end of training; a run that succeeds ends after its test, in `finish`.
+        # Called at the end of training; a successful run ends after its test, in `finish`.
         if status != "success" and self._run is not None:
             self._run.finish(exit_code=1)
 
     def finish(self, result: Mapping[str, Any], predictions: pd.DataFrame) -> None:
-        """Ends the run with its summary and a confusion matrix.
+        """End the run with its summary and a confusion matrix.
 
         Args:
-            result: as in `result.json`.
-            predictions: as in `predictions.csv`.
+            result: Content of `result.json`.
+            predictions: Table of `predictions.csv`.
         """
         import wandb as client
 
-        part = "test" if result.get("test") else "val"
-        rows = predictions[predictions["part"] == part]
+        split = "test" if result.get("test") else "val"
+        rows = predictions[predictions["part"] == split]
         classes = [c.removeprefix("p_") for c in predictions.columns if c.startswith("p_")]
         numbers = {name: number for number, name in enumerate(classes)}
         plot = client.plot.confusion_matrix(
             y_true=rows["truth"].map(numbers).tolist(),
             preds=rows["prediction"].map(numbers).tolist(),
             class_names=classes,
-            title=f"{part} confusion",
+            title=f"{split} confusion",
         )
         self._catch_up(math.inf)  # a run may be killed between its training and its test
-        # Logged first: what is logged changes the summary, and that of the last epoch is no result.
-        self.experiment.log({f"{part}/confusion": plot})
+        # Logged before the summary is updated, because logging overwrites the summary.
+        self.experiment.log({f"{split}/confusion": plot})
         self.experiment.summary.update(
             {
                 **_scores(result),
@@ -210,12 +210,12 @@ class Wandb(Logger):
 
 
 def finish(logger: Logger, result: Mapping[str, Any], predictions: pd.DataFrame) -> None:
-    """Logs the final scores and, where a logger draws one, a confusion matrix.
+    """Log the final scores and, with Weights & Biases, a confusion matrix.
 
     Args:
-        logger: one of the run's.
-        result: as in `result.json`.
-        predictions: as in `predictions.csv`.
+        logger: A logger of the run.
+        result: Content of `result.json`.
+        predictions: Table of `predictions.csv`.
     """
     if isinstance(logger, Wandb):
         logger.finish(result, predictions)
@@ -234,27 +234,32 @@ def log_report(
     mode: str | None,
     tags: list[str],
 ) -> None:
-    """Logs the tables, figures and page of a grid's report as one run of Weights & Biases.
+    """Log the tables, figures and page of a grid's report as one run of Weights & Biases.
 
-    Its id is that of the grid and its corpora: logged again it is the same run, with what is in
-    the folder then.
+    The id is that of the grid and its corpora, so that a report that is logged again replaces the
+    earlier one.
 
     Args:
-        grid: its name.
-        corpora: of its runs.
-        folder: of the report.
-        project, group, mode, tags: as of `wandb`; group null: the grid.
+        grid: Name of the grid.
+        corpora: Corpora of its runs.
+        folder: Folder of the report.
+        project: As for `wandb`.
+        group: As for `wandb`; None: the grid.
+        mode: As for `wandb`.
+        tags: As for `wandb`.
 
     Raises:
-        UserError: the folder holds no report.
+        UserError: The folder has no report.
     """
     import wandb as client
 
     tables = [path for name in TABLES if (path := folder / name).exists()]
     images = sorted(folder.glob("*.png"))
-    pages = sorted([*folder.glob("*.html"), *folder.glob("*.svg")])  # no image is one of vectors
+    pages = sorted(
+        [*folder.glob("*.html"), *folder.glob("*.svg")]
+    )  # SVG is not an image type there
     if not (tables or images or pages):
-        raise UserError(f"{folder} holds no report: python -m ser report grid={grid}")
+        raise UserError(f"{folder}: no report; make it with python -m ser report grid={grid}")
     corpora = sorted(set(corpora))
     id_ = digest({"report": grid, "corpora": corpora})
     run = _begin(
@@ -267,20 +272,20 @@ def log_report(
         tags=_tags([*corpora, *tags]),
         mode=_mode(mode),
     )
-    shown: dict[str, Any] = {path.stem: _table(path) for path in tables}
-    # A picture may have a page of the same name beside it.
-    shown |= {path.name: client.Image(str(path)) for path in images}
-    shown |= {path.stem: client.Html(path.read_text(), inject=False) for path in pages}
-    run.log(shown)
+    content: dict[str, Any] = {path.stem: _table(path) for path in tables}
+    # With suffix, because a page may have the same name.
+    content |= {path.name: client.Image(str(path)) for path in images}
+    content |= {path.stem: client.Html(path.read_text(), inject=False) for path in pages}
+    run.log(content)
     run.finish()
 
 
 def _begin(folder: Path, **options: Any) -> "wandb_client.Run":
-    """Begins a run, with nothing left of an earlier attempt at it in this process or on disk."""
+    """Start a run, and remove earlier attempts at it from this process and from disk."""
     import wandb as client
 
     if client.run is not None:
-        # That of a run that failed beside its training; what is logged now would be added to it.
+        # A run that failed outside its training is still open, and would receive this run's logs.
         client.finish(exit_code=1)
     for stale in (folder / "wandb").glob(f"offline-run-*-{options['id']}"):
         shutil.rmtree(stale)
@@ -293,30 +298,30 @@ def _mode(mode: str | None) -> str:
 
 
 def _tags(tags: Iterable[str | None]) -> list[str]:
-    """Each once, and none that Weights & Biases would refuse."""
+    """Return distinct tags, shortened to the length that Weights & Biases accepts."""
     short = (tag if len(tag) <= TAG_LENGTH else f"{tag[: TAG_LENGTH - 1]}…" for tag in tags if tag)
     return list(dict.fromkeys(short))
 
 
 def _scores(result: Mapping[str, Any]) -> dict[str, float]:
-    """All that is a number in a result, flat: `test/ua`, `test/recall/anger`, `best_epoch`.
+    """Return the numbers of a result as a flat dict: `test/ua`, `test/recall/anger`, ....
 
     Examples:
         >>> _scores({"test": {"ua": 0.5, "recall": {"joy": 0.5, "fear": None}}, "val": None})
         {'test/ua': 0.5, 'test/recall/joy': 0.5}
     """
     flat: dict[str, float] = {}
-    for part in ("val", "test"):
-        for name, value in (result.get(part) or {}).items():
+    for split in ("val", "test"):
+        for name, value in (result.get(split) or {}).items():
             if isinstance(value, float):
-                flat[f"{part}/{name}"] = value
-        recalls = (result.get(part) or {}).get("recall", {})
-        flat |= {f"{part}/recall/{c}": value for c, value in recalls.items() if value is not None}
+                flat[f"{split}/{name}"] = value
+        recalls = (result.get(split) or {}).get("recall", {})
+        flat |= {f"{split}/recall/{c}": value for c, value in recalls.items() if value is not None}
     return flat | {name: result[name] for name in ("best_epoch", "temperature") if name in result}
 
 
 def _table(path: Path) -> Any:
-    """A CSV file as a table of Weights & Biases, which takes no NaN for nothing."""
+    """Return a CSV file as a table of Weights & Biases, with None for missing values."""
     import wandb as client
 
     table = pd.read_csv(path)

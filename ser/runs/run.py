@@ -1,200 +1,211 @@
-"""One run, from corpus to tested recogniser.
-
-Here, in `ser.data.prepare` and in `ser.runs.stages` is instantiated what config names.
-"""
+"""One run, from corpus to test scores: everything is built, trained, tested and written here."""
 
 import gc
 import logging
-import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytorch_lightning as pl
 import torch
+from hydra.utils import get_class
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
-from ser import console, results
+from ser import console
 from ser.config import build
 from ser.config.checks import check
 from ser.data.prepare import Prepared, prepare
 from ser.errors import disk_errors_told
 from ser.inference import evaluate
-from ser.runs import banner, loggers, stages
-from ser.runs.stages import Outcome
+from ser.results import RunFolder, predictions, split_scores, utterances, write_json
+from ser.runs import banner, loggers
+from ser.runs.components import Components, Outcome
+from ser.runs.estimator import fit_estimator
+from ser.runs.fitting import fitting_of
+from ser.runs.network import fit_network
+from ser.training.phased import PhasedModel
 
 log = logging.getLogger(__name__)
 
-# Whose versions can change a result.
+# Libraries whose version can change a result.
 LIBRARIES = ("ser", "torch", "pytorch-lightning", "scikit-learn", "numpy", "opensmile")
 
 
 def run(
-    cfg: DictConfig, folder: str | Path, names: Mapping[str, str], *, brief: bool = False
+    cfg: DictConfig, folder: str | Path, choices: Mapping[str, str], *, brief: bool = False
 ) -> float:
-    """Trains and tests what `cfg` says, or finds that this was done before.
+    """Train and test one configuration, or return the score of the finished run.
 
     Args:
-        cfg: as composed from conf/.
-        folder: of the run; created.
-        names: what was chosen of each config group, e.g. {"corpus": "emodb"}.
-        brief: tell the result in one line, as one of many runs should.
+        cfg: Configuration as composed from `conf/`.
+        folder: Folder of the run; created.
+        choices: Choice of each config group, e.g. {"corpus": "emodb"}.
+        brief: Print the result in one line, as one of many runs should.
 
     Returns:
-        UA on the validation part: what a sweeper may see. The test part is scored after it, once.
+        UA on the validation split: the only score that a sweeper may see. The test split is scored
+        after it, once.
 
     Raises:
-        UserError: whatever the user can put right. What it was is left in `failure.json`.
+        UserError: Whatever the user can correct. The reason is also written to `failure.json`.
     """
-    folder = Path(folder)
-    with results.claimed(folder), console.told(brief):
-        (folder / results.FAILURE).unlink(missing_ok=True)
+    run_folder = RunFolder(Path(folder))
+    with run_folder.claimed(), console.quiet(brief):
+        run_folder.failure_file.unlink(missing_ok=True)
         try:
             with disk_errors_told():
-                score = _run(cfg, folder, names)
+                score = _run(cfg, run_folder, choices)
                 if cfg.test and cfg.test_corpus is not None:
-                    evaluate.after(cfg, folder, brief=brief)
+                    evaluate.evaluate_run(cfg, run_folder, brief=brief)
                 return score
         except Exception as error:
-            results.write_failure(folder, error)
-            console.failed(folder, error)
+            run_folder.fail(error)
+            console.failed(run_folder.path, error)
             raise
 
 
-def _run(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
+def _run(cfg: DictConfig, folder: RunFolder, choices: Mapping[str, str]) -> float:
     started, commit = time.monotonic(), _commit()
     check(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
         prepared = prepare(cfg)
-        done = results.read_json(folder / results.RESULT)
-        if done is not None and done["config_hash"] == prepared.hash and not cfg.force:
-            console.finished_before(folder, done)
-            (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
-            return done["val"]["ua"]
-        before = _make_way(folder, prepared.hash, force=cfg.force)
-        banner.announce(names, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
-        outcome, logs = _train(cfg, prepared, folder, names)
-    # A trainer and its module refer to each other: a sweep of runs in one process would grow by a
-    # model and its optimisers a run, until Python happens to look for such circles.
+        result = folder.read_record()
+        if result is not None and result.get("run_key") == prepared.run_key and not cfg.force:
+            console.finished_before(folder.path, result)
+            folder.last_checkpoint.unlink(missing_ok=True)
+            return result["val"]["ua"]
+        if result is not None:
+            reason = "force=true" if cfg.force else "its corpus, features or options have changed"
+            log.warning("%s: the finished run is replaced: %s", folder.path, reason)
+        seconds_before = folder.begin(prepared.run_key)
+        banner.announce(choices, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
+        info = _info(cfg, prepared, folder, choices)
+        run_loggers = [build(node)(info) for node in cfg.logger.values()]
+        outcome = train(cfg, prepared, folder, choices["model"], run_loggers)
+    # A trainer and its module refer to each other. Without a collection, a process that makes many
+    # runs would grow by one model and its optimisers per run.
     gc.collect()
     cost = {
-        "seconds": before + time.monotonic() - started,
+        "seconds": seconds_before + time.monotonic() - started,
         "threads": cfg.trainer.threads,
         "commit": commit,
     }
-    result = _write(cfg, folder, names, prepared, outcome, logs, cost)
+    result = _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
     return result["val"]["ua"]
 
 
-def _train(
-    cfg: DictConfig, prepared: Prepared, folder: Path, names: Mapping[str, str]
-) -> tuple[Outcome, list[Logger]]:
-    about = loggers.Identity(
-        folder,
-        names,
-        prepared.identity,
-        prepared.hash,
-        prepared.remarks,
-        cfg.seed,
-        prepared.data.fold.index,
-        cfg.paper.key if cfg.paper else None,
-    )
-    logs = [build(node)(about) for node in cfg.logger.values()]
-    return stages.train(cfg, prepared, folder, names["model"], logs), logs
+def train(
+    cfg: DictConfig,
+    prepared: Prepared,
+    folder: RunFolder,
+    name: str,
+    run_loggers: Sequence[Logger],
+) -> Outcome:
+    """Build what learns, and fit it.
 
+    Args:
+        cfg: Configuration of the run.
+        prepared: Data of the run.
+        folder: Folder of the run; receives `checkpoints/` and `representation/`.
+        name: Name of the model.
+        run_loggers: Loggers of every training.
 
-def _make_way(folder: Path, hash_: str, *, force: bool) -> float:
-    """Removes what another run left in the folder, so that nobody takes it for this one's.
-
-    A half-finished run says whose it is in `unfinished.json`, so that its checkpoint is not
-    continued by a run of another corpus, or of a config that was forced anew.
-
-    Returns:
-        Seconds that processes before this one have spent on the run that is continued.
+    Raises:
+        UserError: Options that do not fit together, or a loss that is not finite.
     """
-    begun = results.read_json(folder / results.UNFINISHED)
-    finished = (folder / results.RESULT).exists()
-    if finished:
-        reason = "force=true" if force else "its corpus, features or config are not today's"
-        log.warning("%s holds a finished run, trained again: %s", folder, reason)
-    spent = 0.0
-    if finished or begun is None or begun["config_hash"] != hash_:
-        for name in results.WRITTEN:
-            (folder / name).unlink(missing_ok=True)
-        for made in ("checkpoints", "latents", results.REPRESENTATION, results.EVALUATED):
-            shutil.rmtree(folder / made, ignore_errors=True)
-    else:
-        spent = results.seconds_spent(folder)
-    results.write_json(folder / results.UNFINISHED, {"config_hash": hash_, "seconds": spent})
-    return spent
+    # All random numbers of training follow from this seed. Splits and corpora have their own.
+    pl.seed_everything(cfg.seed, verbose=False)
+    components = build_components(cfg, len(prepared.data.target.classes), name)
+    is_network = issubclass(get_class(cfg.model._target_), PhasedModel)
+    fit = fit_network if is_network else fit_estimator
+    return fit(cfg, prepared, folder, components, run_loggers)
+
+
+def build_components(cfg: DictConfig, classes: int, name: str) -> Components:
+    """Build what learns in a run.
+
+    Args:
+        cfg: Configuration of the run.
+        classes: Number of classes of the target.
+        name: Name of the model.
+    """
+    trainer = build(cfg.trainer)
+    representation = None
+    if cfg.representation is not None:
+        representation = build(cfg.representation)(fitting_of(cfg, trainer, classes))
+    return Components(trainer, build(cfg.segments), representation, build(cfg.model), name)
+
+
+def _info(
+    cfg: DictConfig, prepared: Prepared, folder: RunFolder, choices: Mapping[str, str]
+) -> loggers.RunInfo:
+    return loggers.RunInfo(
+        folder=folder.path,
+        choices=choices,
+        config=prepared.options,
+        run_key=prepared.run_key,
+        remarks=prepared.remarks,
+        seed=cfg.seed,
+        fold=prepared.data.fold.index,
+        paper=cfg.paper.key if cfg.paper else None,
+    )
 
 
 def _write(
     cfg: DictConfig,
-    folder: Path,
-    names: Mapping[str, str],
+    folder: RunFolder,
+    choices: Mapping[str, str],
     prepared: Prepared,
     outcome: Outcome,
-    logs: list[Logger],
+    run_loggers: Sequence[Logger],
     cost: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes what the run leaves, `result.json` last, and tells it."""
+    """Write the files of a finished run, `result.json` last, and print its scores."""
     target, fold = prepared.data.target, prepared.data.fold
     table = pd.concat(
-        results.predictions(part, target.labels.loc[fold.parts[part]], found, target.classes)
-        for part, found in outcome.probabilities.items()
+        predictions(split, target.labels.loc[fold.parts[split]], probabilities, target.classes)
+        for split, probabilities in outcome.probabilities.items()
     )
-    results.write_predictions(folder, table)
-    results.write_utterances(folder, results.utterances(fold.parts, prepared.corpus.table))
+    folder.write_predictions(table)
+    folder.write_utterances(utterances(fold.parts, prepared.corpus.table))
     result = {
-        **_facts(cfg, names, prepared),
+        **_facts(cfg, choices, prepared),
         **outcome.details,
-        "config_hash": prepared.hash,
-        "val": results.part_scores(table, "val", target.classes),
-        "test": results.part_scores(table, "test", target.classes),
+        "run_key": prepared.run_key,
+        "val": split_scores(table, "val", target.classes),
+        "test": split_scores(table, "test", target.classes),
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    results.write_json(folder / results.COST, {"date": date, **cost})
-    for logger in logs:
+    write_json(folder.cost_file, {"date": date, **cost})
+    for logger in run_loggers:
         loggers.finish(logger, result, table)
-    results.write_json(folder / results.RESULT, result)
-    for leftover in (folder / results.UNFINISHED, folder / "checkpoints" / "last.ckpt"):
-        leftover.unlink(missing_ok=True)
-    console.report(folder, result, cost["seconds"], names.get("experiment"))
+    folder.finish(result)
+    console.report(folder.path, result, cost["seconds"], choices.get("experiment"))
     return result
 
 
-def _commit() -> str | None:
-    """Of the code that runs, marked where files differ from it; None: no checkout."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        told = subprocess.run(asked, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except FileNotFoundError:  # no git
-        return None
-    return told.stdout.strip() or None
-
-
-def _facts(cfg: DictConfig, names: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:
+def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:
     corpus, data = prepared.corpus, prepared.data
     speakers = corpus.table["speaker"]
     groups = ["corpus", "target", "features", "model", "fold"]
     groups += ["representation"] if cfg.representation is not None else []
     return {
-        "system": {group: names[group] for group in groups},
+        "system": {group: choices[group] for group in groups},
         "fold_index": data.fold.index,
         "fold_count": data.fold.count,
         "seed": cfg.seed,
         "classes": list(data.target.classes),
         "class_counts": data.class_counts().to_dict(),
         "speakers": {
-            part: sorted(speakers.loc[ids].unique()) for part, ids in data.fold.parts.items()
+            split: sorted(speakers.loc[ids].unique()) for split, ids in data.fold.parts.items()
         },
         "speaker_independent": data.fold.speaker_independent,
         "text_independent": data.fold.text_independent,
@@ -202,3 +213,13 @@ def _facts(cfg: DictConfig, names: Mapping[str, str], prepared: Prepared) -> dic
         "remarks": prepared.remarks,
         "versions": {name: version(name) for name in LIBRARIES},
     }
+
+
+def _commit() -> str | None:
+    """Return the commit of the code, marked if files differ from it; None without a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        process = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:  # no git
+        return None
+    return process.stdout.strip() or None

@@ -51,7 +51,7 @@ def look(run: Planned) -> Found:
         cost = results.read_json(folder / results.COST) or {"seconds": 0.0}
         return Found(run, "done", seconds=cost["seconds"])
     begun = folder / results.UNFINISHED
-    if results.is_claimed(folder):
+    if results.RunFolder(folder).is_claimed:
         if not begun.exists():  # it reads its corpus
             return Found(run, "running")
         before = (results.read_json(begun) or {}).get("seconds", 0.0)
@@ -59,7 +59,7 @@ def look(run: Planned) -> Found:
     if failure := results.read_json(folder / results.FAILURE):
         return Found(run, "failed", last_line(failure["error"]))
     if begun.exists():
-        return Found(run, "stopped", seconds=results.seconds_spent(folder))
+        return Found(run, "stopped", seconds=results.RunFolder(folder).seconds_spent)
     return Found(run, "missing")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
 
-    from ser.data.fingerprint import Hashes
+    from ser.data.fingerprint import RunKeys
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ class Sweep:
     """
 
     def __init__(self, jobs: Sequence[Job], compose: Callable[[list[str]], "DictConfig"]) -> None:
-        from ser.data.fingerprint import Hashes
+        from ser.data.fingerprint import RunKeys
         from ser.sweeps import grid
 
-        hashes, self.asked, self.jobs = Hashes(), len(jobs), dict[Path, Job]()
+        hashes, self.asked, self.jobs = RunKeys(), len(jobs), dict[Path, Job]()
         for job, cfg in grid.configs(jobs, compose):
             folder = grid.folder_of(cfg)
             if not _is_finished(folder, cfg, hashes):
@@ -96,7 +96,7 @@ class Sweep:
         return told
 
 
-def _is_finished(folder: Path, cfg: "DictConfig", hashes: "Hashes") -> bool:
+def _is_finished(folder: Path, cfg: "DictConfig", hashes: "RunKeys") -> bool:
     from ser import results
 
     done = results.read_json(folder / results.RESULT)
@@ -104,7 +104,7 @@ def _is_finished(folder: Path, cfg: "DictConfig", hashes: "Hashes") -> bool:
     # corpus, as that is today, only that corpus: the run itself looks.
     if done is None or cfg.force or cfg.skip_faulty or cfg.test_corpus is not None:
         return False
-    return done["config_hash"] == hashes(cfg)
+    return done.get("run_key") == hashes(cfg)
 
 
 @contextmanager

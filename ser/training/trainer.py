@@ -282,14 +282,14 @@ def conclude(model: PhasedModel, keeper: Keeper, data: DataModule, folder: Path)
     """Fits what gradients do not, on the training part, and keeps it with the other weights."""
     model.eval()
     with torch.no_grad():
-        model.conclude(_moved(data.part_dataloader("train"), model))
+        model.conclude(_moved(data.split_dataloader("train"), model))
     keeper.hold(model)
     write_whole(folder / "best.ckpt", keeper.state_dict())
 
 
 def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
     """Class probabilities of a part's utterances, (N, C), in the order of the fold."""
-    return of_batches(model, data.part_dataloader(part))
+    return of_batches(model, data.split_dataloader(part))
 
 
 def of_batches(model: PhasedModel, batches: Iterable[Batch]) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ser.data.batches import UNLABELLED
-from ser.data.datamodule import DataModule, column_groups
+from ser.data.datamodule import DataModule, View, column_groups
 from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.errors import UserError
@@ -34,6 +34,7 @@ def made(
     values: np.ndarray | None = None,
     fraction: float = 1.0,
     labels: pd.Series = LABELS,
+    view: View = View(),  # noqa: B008 (frozen)
     **options: Any,
 ) -> DataModule:
     defaults = {
@@ -50,6 +51,7 @@ def made(
         Fold(0, 1, TRAIN, VAL, TEST, fit=TRAIN, speaker_independent=True),
         SPEAKERS,
         0,
+        view,
         **{**defaults, **options},
     )
     data.setup("fit")
@@ -84,7 +86,7 @@ def test_features_are_standardised_by_the_training_part_alone(level: str) -> Non
 def test_parts_are_handed_out_in_their_order_with_their_classes() -> None:
     data = made()
     for part, ids in (("val", VAL), ("test", TEST)):
-        y = torch.cat([batch.y for batch in data.part_dataloader(part)])
+        y = torch.cat([batch.y for batch in data.split_dataloader(part)])
         assert y.tolist() == [0 if LABELS[i] == "a" else 1 for i in ids]
 
 
@@ -95,13 +97,13 @@ def test_a_labelled_fraction_hides_labels_of_the_training_part_alone(level: str)
     counts = LABELS.loc[data.labelled].value_counts()
     assert counts.to_dict() == {"a": 6, "b": 2}
     for unlabelled in (False, True):
-        data.unlabelled = unlabelled
-        y = torch.cat([batch.y for batch in data.train_dataloader()])
+        seen = made(level, fraction=0.2, view=View(unlabelled=unlabelled))
+        y = torch.cat([batch.y for batch in seen.train_dataloader()])
         assert len(y) == (40 if unlabelled else 8)
         assert (y == UNLABELLED).sum() == (32 if unlabelled else 0)
         assert y[y != UNLABELLED].bincount().tolist() == [6, 2]
     for part in ("val", "test"):
-        y = torch.cat([batch.y for batch in data.part_dataloader(part)])
+        y = torch.cat([batch.y for batch in data.split_dataloader(part)])
         assert (y != UNLABELLED).all()
     assert [len(column) for column in data.table("train")] == [8, 8, 8]
     # Statistics need no labels: all training utterances give them.
@@ -136,8 +138,8 @@ def test_each_speaker_by_their_own_statistics(level: str) -> None:
     data = made(level, standardise="speaker")
     for ids in SPEAKERS.groupby(SPEAKERS).groups.values():
         rows = rows_of(level, pd.Index(ids))
-        np.testing.assert_allclose(data._values[rows].mean(0), 0, atol=1e-4)
-        np.testing.assert_allclose(data._values[rows].std(0), 1, atol=1e-4)
+        np.testing.assert_allclose(data.values[rows].mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(data.values[rows].std(0), 1, atol=1e-4)
 
 
 def test_values_are_clipped_after_standardisation() -> None:

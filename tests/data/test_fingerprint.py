@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.data.fingerprint import Hashes
+from ser.data.fingerprint import RunKeys
 from ser.data.prepare import prepare
 
 
@@ -22,15 +22,15 @@ def test_it_is_what_the_run_itself_finds(
     overrides: list[str], emodb: list[str], composed: Callable
 ) -> None:
     cfg, _ = composed(*emodb, *overrides)
-    assert Hashes()(cfg) == prepare(cfg).hash
+    assert RunKeys()(cfg) == prepare(cfg).run_key
 
 
 def test_one_for_many_runs_tells_them_apart(emodb: list[str], composed: Callable) -> None:
-    hashes = Hashes()
+    keys = RunKeys()
     many = ["seed=0", "seed=1", "fold.index=1", "features=is10", "target.classes=[anger,sadness]"]
-    found = [hashes(composed(*emodb, override)[0]) for override in many]
+    found = [keys(composed(*emodb, override)[0]) for override in many]
     assert len(set(found)) == len(many)
-    assert [hashes(composed(*emodb, override)[0]) for override in many] == found
+    assert [keys(composed(*emodb, override)[0]) for override in many] == found
 
 
 def test_it_changes_with_labels_speakers_and_audio(
@@ -47,7 +47,7 @@ def test_it_changes_with_labels_speakers_and_audio(
         cfg, _ = composed(
             emodb[2], "corpus=manifest", f"corpus.root={listed}", "fold=random", "fold.count=3"
         )
-        return Hashes()(cfg)
+        return RunKeys()(cfg)
 
     changed = [
         rows, rows[1:], [swapped, *rows[1:]], [rows[0], relabelled, *rows[2:]],

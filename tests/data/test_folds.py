@@ -321,5 +321,5 @@ def test_a_run_says_what_its_fold_keeps_apart(
     scored = sum(sum(part.values()) for part in result["class_counts"].values())
     assert result["left_out"] == 535 - scored
     assert (result["left_out"] > 0) == left_out
-    utterances = results.read_utterances(tmp_path)
+    utterances = results.RunFolder(tmp_path).read_utterances()
     assert set(utterances.loc[utterances["part"] != "train", "text"]) == {"new"}

@@ -14,7 +14,7 @@ from rich.console import Console
 from scipy.io import savemat
 
 from ser.config import build
-from ser.data.fingerprint import Hashes
+from ser.data.fingerprint import RunKeys
 from ser.data.prepare import prepare
 from ser.errors import UserError
 from ser.features.covarep import NAMES, Covarep
@@ -285,7 +285,7 @@ def test_a_run_takes_them_and_knows_them(
         "fold=random", "fold.count=3", "features=covarep", f"features.root={folder}", "model=cnn",
     )  # fmt: skip
     prepared = prepare(cfg)
-    assert prepared.hash == Hashes()(cfg)
+    assert prepared.run_key == RunKeys()(cfg)
     assert build(cfg.features).columns[:2] == ("F0", "VUV")
     assert prepared.data.task.inputs == 30
     moved, _ = composed(
@@ -293,6 +293,6 @@ def test_a_run_takes_them_and_knows_them(
         "fold=random", "fold.count=3", "features=covarep", "model=cnn",
         f"features.root={folder.rename(tmp_path / 'elsewhere')}",
     )  # fmt: skip
-    assert Hashes()(moved) == prepared.hash
+    assert RunKeys()(moved) == prepared.run_key
     write_mat(tmp_path / "elsewhere" / f"{files[3].stem}.mat", made(30, 99))
-    assert Hashes()(moved) != prepared.hash
+    assert RunKeys()(moved) != prepared.run_key

@@ -92,7 +92,7 @@ def found(folder: Path, corpus: str = "male") -> tuple[pd.DataFrame, dict]:
     where = folder / results.EVALUATED / corpus
     told = results.read_json(where / results.EVALUATION)
     assert told is not None
-    return results.read_predictions(where), told
+    return results.RunFolder(where).read_predictions(), told
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,7 +151,7 @@ def test_speech_that_was_trained_on_tests_nothing(
     with pytest.raises(UserError, match="fitted or chosen on 27 of the 36 utterances of female"):
         evaluate(trained, of(home, "female"))
     # Under another name, among others' speech.
-    told = results.read_utterances(trained)
+    told = results.RunFolder(trained).read_utterances()
     own = {part: told.loc[told["part"] == part, "utterance"].iloc[0] for part in set(told["part"])}
     women = {Path(file).stem: file for file in pd.read_csv(home / "female.csv")["file"]}
     men = pd.read_csv(home / "male.csv")
@@ -169,7 +169,7 @@ def test_speech_that_was_trained_on_tests_nothing(
     files = [str(women[own[part]]) for part in ("train", "test")]
     assert main(["predict", str(trained), *files]) == 0
     assert "1 of the recordings were trained or chosen on" in capsys.readouterr().err
-    (trained / "checkpoints" / "heard.txt").unlink()
+    (trained / "checkpoints" / "training_audio.txt").unlink()
     with pytest.raises(UserError, match="does not tell what it has heard"):
         evaluate(trained, of(home, "male"))
 

@@ -13,9 +13,9 @@ from small import SMALL, Composed
 from ser import results
 from ser.config import CONF, run_key
 from ser.errors import UserError
+from ser.inference.artifacts import FACTS
 from ser.inference.loading import load, load_all
 from ser.inference.predict import predict
-from ser.inference.saving import FACTS
 from ser.runs.run import run
 
 EXPERIMENTS = sorted(
@@ -125,7 +125,7 @@ def trained(
 
 def of_test_part(folder: Path, root: Path) -> tuple[list[Path], np.ndarray]:
     """Files of the run's test part, and what it told of them, (N, C)."""
-    table = results.read_predictions(folder)
+    table = results.RunFolder(folder).read_predictions()
     table = table[table["part"] == "test"]
     files = [root / "wav" / f"{Path(name).name}.wav" for name in table["utterance"]]
     return files, table.filter(like="p_").to_numpy()
@@ -234,7 +234,7 @@ def test_codes_under_true_classes_predict_nothing(copied: Callable[..., Path]) -
 @pytest.mark.parametrize(
     "target",
     [
-        *("os.system", "ser.results.write_text", "torch.hub.load"),
+        *("os.system", "ser.results.files.write_text", "torch.hub.load"),
         "ser.training.trainer.logging.FileHandler",  # a class, and there by import alone
     ],
 )

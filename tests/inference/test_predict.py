@@ -16,7 +16,7 @@ from small import SMALL, Composed
 
 from ser.__main__ import main
 from ser.inference.predict import predict
-from ser.inference.recordings import recordings, stretches
+from ser.inference.recordings import excerpts, recordings
 from ser.runs.run import run
 
 RATE = 16000
@@ -189,12 +189,12 @@ def test_a_hundred_files_each_get_a_prediction_or_a_reason(
 
 def test_windows_cover_a_recording_and_the_last_ends_with_it(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(RATE * 10 + 400), RATE)
-    found = [(s.start, s.end) for s in stretches([tmp_path / "a.wav"], 4.0, 3.0)]
+    found = [(s.start, s.end) for s in excerpts([tmp_path / "a.wav"], 4.0, 3.0)]
     assert found == [(0, 4), (3, 7), (6, 10), (pytest.approx(6.025), 10.025)]
     soundfile.write(tmp_path / "b.wav", np.zeros(RATE), RATE)
-    assert [(s.start, s.end) for s in stretches([tmp_path / "b.wav"], 4.0, None)] == [(0, 1)]
+    assert [(s.start, s.end) for s in excerpts([tmp_path / "b.wav"], 4.0, None)] == [(0, 1)]
     soundfile.write(tmp_path / "c.wav", np.zeros(RATE * 8), RATE)
-    assert [(s.start, s.end) for s in stretches([tmp_path / "c.wav"], 4.0, None)] == [
+    assert [(s.start, s.end) for s in excerpts([tmp_path / "c.wav"], 4.0, None)] == [
         (0, 4), (4, 8)
     ]  # fmt: skip
 

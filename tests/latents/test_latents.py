@@ -249,7 +249,7 @@ def page(folder: Path) -> tuple[str, Elements, dict, list]:
 
 def test_scores_are_written_with_whose_they_are(told: Path) -> None:
     found = json.loads((told / "latents" / "probe.json").read_text())
-    assert found["config_hash"] == results.read_json(told / "result.json")["config_hash"]
+    assert found["run_key"] == results.read_json(told / "result.json")["config_hash"]
     assert {score["latent"] for score in found["scores"]} == {"y", "z", "y + z"}
     assert all(0 <= score["ua"] <= 1 for score in found["scores"])
 
@@ -272,7 +272,7 @@ def test_codes_of_windows_are_averaged_as_probabilities_are(manifest: Path, tmp_
     assert isinstance(model, AAE)
     codes, table = encoded(model, prepared.data), described(prepared, model)
     assert codes["z"].shape == (72, 4)
-    held = results.read_predictions(tmp_path).set_index("utterance")
+    held = results.RunFolder(tmp_path).read_predictions().set_index("utterance")
     y = pd.DataFrame(codes["y"], index=table.index).loc[held.index]
     np.testing.assert_allclose(y, held.filter(like="p_"), atol=1e-5)
 
@@ -299,7 +299,7 @@ def test_the_page_needs_nothing_else_and_holds_every_utterance(told: Path) -> No
 
 def test_the_page_tells_what_the_run_predicted(told: Path) -> None:
     rows = pd.DataFrame(page(told)[2]["rows"]).set_index("utterance")
-    predictions = results.read_predictions(told).set_index("utterance")
+    predictions = results.RunFolder(told).read_predictions().set_index("utterance")
     for column in ("part", "truth", "prediction"):
         assert (rows.loc[predictions.index, column] == predictions[column]).all(), column
 

@@ -53,7 +53,7 @@ def spoken(fold: int) -> pd.DataFrame:
         table["gender"] = {"F": "female", "M": "male"}[speaker[1]]
         table["session"] = speaker[0]
         table["style"] = np.where(np.arange(EACH) % 2, "scripted", "improvised")
-        table["text"] = np.where(np.arange(EACH) % 3, "heard", "new")
+        table["text"] = np.where(np.arange(EACH) % 3, "seen", "new")
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -86,8 +86,8 @@ def write(
         hot = np.eye(len(classes))[numbers]
         predicted.append(results.predictions(part, rows, hot, classes))
     predictions = pd.concat(predicted)
-    results.write_predictions(run.folder, predictions)
-    results.write_utterances(run.folder, table)
+    results.RunFolder(run.folder).write_predictions(predictions)
+    results.RunFolder(run.folder).write_utterances(table)
     epochs = np.arange(12)
     curves = pd.DataFrame({"epoch": epochs, "train/loss": np.exp(-epochs / (3 + run.seed))})
     curves["val/ua"] = 0.6 - 0.3 * np.exp(-epochs / 4)
@@ -179,7 +179,7 @@ def confusion(runs: Sequence[Planned], part: str = "test") -> np.ndarray:
     """Counted one by one, from the files."""
     matrix = np.zeros((3, 3), int)
     for run in runs:
-        table = results.read_predictions(run.folder)
+        table = results.RunFolder(run.folder).read_predictions()
         for row in table[table["part"] == part].itertuples():
             matrix[CLASSES.index(str(row.truth)), CLASSES.index(str(row.prediction))] += 1
     return matrix

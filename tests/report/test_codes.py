@@ -238,7 +238,7 @@ def test_points_name_what_the_files_of_the_run_tell(out: Path) -> None:
     (data,) = json.loads(Page((out / "codes.html").read_text()).scripts["data"])
     rows = pd.DataFrame(data["rows"]).set_index("utterance")
     run = out.parent / "runs" / "iemocap" / "activation" / "aae" / "fold-0-seed-0"
-    predictions = results.read_predictions(run).set_index("utterance")
+    predictions = results.RunFolder(run).read_predictions().set_index("utterance")
     for column in ("part", "truth", "prediction"):
         assert (rows.loc[predictions.index, column] == predictions[column]).all(), column
     assert set(rows.loc[predictions.index, "speaker"]) == set(SPEAKERS[:2])

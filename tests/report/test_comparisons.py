@@ -119,8 +119,8 @@ def test_other_utterances_are_not_paired(tmp_path: Path) -> None:
     made = grid(tmp_path)
     for run in made.runs:
         if run.system == "aae" and run.fold == 0:
-            table = results.read_predictions(run.folder)
-            results.write_predictions(run.folder, table.iloc[:-1])
+            table = results.RunFolder(run.folder).read_predictions()
+            results.RunFolder(run.folder).write_predictions(table.iloc[:-1])
     tests = by_kind(compute(made))
     assert "other utterances" in tests["folds"].verdict
     assert "other utterances" in tests["speakers"].verdict

@@ -122,9 +122,9 @@ def test_an_absent_class_is_left_out_and_said(tmp_path: Path) -> None:
     run = planned(tmp_path)
     told = {part: truth(0, part) for part in ("val", "test")}
     write(run, told)
-    table = results.read_predictions(run.folder)
+    table = results.RunFolder(run.folder).read_predictions()
     table.loc[table["truth"] == "high", ["truth", "prediction"]] = "low"
-    results.write_predictions(run.folder, table)
+    results.RunFolder(run.folder).write_predictions(table)
     (cell,) = made(Grid("", (run,), None))
     summed = summary(cell, "test")
     assert summed is not None
@@ -137,7 +137,9 @@ def test_order_of_rows_and_of_runs_is_no_matter(tmp_path: Path) -> None:
     found = grid(tmp_path, targets=["valence", "activation"])
     before = made(found)
     run = found.runs[0]
-    results.write_predictions(run.folder, results.read_predictions(run.folder)[::-1])
+    results.RunFolder(run.folder).write_predictions(
+        results.RunFolder(run.folder).read_predictions()[::-1]
+    )
     after = made(Grid("", tuple(reversed(found.runs)), "mlp"))
     assert [(c.system, c.column) for c in after] == [(c.system, c.column) for c in before]
     for one, other in zip(before, after, strict=True):
@@ -165,8 +167,8 @@ def test_the_part_is_the_papers_or_what_there_is(tmp_path: Path) -> None:
     (cell,) = made(Grid("", (run,), None))
     assert (cell.part, cell.joined) == ("val", "fold_mean")
     other = write(planned(tmp_path, "aae"))
-    table = results.read_predictions(other.folder)
-    results.write_predictions(other.folder, table[table["part"] == "val"])
+    table = results.RunFolder(other.folder).read_predictions()
+    results.RunFolder(other.folder).write_predictions(table[table["part"] == "val"])
     (cell,) = made(Grid("", (other,), None))
     assert cell.part == "val"
     assert summary(cell, "test") is None
@@ -209,14 +211,14 @@ def test_ece_is_of_all_folds_of_a_seed(tmp_path: Path) -> None:
     for system, sure in (("too sure", 0.9), ("right", 0.6)):
         for fold in range(2):
             run = write(planned(tmp_path, system, fold=fold))
-            table = results.read_predictions(run.folder)
+            table = results.RunFolder(run.folder).read_predictions()
             is_right = np.arange(len(table)) % 5 < 3  # three of five
             others = table["truth"].map({"low": "high", "neutral": "low", "high": "neutral"})
             table["prediction"] = table["truth"].where(is_right, others)
             for name in CLASSES:
                 is_told = table["prediction"] == name
                 table[f"p_{name}"] = np.where(is_told, sure, (1 - sure) / 2)
-            results.write_predictions(run.folder, table)
+            results.RunFolder(run.folder).write_predictions(table)
             runs.append(run)
     found = {cell.system: cell for cell in made(Grid("", tuple(runs), None))}
     for system, gap in (("too sure", 0.3), ("right", 0.0)):

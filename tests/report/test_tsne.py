@@ -33,7 +33,7 @@ def told(run: Planned, rated: bool, size: int = 3) -> None:
         spoken["activation"] = numbers + RNG(0).uniform(1, 2, len(table))
         spoken["valence"] = RNG(1).uniform(1, 5, len(table))
         spoken.loc[3, "valence"] = np.nan
-    results.write_utterances(run.folder, spoken)
+    results.RunFolder(run.folder).write_utterances(spoken)
 
 
 def made(root: Path, *, rated: bool = True, tsne: bool = True) -> Grid:
@@ -167,8 +167,8 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
 def test_runs_of_an_earlier_version_and_codes_of_two_values_are_not_drawn(tmp_path: Path) -> None:
     plan = made(tmp_path / "runs")
     told(plan.runs[0], rated=True, size=2)
-    spoken = results.read_utterances(plan.runs[1].folder)
-    results.write_utterances(plan.runs[1].folder, spoken[spoken["part"] != "train"])
+    spoken = results.RunFolder(plan.runs).read_utterances([1].folder)
+    results.RunFolder(plan.runs).write_utterances([1].folder, spoken[spoken["part"] != "train"])
     assert not with_many(compute(plan))
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from offline import identity, read
+from offline import read, run_info
 from PIL import Image
 
 from ser import results
 from ser.errors import UserError
-from ser.runs.loggers import Identity, Wandb, finish, log_report, tensorboard, wandb
+from ser.runs.loggers import RunInfo, Wandb, finish, log_report, tensorboard, wandb
 from ser.runs.run import run
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -26,7 +26,7 @@ CLASSES = ["anger", "fear", "joy"]
 SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
 
 
-def begun(run: Identity, **options: Any) -> Wandb:
+def begun(run: RunInfo, **options: Any) -> Wandb:
     logger = wandb(run, **{"project": "ser", "group": None, "mode": None, "tags": [], **options})
     logger.log_metrics({"epoch": 0, "val/ua": 0.3}, step=0)
     return logger
@@ -40,13 +40,13 @@ def result_and_predictions() -> tuple[dict[str, Any], pd.DataFrame]:
         results.predictions(part, pd.Series(names), rng.random((4, 3)), CLASSES)
         for part, names in truth.items()
     )
-    scored = {part: results.part_scores(table, part, CLASSES) for part in truth}
+    scored = {part: results.split_scores(table, part, CLASSES) for part in truth}
     return {"best_epoch": 1, "speaker_independent": True, **scored}, table
 
 
 def test_a_run_of_a_grid_is_grouped_tagged_and_summed_up(tmp_path: Path) -> None:
-    about = identity(tmp_path, grid="table1", experiment="parthasarathy2019/utterance_aae")
-    about = Identity(**(vars(about) | {"paper": "parthasarathy2019"}))
+    about = run_info(tmp_path, grid="table1", experiment="parthasarathy2019/utterance_aae")
+    about = RunInfo(**(vars(about) | {"paper": "parthasarathy2019"}))
     logger = begun(about, tags=["mine", "x" * 65, "fold 3"])
     logger.log_metrics({"epoch": 1, "val/ua": 0.9}, step=1)
     logger.log_metrics({"epoch": 2, "val/ua": 0.1}, step=2)
@@ -54,7 +54,7 @@ def test_a_run_of_a_grid_is_grouped_tagged_and_summed_up(tmp_path: Path) -> None
     finish(logger, result, table)
 
     found = read(tmp_path)
-    assert found.about.run_id == about.hash
+    assert found.about.run_id == about.run_key
     assert found.about.run_group == "table1"
     assert found.about.job_type == "utterance_aae"
     assert sorted(found.about.tags) == sorted(
@@ -81,9 +81,9 @@ def test_a_run_of_a_grid_is_grouped_tagged_and_summed_up(tmp_path: Path) -> None
 
 
 def test_a_failed_run_is_not_continued_by_the_next_of_its_process(tmp_path: Path) -> None:
-    begun(identity(tmp_path / "training")).finalize("failed")
-    begun(identity(tmp_path / "beside"))  # fails where no one tells the logger
-    logger = begun(identity(tmp_path / "next", search="aae"))
+    begun(run_info(tmp_path / "training")).finalize("failed")
+    begun(run_info(tmp_path / "beside"))  # fails where no one tells the logger
+    logger = begun(run_info(tmp_path / "next", search="aae"))
     finish(logger, *result_and_predictions())
     codes = {name: read(tmp_path / name).exit_code for name in ("training", "beside", "next")}
     assert codes == {"training": 1, "beside": 1, "next": 0}
@@ -101,7 +101,7 @@ def test_a_process_that_continues_a_run_logs_all_of_it(
     curve = [0.1, 0.2, 1 / 3, 0.4]
     rows = [{"epoch": epoch, "val/ua": ua} for epoch, ua in enumerate(curve)]
     pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
-    logger = wandb(identity(tmp_path), project="ser", group=None, mode=None, tags=[])
+    logger = wandb(run_info(tmp_path), project="ser", group=None, mode=None, tags=[])
     if continued is not None:
         logger.log_metrics(rows[continued], step=continued)
     finish(logger, *result_and_predictions())
@@ -131,7 +131,7 @@ def test_killed_and_continued_it_is_one_run_of_all_epochs(
 
     found = read(folder)
     result = json.loads((folder / "result.json").read_text())
-    assert found.about.run_id == result["config_hash"]
+    assert found.about.run_id == result["run_key"]
     assert found.about.run_group == "emodb emotion functionals"
     assert found.about.job_type == "mlp"
     curves = pd.read_csv(folder / "metrics.csv")
@@ -185,7 +185,7 @@ def test_a_report_is_one_run_that_is_replaced(tmp_path: Path) -> None:
 
 
 def test_tensorboard_has_events(tmp_path: Path) -> None:
-    logger = tensorboard(identity(tmp_path))
+    logger = tensorboard(run_info(tmp_path))
     logger.log_metrics({"val/ua": 0.5}, step=0)
     finish(logger, *result_and_predictions())
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))

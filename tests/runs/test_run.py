@@ -42,7 +42,7 @@ def finished(emodb: list[str], composed: Callable, tmp_path_factory) -> Path:
 
 def test_a_run_leaves_what_it_says(finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
-    table = results.read_predictions(finished)
+    table = results.RunFolder(finished).read_predictions()
     assert list(table) == [
         "utterance", "part", "truth", "prediction", *(f"p_{c}" for c in result["classes"])
     ]  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_run_leaves_what_it_says(finished: Path) -> None:
     assert result["test"]["ua"] == pytest.approx(recalls.mean())
     assert len(pd.read_csv(finished / "metrics.csv")) == 6
     assert {p.name for p in (finished / "checkpoints").iterdir()} == {
-        "best.ckpt", "heard.txt", "recogniser.json", "standardiser.npz"
+        "best.ckpt", "recogniser.json", "standardiser.npz", "training_audio.txt"
     }  # fmt: skip
     assert not (finished / results.UNFINISHED).exists()
 
@@ -168,8 +168,8 @@ def test_restored_it_gives_the_same_probabilities(finished: Path, emodb: list[st
         check=True, capture_output=True,
     )  # fmt: skip
     prepared, model = restore(finished)
-    (batch,) = prepared.data.part_dataloader("test")
-    table = results.read_predictions(finished)
+    (batch,) = prepared.data.split_dataloader("test")
+    table = results.RunFolder(finished).read_predictions()
     stored = table[table["part"] == "test"].filter(like="p_").to_numpy()
     np.testing.assert_allclose(model.probabilities(batch).detach(), stored, rtol=1e-6)
 
@@ -198,7 +198,7 @@ def test_svm_learns_emotions_and_not_shuffled_ones(
             f"fold.index={fold}",
         )  # fmt: skip
         run(shuffled, tmp_path / f"{fold}", names)
-        found = results.read_predictions(tmp_path / f"{fold}")
+        found = results.RunFolder(tmp_path / f"{fold}").read_predictions()
         classes = json.loads((tmp_path / f"{fold}" / "result.json").read_text())["classes"]
         confusion = confusion + results.confusion(found, "test", classes)
     assert metrics.unweighted_accuracy(confusion) < 0.2  # chance 0.143, 535 utterances

@@ -17,8 +17,7 @@ from ser import results
 from ser.__main__ import main
 from ser.data.prepare import prepare
 from ser.errors import UserError
-from ser.runs.run import run
-from ser.runs.stages import train
+from ser.runs.run import run, train
 
 SMALL = [
     "representation.module.encoder.hidden=[8,8]",
@@ -89,7 +88,7 @@ def test_a_test_part_of_garbage_changes_nothing_that_is_fitted_or_chosen(
             rows = data._numbers.loc[data.fold.test].to_numpy()
             values[rows] = np.random.default_rng(0).normal(0, 1e6, values[rows].shape)
             data._values = values
-        outcome = train(cfg, prepared, folder / "run", names["model"], [])
+        outcome = train(cfg, prepared, results.RunFolder(folder / "run"), names["model"], [])
         outcomes.append((outcome, left(folder / "run")))
     (honest, fitted), (spoilt, fitted_beside_garbage) = outcomes
     assert fitted == fitted_beside_garbage
@@ -107,7 +106,7 @@ def test_what_two_test_sessions_have_in_common_is_fitted_once(
     for index, count in ((0, 5), (2, 9)):
         overrides = [*emodb, *SYSTEMS["vae"], f"fitted={fitted}", f"fold.index={index}"]
         cfg, names = composed(*overrides)
-        train(cfg, prepare(cfg), tmp_path / f"run-{index}", names["model"], [])
+        train(cfg, prepare(cfg), results.RunFolder(tmp_path / f"run-{index}"), names["model"], [])
         assert len(list(fitted.iterdir())) == count
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from offline import identity, read
+from offline import read, run_info
 from omegaconf import DictConfig
 from small import Composed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -19,16 +19,19 @@ from ser import results
 from ser.config import build
 from ser.corpora import Corpus
 from ser.data.batches import UNLABELLED, Batch
-from ser.data.datamodule import DataModule
+from ser.data.datamodule import DataModule, View
 from ser.data.folds import Fold
-from ser.data.prepare import Prepared, _remarks
+from ser.data.prepare import Prepared, remarks_of
 from ser.data.segments import Segments
 from ser.data.targets import Target
 from ser.features import Features
 from ser.models.classifier import Classifier
+from ser.representations import Items, Representation
 from ser.representations.learned import Learned, Network
-from ser.runs import loggers, stages
-from ser.runs.stages import train
+from ser.results import RunFolder
+from ser.runs import codes as saved_codes
+from ser.runs import loggers, network
+from ser.runs.run import build_components, train
 from ser.training.phased import PhasedModel
 from ser.training.stopping import Keeper
 from ser.training.trainer import Training
@@ -76,9 +79,40 @@ def prepared(
     fold = Fold(0, 1, IDS[:24], IDS[24:36], TEST, fit=IDS[:24], speaker_independent=True)
     table = pd.DataFrame({"speaker": (np.arange(48) // 12).astype(str)}, index=IDS)
     target = Target("emotion", CLASSES, labels, labelled_fraction=fraction)
-    data = build(cfg.data)(features, target, fold, table["speaker"], cfg.seed)
     corpus = Corpus("made", table)
-    return Prepared(corpus, data, IDS[:0], set(), {}, "", _remarks(cfg, corpus, data, 0))
+
+    def factory(view: View) -> DataModule:
+        return build(cfg.data)(features, target, fold, table["speaker"], cfg.seed, view)
+
+    return Prepared(
+        corpus=corpus,
+        data=factory(View()),
+        beyond=IDS[:0],
+        training_audio=set(),
+        signature="made",
+        options={},
+        run_key="",
+        remarks=remarks_of(cfg, corpus, factory(View()), 0),
+        factory=factory,
+    )
+
+
+def representation_of(cfg: DictConfig, run: Prepared) -> Representation:
+    representation = build_components(cfg, len(run.data.target.classes), "").representation
+    assert representation is not None
+    return representation
+
+
+def items(cfg: DictConfig, data: DataModule, ids: pd.Index) -> tuple[Items, np.ndarray]:
+    return network.items_of(cfg, data, ids, build(cfg.segments))
+
+
+def coded(cfg: DictConfig, run: Prepared, folder: Path) -> DataModule:
+    """The data of a run as codes of its representation, which is fitted first."""
+    segments = build(cfg.segments)
+    place = RunFolder(folder)
+    fitted = network.fit_representation(cfg, run, representation_of(cfg, run), segments, place, [])
+    return network.coded_data(cfg, run, fitted, segments, False, place)
 
 
 @pytest.fixture
@@ -88,7 +122,7 @@ def trained(composed: Callable[..., Composed], tmp_path: Path) -> Callable:
     def train_in(folder: str, *overrides: str, **made: object) -> dict[str, np.ndarray]:
         place = tmp_path / folder
         cfg, names = composed(*overrides, *SMALL, f"fitted={place}/fitted")
-        outcome = train(cfg, prepared(cfg, **made), place / "run", names["model"], [])  # type: ignore[arg-type]
+        outcome = train(cfg, prepared(cfg, **made), RunFolder(place / "run"), names["model"], [])  # type: ignore[arg-type]
         return dict(outcome.probabilities)
 
     return train_in
@@ -170,21 +204,19 @@ def test_the_lstm_sees_the_codes_of_an_utterance_s_segments_in_order(
     options = ["data.clip=null", "data.batch_size=12", f"fitted={tmp_path}"]
     cfg, _ = composed(f"representation={name}", *SMALL, *options)
     run = prepared(cfg)
-    representation = stages._representation(cfg, run)
-    assert representation is not None
-    whole = stages._fitted(cfg, run, representation, tmp_path / "run", [])
-    data = stages._recoded(cfg, run, whole, tmp_path / "run")
+    representation = representation_of(cfg, run)
+    data = coded(cfg, run, tmp_path / "run")
     assert data.task.inputs == 3
     shares = data.task.variants
     assert shares is None if name == "vae" else float(shares.sum()) == pytest.approx(1)
     data.setup("fit")
-    (batch,) = data.part_dataloader("test")
+    (batch,) = data.split_dataloader("test")
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [1 + max(0, -(-(n - 10) // 10)) for n in LENGTHS[36:]]
     assert batch.x.shape == (12, batch.lengths.max(), values)
-    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+    fitted = representation.fit(*items(cfg, run.data, run.data.fold.train), 3)
     for number, utterance in enumerate(TEST):
-        alone, _ = stages._items(cfg, run.data, pd.Index([utterance]))
+        alone, _ = items(cfg, run.data, pd.Index([utterance]))
         expected = data.standardiser(fitted.transform(alone))
         length = int(batch.lengths[number])
         np.testing.assert_allclose(batch.x[number, :length], expected, rtol=1e-4, atol=1e-4)
@@ -208,8 +240,8 @@ def test_mapped_frames_stay_in_their_file_and_give_the_same_numbers(
 def test_what_has_no_label_is_learned_from_without_one(composed: Callable[..., Composed]) -> None:
     cfg, _ = composed("representation=cvae", *SMALL)
     run = prepared(cfg, fraction=0.25)
-    x, y = stages._items(cfg, run.data, run.data.fold.train)
-    every, all_of = stages._items(cfg, prepared(cfg).data, run.data.fold.train)
+    x, y = items(cfg, run.data, run.data.fold.train)
+    every, all_of = items(cfg, prepared(cfg).data, run.data.fold.train)
     assert len(x) == len(every) == len(y)
     told = y != UNLABELLED
     assert 0 < told.sum() < len(y) / 2
@@ -234,9 +266,8 @@ def test_hop_changes_what_is_fitted_and_how_codes_are_read_does_not(
     def key(*overrides: str) -> str:
         cfg, _ = composed(*overrides, *SMALL, f"fitted={tmp_path}")
         run = prepared(cfg)
-        representation = stages._representation(cfg, run)
-        assert representation is not None
-        return representation.key(*stages._items(cfg, run.data, run.data.fold.train), 3)
+        representation = representation_of(cfg, run)
+        return representation.key(*items(cfg, run.data, run.data.fold.train), 3)
 
     plain = key("representation=cvae")
     assert key("representation=cvae_oracle") == plain
@@ -251,9 +282,8 @@ def test_samples_are_segments_at_the_scale_of_their_frames(
 ) -> None:
     cfg, _ = composed("representation=vae", *SMALL, f"fitted={tmp_path}")
     run = prepared(cfg)
-    representation = stages._representation(cfg, run)
-    assert representation is not None
-    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+    representation = representation_of(cfg, run)
+    fitted = representation.fit(*items(cfg, run.data, run.data.fold.train), 3)
     made = fitted.sample(np.zeros(50, int), seed=0)
     assert made.shape == (50, 40)
     each = made.reshape(500, 4)
@@ -319,10 +349,9 @@ def test_a_classifier_begins_from_the_layers_of_a_representation(
         return fit(self, model, data, *args)  # type: ignore[arg-type]
 
     with mock.patch.object(Training, "fit", noted):
-        train(cfg, run, tmp_path / "run", names["model"], [])
-    representation = stages._representation(cfg, run)
-    assert representation is not None
-    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+        train(cfg, run, RunFolder(tmp_path / "run"), names["model"], [])
+    representation = representation_of(cfg, run)
+    fitted = representation.fit(*items(cfg, run.data, run.data.fold.train), 3)
     assert isinstance(fitted, Network)
     assert torch.equal(begun.pop("mean"), torch.from_numpy(fitted.standardiser.mean))
     of_representation = fitted.module.encoder.state_dict()
@@ -337,22 +366,20 @@ def test_an_utterance_s_probabilities_are_the_means_of_its_segments(
     overrides: list[str], composed: Callable[..., Composed], tmp_path: Path
 ) -> None:
     cfg, names = composed(*overrides, "model=softmax", f"fitted={tmp_path}/fitted")
-    found = train(cfg, prepared(cfg), tmp_path / "run", names["model"], []).probabilities["test"]
+    found = train(
+        cfg, prepared(cfg), RunFolder(tmp_path / "run"), names["model"], []
+    ).probabilities["test"]
     run = prepared(cfg)
-    data = run.data
     if cfg.representation is not None:
-        representation = stages._representation(cfg, run)
-        assert representation is not None
-        whole = stages._fitted(cfg, run, representation, tmp_path / "run", [])
-        data = stages._recoded(cfg, run, whole, tmp_path / "run")
+        data = coded(cfg, run, tmp_path / "run")
     else:
-        data.see_segments(build(cfg.segments))
+        data = run.with_view(View(segments=build(cfg.segments)))
     assert data.task.inputs == (3 if cfg.representation is not None else 3 * 4)
     model = build(cfg.model)(data.task).eval()
     best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)
     model.load_state_dict(best["weights"])
     for number, utterance in enumerate(TEST):
-        values = data.segments_of(pd.Index([utterance]), data._cut)  # type: ignore[arg-type]
+        values = data.segments_of(pd.Index([utterance]), data.view.segments)  # type: ignore[arg-type]
         each = data.standardiser(values.values[values.frames.reshape(-1)])
         with torch.no_grad():
             x = torch.from_numpy(each.reshape(len(values), -1))
@@ -373,10 +400,11 @@ def test_whatever_else_a_representation_sees_it_is_told_no_class_of(
         raise KeyboardInterrupt
 
     run = replace(prepared(cfg), beyond=IDS[24:])
-    representation = stages._representation(cfg, run)
-    assert representation is not None
+    representation = representation_of(cfg, run)
     with mock.patch.object(Learned, "fit", noted), pytest.raises(KeyboardInterrupt):
-        stages._fitted(cfg, run, representation, tmp_path / "run", [])
+        network.fit_representation(
+            cfg, run, representation, build(cfg.segments), RunFolder(tmp_path / "run"), []
+        )
     ((x, y),) = seen
     assert len(x.offsets) - 1 == 48
     assert (y[x.offsets[24] :] == UNLABELLED).all()
@@ -389,7 +417,7 @@ def test_a_machine_on_segments_concludes_with_what_is_kept(
     cfg, names = composed(
         *OF_SEGMENTS, "model=dnn_elm", "model.encoder.hidden=[8]", "model.units=10"
     )
-    outcome = train(cfg, prepared(cfg), tmp_path, names["model"], [])
+    outcome = train(cfg, prepared(cfg), RunFolder(tmp_path), names["model"], [])
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["weights"]
     assert bool(best["concluded"])
     assert best["output"].abs().sum() > 0
@@ -405,15 +433,15 @@ def test_loggers_are_shown_both_stages_each_over_its_epochs(
         trained("shared", "representation=vae")
     cfg, names = composed("representation=vae", *SMALL, f"fitted={tmp_path}/shared/fitted")
     folder = tmp_path / "logged"
-    about = identity(folder)
+    about = run_info(folder)
     shown = [
         loggers.wandb(about, project="ser", group=None, mode=None, tags=[]),
         loggers.tensorboard(about),
     ]
-    found = train(cfg, prepared(cfg), folder, names["model"], shown)  # type: ignore[arg-type]
+    found = train(cfg, prepared(cfg), RunFolder(folder), names["model"], shown)  # type: ignore[arg-type]
     for each in shown:
         table = results.predictions("val", LABELS[24:36], found.probabilities["val"], CLASSES)
-        result = {"val": results.part_scores(table, "val", CLASSES), "test": None}
+        result = {"val": results.split_scores(table, "val", CLASSES), "test": None}
         loggers.finish(each, result, table)
 
     curves = {
@@ -445,8 +473,8 @@ def test_codes_of_some_segments_are_kept_where_models_see_them_one_by_one(
 ) -> None:
     cfg, names = composed(*DENOISING, "model=softmax", f"fitted={tmp_path}/fitted")
     run = prepared(cfg)
-    with mock.patch.object(stages, "SEGMENTS_KEPT", 100):
-        train(cfg, run, tmp_path / "run", names["model"], [])
+    with mock.patch.object(saved_codes, "SEGMENTS", 100):
+        train(cfg, run, RunFolder(tmp_path / "run"), names["model"], [])
     path = tmp_path / "run" / results.REPRESENTATION / results.SEGMENT_CODES
     with np.load(path, allow_pickle=False) as found:
         codes, owners = found["codes"], found["utterance"]
@@ -458,18 +486,17 @@ def test_codes_of_some_segments_are_kept_where_models_see_them_one_by_one(
     assert (np.array(["train"] * 24 + ["val"] * 12 + ["test"] * 12)[numbers] == parts).all()
     counts = np.bincount(numbers, minlength=48)
     assert (counts >= np.minimum(LENGTHS, 2)).all()  # evenly over utterances
-    representation = stages._representation(cfg, run)
-    assert representation is not None
-    fitted = representation.fit(*stages._items(cfg, run.data, run.data.fold.train), 3)
+    representation = representation_of(cfg, run)
+    fitted = representation.fit(*items(cfg, run.data, run.data.fold.train), 3)
     for number in (0, 30, 47):
-        alone, _ = stages._items(cfg, run.data, IDS[[number]])
+        alone, _ = items(cfg, run.data, IDS[[number]])
         every = fitted.transform(alone)
         for code in codes[numbers == number]:
             assert np.isclose(every, code, atol=1e-5).all(axis=1).any()
     assert not path.with_name(results.CODES).exists()
     again = tmp_path / "again" / results.REPRESENTATION / results.SEGMENT_CODES
-    with mock.patch.object(stages, "SEGMENTS_KEPT", 100):
-        train(cfg, prepared(cfg), tmp_path / "again", names["model"], [])
+    with mock.patch.object(saved_codes, "SEGMENTS", 100):
+        train(cfg, prepared(cfg), RunFolder(tmp_path / "again"), names["model"], [])
     assert again.read_bytes() == path.read_bytes()
 
 
@@ -487,7 +514,7 @@ def test_codes_of_a_recurrent_autoencoder_are_those_of_utterances(
         "model.encoder.hidden=[]",
         f"fitted={tmp_path}/fitted",
     )
-    outcome = train(cfg, prepared(cfg), tmp_path / "run", names["model"], [])
+    outcome = train(cfg, prepared(cfg), RunFolder(tmp_path / "run"), names["model"], [])
     assert outcome.probabilities["test"].shape == (12, 3)
     folder = tmp_path / "run" / results.REPRESENTATION
     table = pd.read_csv(folder / results.CODES, index_col="utterance")

@@ -189,7 +189,7 @@ def test_a_killed_search_keeps_its_trials_and_sees_no_test_part(
     assert len(folders) == 2
     for folder in folders:
         assert results.read_json(folder / results.RESULT)["test"] is None
-        assert set(results.read_predictions(folder)["part"]) == {"val"}
+        assert set(results.RunFolder(folder).read_predictions()["part"]) == {"val"}
 
     # The command that it ends with is the best trial, tested.
     best, _ = composed(*command_told(told))

@@ -31,7 +31,7 @@ def test_each_state_is_told_from_the_others(
     finished = done(tmp_path / "done", 60.0)
     failed = planned(tmp_path / "failed")
     failed.folder.mkdir()
-    results.write_failure(failed.folder, ValueError("first line\nthe last line"))
+    results.RunFolder(failed.folder).fail(ValueError("first line\nthe last line"))
     stopped = planned(tmp_path / "stopped")
     results.write_json(stopped.folder / results.UNFINISHED, {})
     running = planned(tmp_path / "running")
@@ -40,8 +40,8 @@ def test_each_state_is_told_from_the_others(
     os.utime(running.folder / results.UNFINISHED, (began, began))
     runs = (finished, failed, stopped, running, planned(tmp_path / "missing"))
     code = (
-        "import sys, time; from pathlib import Path; from ser import results\n"
-        "with results.claimed(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from ser.results import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).claimed(): print('mine', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(running.folder)], stdout=subprocess.PIPE, text=True

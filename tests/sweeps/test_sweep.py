@@ -173,7 +173,7 @@ def test_one_worker_killed_costs_its_run_alone(
         while not list(tmp_path.rglob(results.UNFINISHED)):
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        (begun, *_) = tmp_path.rglob(results.CLAIM)
+        (begun, *_) = tmp_path.rglob(results.LOCK)
         os.kill(_holder(begun), signal.SIGKILL)
         told = process.communicate()[0]
     assert process.returncode == 0
@@ -220,21 +220,21 @@ def test_a_sweep_over_nothing_is_an_error(tmp_path: Path) -> None:
 
 def test_a_run_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from ser import results\n"
-        "with results.claimed(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from ser.results import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).claimed(): print('mine', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "mine\n"
-        assert results.is_claimed(tmp_path)
+        assert results.RunFolder(tmp_path).is_claimed
         with (
             pytest.raises(UserError, match="made by another process"),
-            results.claimed(tmp_path),
+            results.RunFolder(tmp_path).claimed(),
         ):
             pass
         process.kill()
-    assert not results.is_claimed(tmp_path)
-    with results.claimed(tmp_path):
+    assert not results.RunFolder(tmp_path).is_claimed
+    with results.RunFolder(tmp_path).claimed():
         pass

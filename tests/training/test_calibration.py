@@ -5,17 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import softmax
 
 from ser import metrics, results
-from ser.config import run_key
+from ser.config import build, run_key
 from ser.config.checks import check
 from ser.data.prepare import CALIBRATED, prepare
 from ser.errors import UserError
-from ser.runs.run import run
-from ser.runs.stages import train
+from ser.runs.run import run, train
 from ser.training import calibration
 
 SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
@@ -87,7 +85,9 @@ def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
     asked, _ = composed(*emodb, *SHORT, "calibrate=temperature")
     run(plain, tmp_path / "plain", names)
     run(asked, tmp_path / "asked", names)
-    before, after = (results.read_predictions(tmp_path / name) for name in ("plain", "asked"))
+    before, after = (
+        results.RunFolder(tmp_path / name).read_predictions() for name in ("plain", "asked")
+    )
     assert before["prediction"].equals(after["prediction"])
     result = results.read_json(tmp_path / "asked" / results.RESULT)
     assert result is not None
@@ -106,9 +106,15 @@ def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
     data, test = prepared.data, prepared.data.fold.test
     labels = data.target.labels.copy()
     labels[test] = np.roll(labels[test].to_numpy(), 1)
-    data.target = replace(data.target, labels=labels)
-    data._codes = pd.Series(data.target.codes, index=labels.index)
-    spoilt = train(asked, prepared, tmp_path / "spoilt", names["model"], [])
+    target, speakers = replace(data.target, labels=labels), prepared.corpus.table["speaker"]
+    spoilt_data = build(asked.data)(data.features, target, data.fold, speakers, asked.seed)
+    spoilt = train(
+        asked,
+        replace(prepared, data=spoilt_data),
+        results.RunFolder(tmp_path / "spoilt"),
+        names["model"],
+        [],
+    )
     assert spoilt.details["temperature"] == result["temperature"]
 
 

@@ -69,7 +69,7 @@ def test_validation_is_of_every_utterance_once(name: str, tmp_path: Path) -> Non
     model.eval()
     model.on_validation_epoch_start()
     with torch.inference_mode():
-        for number, batch in enumerate(data.part_dataloader("val")):
+        for number, batch in enumerate(data.split_dataloader("val")):
             model.validation_step(batch, number)
     model.end_epoch()
     (row,) = model.record

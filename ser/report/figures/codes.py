@@ -67,10 +67,10 @@ def _described(shown: Shown) -> pd.DataFrame:
     """`part`, `truth` and, where known, `prediction`, `speaker` and `gender`, by utterance."""
     folder = shown.run.planned.folder
     table = shown.table.set_index("utterance")[["part", "truth"]]
-    told = results.read_predictions(folder).set_index("utterance")
+    told = results.RunFolder(folder).read_predictions().set_index("utterance")
     table["prediction"] = told["prediction"].reindex(table.index)
     if (folder / results.UTTERANCES).exists():
-        spoken = results.read_utterances(folder).set_index("utterance")
+        spoken = results.RunFolder(folder).read_utterances().set_index("utterance")
         for name in ("speaker", "gender"):
             if name in spoken:
                 table[name] = spoken[name].reindex(table.index)

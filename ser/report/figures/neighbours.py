@@ -64,7 +64,12 @@ def coded(shown: Shown) -> Coded:
     folder = shown.run.planned.folder
     table = shown.table[shown.table["part"].isin(DRAWN)]
     try:
-        spoken = results.read_utterances(folder).set_index("utterance").loc[table["utterance"]]
+        spoken = (
+            results.RunFolder(folder)
+            .read_utterances()
+            .set_index("utterance")
+            .loc[table["utterance"]]
+        )
         ratings = {
             name: pd.to_numeric(spoken[name].replace("", np.nan)).to_numpy(float)
             for name in RATINGS

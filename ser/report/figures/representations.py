@@ -174,7 +174,7 @@ def _tells_speakers(run: Path, table: pd.DataFrame) -> bool:
     """Whether a run's `utterances.csv` knows the speaker of each utterance of a table."""
     if not (run / results.UTTERANCES).exists():
         return False
-    spoken = results.read_utterances(run)
+    spoken = results.RunFolder(run).read_utterances()
     return "speaker" in spoken and bool(table["utterance"].isin(spoken["utterance"]).all())
 
 

@@ -1,0 +1,53 @@
+"""The files of a run: their names, how they are written and read back, and the tables in them."""
+
+from ser.results.files import read_json, write_bytes, write_json, write_text
+from ser.results.folder import (
+    CODES,
+    COST,
+    EVALUATED,
+    EVALUATION,
+    FAILURE,
+    FITTED,
+    LOCK,
+    MARKS,
+    METRICS,
+    PREDICTIONS,
+    REPRESENTATION,
+    RESULT,
+    SEGMENT_CODES,
+    UNFINISHED,
+    UTTERANCES,
+    EvaluationFolder,
+    ResultFolder,
+    RunFolder,
+)
+from ser.results.tables import confusion, predictions, split_scores, utterances
+
+__all__ = [
+    "CODES",
+    "COST",
+    "EVALUATED",
+    "EVALUATION",
+    "FAILURE",
+    "FITTED",
+    "LOCK",
+    "MARKS",
+    "METRICS",
+    "PREDICTIONS",
+    "REPRESENTATION",
+    "RESULT",
+    "SEGMENT_CODES",
+    "UNFINISHED",
+    "UTTERANCES",
+    "EvaluationFolder",
+    "ResultFolder",
+    "RunFolder",
+    "confusion",
+    "predictions",
+    "read_json",
+    "split_scores",
+    "utterances",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]

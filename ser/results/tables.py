@@ -1,0 +1,86 @@
+"""The tables of a run: predictions and utterances as data frames, and scores computed from them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ser import metrics
+
+# Columns of a corpus that are copied to `utterances.csv`, where the corpus has them.
+DESCRIBED = ("speaker", "gender", "session", "style", "emotion", "activation", "valence")
+
+
+def predictions(
+    split: str, truth: pd.Series, probabilities: np.ndarray, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Return the rows of `predictions.csv` for one split.
+
+    Args:
+        split: "val" or "test".
+        truth: Class name by utterance id, N of them.
+        probabilities: (N, C).
+        classes: C names.
+
+    Returns:
+        Columns `utterance, part, truth, prediction` and `p_<class>` for each class.
+    """
+    table = pd.DataFrame({"utterance": truth.index, "part": split, "truth": truth.to_numpy()})
+    table["prediction"] = np.asarray(classes)[probabilities.argmax(axis=1)]
+    return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
+
+
+def utterances(splits: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `utterances.csv`, by which reports slice scores and colour codes.
+
+    Args:
+        splits: Utterance ids of each split.
+        corpus: Table of a corpus.
+
+    Returns:
+        One row per utterance with `utterance, part` and the columns of `DESCRIBED` that the corpus
+        has. Where the corpus has texts and there is a training split, `text` is "seen" if a
+        training utterance has the same text, else "new".
+    """
+    ids = pd.Index(np.concatenate(list(splits.values())))
+    table = corpus.loc[ids, [name for name in DESCRIBED if name in corpus]]
+    table = table.rename_axis("utterance")
+    table.insert(0, "part", np.repeat(list(splits), [len(each) for each in splits.values()]))
+    if "text" in corpus and "train" in splits:
+        texts = corpus["text"]
+        seen = texts.loc[ids].isin(texts.loc[splits["train"]].dropna())
+        table["text"] = np.where(seen, "seen", "new")
+    return table.reset_index()
+
+
+def confusion(table: pd.DataFrame, split: str, classes: Sequence[str]) -> np.ndarray:
+    """Return the confusion matrix of one split of `predictions.csv`, (C, C)."""
+    rows = table[table["part"] == split]
+    numbers = {name: number for number, name in enumerate(classes)}
+    truth, prediction = (rows[c].map(numbers).to_numpy() for c in ("truth", "prediction"))
+    return metrics.confusion_matrix(truth, prediction, len(classes))
+
+
+def split_scores(table: pd.DataFrame, split: str, classes: Sequence[str]) -> dict[str, Any] | None:
+    """Return scores, calibration error, recalls and confusion matrix of one split.
+
+    Returns:
+        None if the split is empty.
+    """
+    matrix = confusion(table, split, classes)
+    if not matrix.any():
+        return None
+    recalls = metrics.recalls(matrix)
+    rows = table[table["part"] == split]
+    confidence = rows[[f"p_{name}" for name in classes]].max(axis=1).to_numpy()
+    correct = (rows["prediction"] == rows["truth"]).to_numpy()
+    return {
+        **metrics.scores(matrix),
+        "ece": metrics.expected_calibration_error(metrics.reliability(confidence, correct)),
+        "recall": {
+            name: None if np.isnan(recall) else float(recall)
+            for name, recall in zip(classes, recalls, strict=True)
+        },
+        "confusion": matrix.tolist(),
+    }

@@ -1,0 +1,157 @@
+"""Runs of a network that is trained by phases."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+from hydra.utils import get_class
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+
+from ser.config import build
+from ser.config.run_key import classifies_segments
+from ser.data.batches import UNLABELLED
+from ser.data.datamodule import DataModule, View
+from ser.data.prepare import Prepared
+from ser.data.segments import Segments, each_alone
+from ser.features import Features
+from ser.inference import artifacts
+from ser.representations import Fitted, Items, Representation
+from ser.representations.learned import Network
+from ser.results import RunFolder
+from ser.runs import banner, codes
+from ser.runs.components import Components, Outcome
+from ser.training import calibration
+from ser.training.phased import PhasedModel
+from ser.training.trainer import conclude, probabilities
+
+log = logging.getLogger(__name__)
+
+Cut = Callable[..., Segments]
+
+
+def fit_network(
+    cfg: DictConfig,
+    prepared: Prepared,
+    folder: RunFolder,
+    components: Components,
+    loggers: Sequence[Logger],
+) -> Outcome:
+    """Fit the representation, if there is one, train the network, predict and save.
+
+    Args:
+        cfg: Configuration of the run.
+        prepared: Data of the run.
+        folder: Folder of the run.
+        components: What learns. The network sees the codes of the representation, or is initialised
+            with its weights.
+        loggers: Loggers of both trainings.
+    """
+    fitted, segments = None, components.segments
+    if components.representation is not None:
+        representation = components.representation
+        fitted = fit_representation(cfg, prepared, representation, segments, folder, loggers)
+        pl.seed_everything(cfg.seed, verbose=False)
+    unlabelled = cast(type[PhasedModel], get_class(cfg.model._target_)).uses_unlabelled
+    one_by_one = classifies_segments(cfg)
+    if fitted is not None and cfg.hand_on == "codes":
+        data = coded_data(cfg, prepared, fitted, segments, unlabelled, folder)
+    else:
+        view = View(
+            segments=segments if one_by_one else None,
+            unlabelled=unlabelled,
+            standardiser=fitted.standardiser if isinstance(fitted, Network) else None,
+        )
+        data = prepared.with_view(view)
+    model: PhasedModel = components.model(data.task)
+    if isinstance(fitted, Network) and cfg.hand_on == "weights":
+        fitted.initialise(model)
+    banner.parameters(components.name, model, components.trainer.max_epochs)
+    selected = components.trainer.fit(model, data, folder.checkpoints, loggers)
+    conclude(model, selected, data, folder.checkpoints)
+    artifacts.write(folder, prepared.signature, prepared.training_audio, data)
+    splits = [s for s in (("val", "test") if cfg.test else ("val",)) if len(data.fold.parts[s])]
+    predicted = {split: probabilities(model, data, split).numpy() for split in splits}
+    predicted, facts = calibration.calibrated(
+        cfg.calibrate, predicted, data.classes_of(data.fold.val)
+    )
+    return Outcome(predicted, {"best_epoch": selected.epoch, **facts})
+
+
+def fit_representation(
+    cfg: DictConfig,
+    prepared: Prepared,
+    representation: Representation,
+    segments: Cut,
+    folder: RunFolder,
+    loggers: Sequence[Logger],
+) -> Fitted:
+    """Fit on the training split, and on what else `fit_on` allows, without labels."""
+    (size,) = representation.sizes
+    train = prepared.data.fold.train
+    x, y = items_of(cfg, prepared.data, train.append(prepared.beyond), segments)
+    labelled = x.offsets[len(train)] if isinstance(x, Segments) else len(train)
+    y = np.where(np.arange(len(y)) < labelled, y, UNLABELLED)
+    fitted = representation.fit(x, y, size, loggers=loggers)
+    codes.save(fitted, folder)
+    return fitted
+
+
+def coded_data(
+    cfg: DictConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    segments: Cut,
+    unlabelled: bool,
+    folder: RunFolder,
+) -> DataModule:
+    """Return the data of the run with codes in place of features."""
+    data = prepared.data
+    ids = data.fold.everyone
+    x, y = items_of(cfg, data, ids, segments)
+    values = fitted.transform(x, y if fitted.reads_labels else None)
+    columns = tuple(f"code_{number}" for number in range(values.shape[1]))
+    one_by_one = classifies_segments(cfg)
+    if isinstance(x, Segments) and not fitted.pools:
+        features = Features(ids, values, x.offsets, columns, "segment")
+        if one_by_one:
+            codes.write_segments(values, x.of_each(np.arange(len(ids))), data, folder)
+        else:
+            _warn_of_long(np.diff(x.offsets), data.max_frames)
+    else:
+        codes.write(values, data, folder)
+        features = Features(ids, values, None, columns, "utterance")
+    view = View(
+        segments=each_alone if one_by_one else None,
+        unlabelled=unlabelled,
+        variants=fitted.variants,
+    )
+    speakers = prepared.corpus.table["speaker"]
+    return build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed, view)
+
+
+def items_of(
+    cfg: DictConfig, data: DataModule, ids: pd.Index, segments: Cut
+) -> tuple[Items, np.ndarray]:
+    """Return what a representation sees of some utterances, and the class of each item."""
+    classes = data.classes_of(ids)
+    if cfg.features.level == "utterance":
+        return data.values_of(ids), classes
+    cut = data.segments_of(ids, segments)
+    return cut, cut.of_each(classes)
+
+
+def _warn_of_long(lengths: np.ndarray, max_frames: int) -> None:
+    """Warn where a network does not see an utterance in one piece."""
+    if long := int((lengths > max_frames).sum()):
+        log.warning(
+            "%d of %d utterances have more segments than data.max_frames=%d (the longest has %d): "
+            "training sees a random stretch of each, scoring averages over windows",
+            long,
+            len(lengths),
+            max_frames,
+            lengths.max(),
+        )
