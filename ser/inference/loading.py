@@ -163,7 +163,7 @@ def load(folder: Path) -> Recogniser:
     # Of samples drawn from it the classifier has learned to take features.
     has_codes = cfg.representation is not None and cfg.train_on == "real"
     # Of one whose weights it began from it sees nothing more.
-    has_codes &= cfg.hand_on == "codes"
+    has_codes &= cfg.transfer == "codes"
     return Recogniser(
         folder,
         result,

@@ -81,13 +81,13 @@ def train(
     if representation is not None:
         fitted = _fitted(cfg, prepared, representation, folder, loggers)
         pl.seed_everything(cfg.seed, verbose=False)
-    if fitted is not None and cfg.hand_on == "codes":
+    if fitted is not None and cfg.transfer == "codes":
         data = _recoded(cfg, prepared, fitted, folder)
     elif run_key.classifies_segments(cfg):
         data.see_segments(build(cfg.segments))
     factory, training = build(cfg.model), build(cfg.trainer)
     model = factory(data.task)
-    if cfg.hand_on == "weights":
+    if cfg.transfer == "weights":
         assert isinstance(fitted, Network)
         fitted.begin(model, data)
     banner.parameters(name, model, training.max_epochs)

@@ -56,21 +56,21 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             "LSTMEncoder needs frames, and this representation gives an utterance one code",
         ),
         (["fit_on=all"], "fit_on=all is for a representation, and there is none"),
-        (["hand_on=weights"], "hand_on=weights is for a representation"),
+        (["transfer=weights"], "transfer=weights is for a representation"),
         (["representation=pca", "model=svm", "fit_on=all"], "fit_on=all: with model=svm"),
         (
-            ["representation=vae", "features=lld", "model=pyramid", "hand_on=weights"],
-            "hand_on=weights is for a denoising autoencoder",
+            ["representation=vae", "features=lld", "model=pyramid", "transfer=weights"],
+            "transfer=weights is for a denoising autoencoder",
         ),
         (
             [
                 "representation=dae_tied",
                 "features=lld",
                 "model=pyramid",
-                "hand_on=weights",
+                "transfer=weights",
                 "representation.size=50",
             ],
-            "model.encoder.hidden=[320, 160, 80]: with hand_on=weights as the representation's",
+            "model.encoder.hidden=[320, 160, 80]: with transfer=weights as the representation's",
         ),
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
         (
