@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from ser.config import CONF, targets
+from ser.config import CONF, choices, targets
 from ser.config.explain import nearest
 from ser.config.run_key import classifies_segments, reading
 from ser.errors import UserError
@@ -55,6 +55,9 @@ def _check_test_corpus(cfg: DictConfig) -> None:
 
     if cfg.test_corpus is None:
         return
+    if "corpus" not in cfg.test_corpus:
+        names = ", ".join(choices("test_corpus"))
+        raise UserError(f"test_corpus: there is no such corpus; there are {names}")
     if reading(cfg) == "oracle":
         raise UserError("test_corpus: codes under the true class can be made of no other corpus")
     if "root" in cfg.features:
@@ -110,8 +113,8 @@ def _require_type(path: str, value: Any, kind: Any) -> None:
         )
     except ValidationError as error:
         reason = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
-        choices = [str(choice) for choice in _choices(kind)]
-        close = get_close_matches(str(plain), choices, n=1)
+        names = [str(choice) for choice in _choices(kind)]
+        close = get_close_matches(str(plain), names, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise UserError(f"{path}={plain}: {reason}{hint}") from None
 

@@ -98,3 +98,10 @@ def test_unsuitable_combinations_are_named(
     with pytest.raises(UserError) as error:
         check(composed(*overrides))
     assert message in str(error.value)
+
+
+def test_unknown_test_corpus_is_named_with_all_corpora(composed: Compose) -> None:
+    with pytest.raises(UserError, match="there is no such corpus; there are cremad, .*, none"):
+        check(composed("test_corpus=ravdes"))
+    assert composed("test_corpus=none").test_corpus is None
+    assert composed().test_corpus is None
