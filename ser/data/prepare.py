@@ -79,6 +79,7 @@ def _remarks(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -> 
         found.append("LEAKED: codes are made under the true classes, those of the test part too")
     if corpus.synthetic:
         found.append("synthetic speech: says nothing about people")
+    found += data.target.remarks
     if not data.fold.speaker_independent:
         found.append("speaker dependent: speakers are in train and test")
     if cfg.fit_on == "all":
