@@ -12,6 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 CONF = Path(__file__).parent.parent.parent / "conf"
 
 
+def choices(group: str) -> list[str]:
+    """Return the names of all choices of a config group, e.g. `["cpu", "ddp", "gpu"]`."""
+    if group == "test_corpus":  # its choices are corpora, see train.yaml
+        return [*choices("corpus"), "none"]
+    files = (CONF / group).rglob("*.yaml")
+    return sorted(str(file.relative_to(CONF / group).with_suffix("")) for file in files)
+
+
 def build(node: DictConfig) -> Any:
     """Hydra's `instantiate`, with lists and dicts as plain ones and our errors as they are.
 

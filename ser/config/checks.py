@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from ser.config import CONF, targets
+from ser.config import CONF, choices, targets
 from ser.config.explain import nearest
 from ser.config.run_key import classifies_segments, reading
 from ser.errors import UserError
@@ -21,7 +21,7 @@ TOP_LEVEL = {
     "train_on": Literal["real", "synthetic", "both"],
     "synthetic_per_class": int,
     "fit_on": Literal["target", "train", "all"],
-    "hand_on": Literal["codes", "weights"],
+    "transfer": Literal["codes", "weights"],
     "calibrate": Literal["none", "temperature"],
 }
 
@@ -55,6 +55,9 @@ def _check_test_corpus(cfg: DictConfig) -> None:
 
     if cfg.test_corpus is None:
         return
+    if "corpus" not in cfg.test_corpus:
+        names = ", ".join(choices("test_corpus"))
+        raise UserError(f"test_corpus: there is no such corpus; there are {names}")
     if reading(cfg) == "oracle":
         raise UserError("test_corpus: codes under the true class can be made of no other corpus")
     if "root" in cfg.features:
@@ -110,8 +113,8 @@ def _require_type(path: str, value: Any, kind: Any) -> None:
         )
     except ValidationError as error:
         reason = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
-        choices = [str(choice) for choice in _choices(kind)]
-        close = get_close_matches(str(plain), choices, n=1)
+        names = [str(choice) for choice in _choices(kind)]
+        close = get_close_matches(str(plain), names, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise UserError(f"{path}={plain}: {reason}{hint}") from None
 
@@ -162,7 +165,7 @@ def _check_representation(cfg: DictConfig) -> None:
             raise UserError(
                 f"train_on={cfg.train_on} needs something that draws: representation=aae does"
             )
-        for key, usual in (("fit_on", "target"), ("hand_on", "codes")):
+        for key, usual in (("fit_on", "target"), ("transfer", "codes")):
             if cfg[key] != usual:
                 raise UserError(f"{key}={cfg[key]} is for a representation, and there is none")
         return
@@ -176,7 +179,7 @@ def _check_representation(cfg: DictConfig) -> None:
     _check_reading(cfg)
     if cfg.synthetic_per_class < 1:
         raise UserError(f"synthetic_per_class={cfg.synthetic_per_class}: at least 1")
-    _check_handing_on(cfg)
+    _check_transfer(cfg)
     if "grid" in cfg.model:  # its options are chosen by inner folds, so K is, too
         if cfg.fit_on != "target":
             raise UserError(
@@ -194,20 +197,20 @@ def _check_representation(cfg: DictConfig) -> None:
         raise UserError(f"train_on={cfg.train_on} is for model=svm and model=logistic")
 
 
-def _check_handing_on(cfg: DictConfig) -> None:
+def _check_transfer(cfg: DictConfig) -> None:
     """Weights go from a pyramid to a pyramid of the same widths."""
-    if cfg.hand_on == "codes":
+    if cfg.transfer == "codes":
         return
     module = cfg.representation.get("module", {})
     if "corruption" not in module or not classifies_segments(cfg):
         raise UserError(
-            "hand_on=weights is for a denoising autoencoder and a network of its shape: "
+            "transfer=weights is for a denoising autoencoder and a network of its shape: "
             "representation=dae_tied|dae_untied|dae_deep model=pyramid"
         )
     widths = [*module.hidden, cfg.representation.size]
     if cfg.model.encoder.hidden != widths:
         raise UserError(
-            f"model.encoder.hidden={cfg.model.encoder.hidden}: with hand_on=weights as the "
+            f"model.encoder.hidden={cfg.model.encoder.hidden}: with transfer=weights as the "
             f"representation's, {widths}"
         )
 

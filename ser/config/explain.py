@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ser.config import CONF
+from ser.config import CONF, choices
 
 
 def explain(overrides: Sequence[str]) -> list[str]:
@@ -28,13 +28,12 @@ def explain(overrides: Sequence[str]) -> list[str]:
 
 def _explain_group(text: str) -> str | None:
     key, _, value = text.partition("=")
-    files = (CONF / key).rglob("*.yaml")
-    choices = sorted(str(file.relative_to(CONF / key).with_suffix("")) for file in files)
-    if value in choices:
+    names = choices(key)
+    if value in names:
         return None
-    close = get_close_matches(value, choices, n=1)
+    close = get_close_matches(value, names, n=1)
     hint = f"did you mean {key}={close[0]}? " if close else ""
-    return f"{key}={value}: there is no such {key}; {hint}there are {', '.join(choices)}"
+    return f"{key}={value}: there is no such {key}; {hint}there are {', '.join(names)}"
 
 
 def _explain_option(key: str, groups: list[str]) -> str | None:

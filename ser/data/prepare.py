@@ -107,6 +107,7 @@ def remarks_of(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -
         remarks.append("LEAKED: codes are conditioned on the true classes, also on the test split")
     if corpus.synthetic:
         remarks.append("synthetic speech: scores say nothing about people")
+    remarks += data.target.remarks
     if not data.fold.speaker_independent:
         remarks.append("speaker dependent: the same speakers are in train and test")
     if cfg.fit_on == "all":

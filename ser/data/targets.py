@@ -26,6 +26,7 @@ class Target:
         labelled_fraction: share of the training part's labels that may be used (all of
             validation and test keep theirs, for scoring).
         labelled_seed: of the draw.
+        remarks: rules that the corpus does not allow; printed with the scores.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Target:
     labels: pd.Series
     labelled_fraction: float = 1.0
     labelled_seed: int = 0
+    remarks: tuple[str, ...] = ()
 
     def withheld(self, train: pd.Index) -> pd.Index:
         """The training utterances whose label may not be used, drawn class by class.
@@ -80,22 +82,30 @@ def emotion(
         merge: emotions counted as another one, e.g. {"excitement": "happiness"}.
         styles: styles of speech kept, e.g. ["improvised"]; None: all.
         min_agreement: utterances on whose (merged) label fewer raters agree are left out; 0 keeps
-            all and needs no raters.
+            all. Ignored, with a remark, if the corpus has no single ratings.
         labelled_fraction, labelled_seed: see `Target`.
 
     Raises:
-        UserError: the corpus has no emotions, styles or raters as asked for, or a class is empty.
+        UserError: the corpus has no emotions or styles as asked for, or a class is empty.
     """
     table = _of_styles(corpus, styles)
     merge = dict(merge or {})
     labels = _column(corpus, table, "emotion").dropna().replace(merge)
-    if min_agreement > 0:
+    remarks = []
+    if min_agreement > 0 and corpus.raters is None:
+        remarks.append(
+            f"target.min_agreement={min_agreement} is ignored: corpus {corpus.name} has no single "
+            "ratings"
+        )
+    elif min_agreement > 0:
         agreed = _agreement(corpus, labels, merge)
         labels = labels[agreed >= min_agreement]
     chosen = tuple(classes) if classes is not None else tuple(sorted(labels.unique()))
     _require_fraction(labelled_fraction)
     kept = labels[labels.isin(chosen)]
-    target = Target("emotion", chosen, kept, labelled_fraction, labelled_seed)
+    target = Target(
+        "emotion", chosen, kept, labelled_fraction, labelled_seed, remarks=tuple(remarks)
+    )
     _require_all_classes(corpus, target, found=labels)
     return target
 
@@ -114,17 +124,25 @@ def attribute(
     Args:
         corpus: where the values come from, on a scale from 1 to 5.
         name: "activation", "valence" or "dominance".
-        bins: rule that makes classes of values, see `levels`.
+        bins: rule that makes classes of values, see `levels`. `majority` becomes `rounded`, with a
+            remark, if the corpus has no single ratings.
         styles: styles of speech kept; None: all.
         labelled_fraction, labelled_seed: see `Target`.
 
     Raises:
-        UserError: the corpus lacks the attribute, the styles or the raters, or a class is empty.
+        UserError: the corpus lacks the attribute or the styles, or a class is empty.
     """
     means = _column(corpus, _of_styles(corpus, styles), name).dropna().astype(float)
+    remarks = []
+    if bins == "majority" and corpus.raters is None:
+        bins = "rounded"
+        remarks.append(
+            f"target.bins=majority is replaced by rounded: corpus {corpus.name} has no single "
+            "ratings"
+        )
     labels = levels(corpus, means, bins)
     _require_fraction(labelled_fraction)
-    target = Target(name, LEVELS, labels, labelled_fraction, labelled_seed)
+    target = Target(name, LEVELS, labels, labelled_fraction, labelled_seed, remarks=tuple(remarks))
     _require_all_classes(corpus, target, found=labels)
     return target
 
@@ -185,9 +203,7 @@ def _agreement(corpus: Corpus, labels: pd.Series, merge: Mapping[str, str]) -> p
 
 def _raters(corpus: Corpus, option: str) -> pd.DataFrame:
     if corpus.raters is None:
-        raise UserError(
-            f"{option} needs the judgements of single raters, and corpus {corpus.name} has none"
-        )
+        raise UserError(f"{option} needs single ratings, and corpus {corpus.name} has none")
     return corpus.raters
 
 

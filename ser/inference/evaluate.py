@@ -254,6 +254,7 @@ def _remarks(
     if other.corpus.synthetic:
         yield f"tested on synthetic speech ({other.corpus.name}): scores say nothing about people"
     yield from (f"of its training: {remark}" for remark in recogniser.result["remarks"])
+    yield from other.target.remarks
     if recogniser.by_speaker:
         yield "transductive: features are standardised with unlabelled test-speaker data"
     absent = [name for name in recogniser.classes if name not in set(labels)]

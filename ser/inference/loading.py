@@ -157,7 +157,7 @@ def load(folder: Path) -> Recogniser:
     # A classifier trained on samples of a representation, or initialised with its weights, takes
     # features.
     has_codes = cfg.representation is not None and cfg.train_on == "real"
-    has_codes &= cfg.hand_on == "codes"
+    has_codes &= cfg.transfer == "codes"
     classes = tuple(result["classes"])
     return Recogniser(
         folder=run,

@@ -57,7 +57,7 @@ def fit_network(
         pl.seed_everything(cfg.seed, verbose=False)
     unlabelled = cast(type[PhasedModel], get_class(cfg.model._target_)).uses_unlabelled
     one_by_one = classifies_segments(cfg)
-    if fitted is not None and cfg.hand_on == "codes":
+    if fitted is not None and cfg.transfer == "codes":
         data = coded_data(cfg, prepared, fitted, segments, unlabelled, folder)
     else:
         view = View(
@@ -67,7 +67,7 @@ def fit_network(
         )
         data = prepared.with_view(view)
     model: PhasedModel = components.model(data.task)
-    if isinstance(fitted, Network) and cfg.hand_on == "weights":
+    if isinstance(fitted, Network) and cfg.transfer == "weights":
         fitted.initialise(model)
     banner.parameters(components.name, model, components.trainer.max_epochs)
     selected = components.trainer.fit(model, data, folder.checkpoints, loggers)

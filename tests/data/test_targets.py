@@ -116,3 +116,23 @@ def test_withheld_labels_are_drawn_class_by_class_from_the_training_part_alone()
     assert not withheld.equals(pick(made, labelled_fraction=0.1, labelled_seed=1).withheld(train))
     with pytest.raises(UserError, match="labelled_fraction=0"):
         pick(made, labelled_fraction=0)
+
+
+def test_rules_that_need_single_ratings_are_skipped_with_a_remark() -> None:
+    target = pick(corpus(emotion=["anger", "fear"]), min_agreement=2)
+    assert list(target.labels) == ["anger", "fear"]
+    assert target.remarks == (
+        "target.min_agreement=2 is ignored: corpus made has no single ratings",
+    )
+    assert pick(corpus(emotion=["anger", "fear"])).remarks == ()
+    made = corpus(valence=[1.0, 3.0, 5.0])
+    majority, rounded = (
+        attribute(made, name="valence", bins=bins, styles=None, **ALL)
+        for bins in ("majority", "rounded")
+    )
+    assert majority.labels.equals(rounded.labels)
+    assert majority.remarks == (
+        "target.bins=majority is replaced by rounded: corpus made has no single ratings",
+    )
+    assert rounded.remarks == ()
+    assert majority.only(made.table.index[:1]).remarks == majority.remarks

@@ -331,7 +331,7 @@ DENOISING = [
     "representation.stopping.max_epochs=3",
     "representation.batch_size=32",
 ]
-BEGINNING = [*DENOISING, "model=pyramid", "model.encoder.hidden=[8,3]", "hand_on=weights"]
+BEGINNING = [*DENOISING, "model=pyramid", "model.encoder.hidden=[8,3]", "transfer=weights"]
 
 
 def test_a_classifier_begins_from_the_layers_of_a_representation(

@@ -1,0 +1,85 @@
+"""Which options are part of the identity of a run."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from ser.config import CONF
+from ser.config.run_key import digest, identity
+
+Compose = Callable[..., DictConfig]
+
+
+def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> None:
+    def key(*overrides: str) -> str:
+        return digest(identity(composed(*overrides)))
+
+    same = key()
+    for override in (
+        "corpus.root=elsewhere", "store.root=elsewhere", "logger=wandb", "force=true",
+        "trainer.accelerator=gpu", "trainer.checkpoint_seconds=1", "in_memory=false",
+        "trainer.runs_per_gpu=4", "trainer=gpu", "report.tsne=true",
+    ):  # fmt: skip
+        assert key(override) == same, override
+    for override in (
+        "test=false", "seed=1", "fold.index=1", "features=is10", "model.encoder.hidden=[10]",
+        "data.batch_size=8",
+        "corpus=emodb", "trainer.threads=2", "trainer.max_epochs=3", "target=valence",
+        "trainer.devices=2",
+    ):  # fmt: skip
+        assert key(override) != same, override
+
+
+def test_number_of_devices_is_part_of_the_identity(composed: Compose) -> None:
+    def trainer(*overrides: str) -> dict:
+        return identity(composed(*overrides))["trainer"]
+
+    two = trainer("trainer=ddp", "trainer.devices=2")
+    assert two == trainer("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert two["devices"] == 2
+    assert two != trainer("trainer=ddp", "trainer.devices=3")
+
+
+def test_segments_are_part_of_the_identity_of_runs_that_use_them(composed: Compose) -> None:
+    for options in ([], ["model=svm", "representation=pca"], ["model=lstm", "features=lld"]):
+        assert "segments" not in identity(composed(*options))
+    sequence = ["features=logmel80", "representation=vae", "model=lstm"]
+    assert identity(composed(*sequence))["segments"]["hop"] == 10
+    assert identity(composed(*sequence)) != identity(composed(*sequence, "segments.hop=5"))
+
+
+@pytest.mark.parametrize("name", ["softmax", "pyramid", "dnn_elm"])
+def test_segments_are_part_of_the_identity_of_segment_models(name: str, composed: Compose) -> None:
+    cut = identity(composed(f"model={name}", "features=lld"))
+    sequence = identity(composed("features=lld", "representation=vae", "model=lstm"))
+    assert cut["segments"] == sequence["segments"]
+    assert identity(composed(f"model={name}", "features=lld", "segments=context")) != cut
+
+
+def test_identity_survives_moves_of_modules_of_this_project_only(composed: Compose) -> None:
+    cfg = composed("model=aae", "trainer.stopping={_target_:ser.training.stopping.Converged}")
+    content = identity(cfg)
+    moved = OmegaConf.create(
+        yaml.safe_load(
+            OmegaConf.to_yaml(cfg)
+            .replace("ser.models.aae.", "ser.elsewhere.")
+            .replace("ser.models.priors.", "ser.models.other_priors.")
+        )
+    )
+    assert identity(moved) == content
+    foreign = OmegaConf.create(yaml.safe_load(OmegaConf.to_yaml(cfg).replace("optim.", "other.")))
+    assert identity(foreign) != content
+    assert content["model"]["optimiser"]["_target_"] == "torch.optim.Adam"
+    assert content["model"]["latents"]["z"]["prior"]["_target_"] == "Gaussian"
+
+
+def test_no_two_classes_in_the_configuration_share_a_name() -> None:
+    paths = {
+        match
+        for file in CONF.rglob("*.yaml")
+        for match in re.findall(r"_target_: (ser\.\S+)", file.read_text())
+    }
+    assert len({path.rpartition(".")[2] for path in paths}) == len(paths) > 40
