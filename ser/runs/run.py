@@ -24,7 +24,7 @@ from ser import console, results
 from ser.config import build
 from ser.config.checks import check
 from ser.data.prepare import Prepared, prepare
-from ser.errors import disk_errors_told
+from ser.errors import convert_disk_errors
 from ser.inference import evaluate
 from ser.runs import banner, loggers, stages
 from ser.runs.stages import Outcome
@@ -56,7 +56,7 @@ def run(
     with results.claimed(folder), console.told(brief):
         (folder / results.FAILURE).unlink(missing_ok=True)
         try:
-            with disk_errors_told():
+            with convert_disk_errors():
                 score = _run(cfg, folder, names)
                 if cfg.test and cfg.test_corpus is not None:
                     evaluate.after(cfg, folder, brief=brief)
