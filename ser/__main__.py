@@ -77,7 +77,7 @@ def report(selection: Sequence[str], out: Path | None) -> int:
         from ser.runs.loggers import log_report
 
         options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
-        corpora = {run.names["corpus"] for run in grid.runs}
+        corpora = {run.choices["corpus"] for run in grid.runs}
         log_report(grid.name, corpora, out, **options, tags=list(grid.logger.wandb.tags))
     return 0
 
@@ -147,14 +147,14 @@ def _select_runs(selection: Sequence[str]) -> "Grid":
 
     folders = [each for each in selection if "=" not in each]
     if not folders:
-        return grid.composed(selection)
+        return grid.compose_grid(selection)
     overrides = [each for each in selection if "=" in each]
     if len(folders) > 1 or any(not each.startswith(BASELINE) for each in overrides):
         raise UserError(
             f"expected one folder of runs, optionally with {BASELINE}NAME, "
             "or only overrides such as grid=demo seed=0,1"
         )
-    runs = grid.in_folder(Path(folders[0]))
+    runs = grid.find_runs(Path(folders[0]))
     return replace(runs, baseline=overrides[-1].removeprefix(BASELINE)) if overrides else runs
 
 

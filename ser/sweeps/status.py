@@ -18,7 +18,7 @@ from rich.text import Text
 from ser import results
 from ser.console import console
 from ser.errors import last_line
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 State = Literal["done", "running", "failed", "stopped", "missing"]
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "missing")
@@ -38,13 +38,13 @@ class Found:
         seconds: that it took, or has taken so far.
     """
 
-    run: Planned
+    run: PlannedRun
     state: State
     error: str | None = None
     seconds: float = 0.0
 
 
-def look(run: Planned) -> Found:
+def look(run: PlannedRun) -> Found:
     """What has become of a run."""
     folder = run.folder
     if (folder / results.RESULT).exists():
@@ -126,7 +126,7 @@ def _table(found: Sequence[Found]) -> Group:
     table.add_column("time used", justify="right", no_wrap=True)
     lines: dict[str, dict[str, list[Found]]] = defaultdict(lambda: defaultdict(list))
     for each in found:
-        names = each.run.names
+        names = each.run.choices
         lines[f"{names['corpus']}, {names['target']}"][each.run.system].append(each)
     for what, systems in lines.items():
         table.add_row(what, style="bold")

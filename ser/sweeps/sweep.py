@@ -46,7 +46,7 @@ class Sweep:
         from ser.sweeps import grid
 
         hashes, self.asked, self.jobs = Hashes(), len(jobs), dict[Path, Job]()
-        for job, cfg in grid.configs(jobs, compose):
+        for job, cfg in grid.compose_jobs(jobs, compose):
             folder = grid.folder_of(cfg)
             if not _is_finished(folder, cfg, hashes):
                 self.jobs[folder] = job

@@ -360,7 +360,7 @@ def test_figure_2_of_ghosh2016_is_upon_the_codes_of_its_figure_1(experiment: str
 @pytest.mark.parametrize("kind", ["", "emodb_"])
 @pytest.mark.parametrize("figure", [1, 2])
 def test_figures_of_ghosh2016_are_three_runs_that_t_sne_draws(kind: str, figure: int) -> None:
-    grid = grids.composed([f"grid={kind}ghosh2016_figure{figure}", "corpus.root=nowhere"])
+    grid = grids.compose_grid([f"grid={kind}ghosh2016_figure{figure}", "corpus.root=nowhere"])
     assert grid.tsne
     shown = ["deep_mel_5", "tied_128_5", "tied_513_1"]
     prefix = "" if figure == 1 else "recurrent_"

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from ser import results
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 from ser.sweeps.status import Found, look, seconds_left, status
 
 
-def planned(folder: Path, system: str = "mlp") -> Planned:
+def planned(folder: Path, system: str = "mlp") -> PlannedRun:
     names = {"corpus": "emodb", "target": "emotion", "model": system}
-    return Planned(folder, system, names, 0, 0, None, (), "")
+    return PlannedRun(folder, system, names, 0, 0, None, (), "")
 
 
-def done(folder: Path, seconds: float) -> Planned:
+def done(folder: Path, seconds: float) -> PlannedRun:
     results.write_json(folder / results.COST, {"seconds": seconds})
     results.write_json(folder / results.RESULT, {})
     return planned(folder)

@@ -215,7 +215,7 @@ def test_finished_runs_are_tested_on_another_corpus_and_not_trained_again(
 def test_a_sweep_over_nothing_is_an_error(tmp_path: Path) -> None:
     told = sweep(tmp_path, "experiment=glob(nowhere/*)")
     assert told.returncode == 1
-    assert "no run at all" in told.stderr
+    assert "no run is selected" in told.stderr
 
 
 def test_a_run_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
