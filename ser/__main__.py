@@ -57,7 +57,7 @@ def status(selection: Sequence[str]) -> int:
 
     The exit status is 1 until all runs are done.
     """
-    from ser.sweeps.status import status as show_status
+    from ser.sweeps.status import show_status
 
     return show_status(lambda: _select_runs(selection))
 
