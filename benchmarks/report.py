@@ -27,7 +27,7 @@ import pandas as pd
 from ser import results
 from ser.report import reckoned, write
 from ser.report.gather import finished_runs
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 SYSTEMS = ("utterance_baseline", "utterance_aae_vanilla", "utterance_aae")
 SYSTEMS += ("frame_baseline", "frame_aae")
@@ -83,15 +83,15 @@ def make(root: Path, systems: int, seeds: int, folds: int = SPEAKERS) -> Grid:
     return Grid("made-up", tuple(runs), SYSTEMS[0])
 
 
-def planned(root: Path, system: str, target: str, seed: int, fold: int) -> Planned:
-    names = {"corpus": "iemocap", "target": target, "model": "aae", "experiment": f"x/{system}"}
+def planned(root: Path, system: str, target: str, seed: int, fold: int) -> PlannedRun:
+    choices = {"corpus": "iemocap", "target": target, "model": "aae", "experiment": f"x/{system}"}
     paper = {"key": "parthasarathy2019", "table": 1, "row": SYSTEMS.index(system) + 1}
     paper |= {"joined": "pooled", "part": "test", "published": PUBLISHED, "corpus": "iemocap"}
     folder = root / system / target / f"fold-{fold}-seed-{seed}"
-    return Planned(
+    return PlannedRun(
         folder=folder,
         system=system,
-        names=names,
+        choices=choices,
         fold=fold,
         seed=seed,
         paper=paper,
@@ -106,11 +106,11 @@ def utterances(fold: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def predictions(
-    rng: np.random.Generator, run: Planned, part: str, table: pd.DataFrame
+    rng: np.random.Generator, run: PlannedRun, part: str, table: pd.DataFrame
 ) -> pd.DataFrame:
     """Some systems are a little better than others, some folds are harder."""
-    truth = table.set_index("utterance")[run.names["target"]]
-    rate = TARGETS[run.names["target"]] + 0.01 * SYSTEMS.index(run.system)
+    truth = table.set_index("utterance")[run.choices["target"]]
+    rate = TARGETS[run.choices["target"]] + 0.01 * SYSTEMS.index(run.system)
     rate += 0.02 * np.sin(run.fold) + 0.004 * rng.normal()
     wanted = np.asarray(truth)[:, None] == np.array(CLASSES)
     is_right = rng.random(len(truth)) < rate
@@ -133,7 +133,7 @@ def curves(rng: np.random.Generator) -> pd.DataFrame:
     return table
 
 
-def result(run: Planned, table: pd.DataFrame) -> dict[str, object]:
+def result(run: PlannedRun, table: pd.DataFrame) -> dict[str, object]:
     counts = table.groupby("part")["truth"].value_counts()
     told = {part: counts[part].to_dict() for part in ("val", "test")}
     return {

@@ -45,6 +45,6 @@ class Sweeper(BasicSweeper):
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, folder / "multirun.yaml")
-        failed = sweep.make(lambda left: launcher.launch(left, initial_job_idx=0))
+        failed = sweep.run(lambda jobs: launcher.launch(jobs, initial_job_idx=0))
         log.info("%s", sweep.summary(failed))
         return failed

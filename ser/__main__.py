@@ -1,57 +1,104 @@
-"""`python -m ser COMMAND ...`: everything but training.
+"""Commands for everything but training, which is `python train.py`.
 
-Overrides are those of `train.py`: corpus=emodb corpus.root=... features=functionals,lld
+`python -m ser COMMAND --help` explains one command and shows an example.
 """
 
+# Each command imports what it needs when it is called: --help must not wait for torch or Hydra.
+
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ser.config import build
-from ser.config.compose import compose_all
-from ser.errors import UserError, disk_errors_told
+from ser.errors import UserError, convert_disk_errors
 
-if TYPE_CHECKING:  # imported where needed: --help must not wait for torch
+if TYPE_CHECKING:
     from ser.latents.page import Audio
     from ser.sweeps.grid import Grid
 
+BASELINE = "report.baseline="
+ONE_RUN = "folder of a finished run"
+RUNS = "folder of a finished run, or a folder that contains several, e.g. of all folds and seeds"
+
 
 def check(overrides: Sequence[str]) -> int:
-    """look a corpus over: counts, labels, audio; status 1 on a fault"""
+    """Check that a corpus is complete and that its audio can be read.
+
+    Counts are compared with the published ones. The exit status is 1 if there is any fault.
+    """
+    from ser.config import build
+    from ser.config.compose import compose_all
     from ser.data.check import check as check_corpus
 
     (cfg,) = compose_all(overrides)
-    corpus = build(cfg.corpus)
-    return 0 if check_corpus(corpus, cfg.published) else 1
+    return 0 if check_corpus(build(cfg.corpus), cfg.published) else 1
 
 
 def extract(overrides: Sequence[str]) -> int:
-    """fill the store with features, e.g. features=functionals,lld"""
+    """Extract features of a corpus and store them for later runs.
+
+    Several feature sets can be given at once: features=functionals,lld
+    """
+    from ser.config import build
+    from ser.config.compose import compose_all
+
     configs = compose_all(overrides)
     cfg = configs[0]
-    corpus = build(cfg.corpus)
     extractors = [build(each.features) for each in configs]
-    build(cfg.store).fill(corpus.table, extractors, skip=cfg.skip_faulty)
+    build(cfg.store).fill(build(cfg.corpus).table, extractors, skip=cfg.skip_faulty)
+    return 0
+
+
+def status(selection: Sequence[str]) -> int:
+    """Count the runs that are done, running, failed or missing.
+
+    The exit status is 1 until all runs are done.
+    """
+    from ser.sweeps.status import show_status
+
+    return show_status(lambda: _select_runs(selection))
+
+
+def report(selection: Sequence[str], out: Path | None) -> int:
+    """Write tables, statistics and figures of a grid or folder of runs.
+
+    logger=wandb sends the report to Weights & Biases, too. For a folder of runs,
+    report.baseline=NAME selects the system that the others are compared with.
+    """
+    from ser.report import report as write_report
+
+    grid = _select_runs(selection)
+    out = out or Path("outputs/reports") / grid.name
+    write_report(grid, out)
+    if grid.logger is not None and "wandb" in grid.logger:
+        from ser.runs.loggers import log_report
+
+        options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
+        corpora = {run.choices["corpus"] for run in grid.runs}
+        log_report(grid.name, corpora, out, **options, tags=list(grid.logger.wandb.tags))
     return 0
 
 
 def latents(run: Path, audio: "Audio | None") -> int:
-    """measure and draw what the latents of a finished run hold"""
-    from ser.latents import latents as tell_latents
+    """Measure what the latents of a run encode, and draw a map of them.
 
-    tell_latents(run, audio)
+    Results are written to the folder latents/ of the run.
+    """
+    from ser.latents import latents as write_latents
+
+    write_latents(run, audio)
     return 0
 
 
 def sample(run: Path, component: str | None, count: int, seed: int, out: Path | None) -> int:
-    """draw synthetic feature vectors from the representation of a finished run, as CSV"""
-    from ser.inference.sample import sample as draw
+    """Draw synthetic feature vectors from the representation of a run."""
+    from ser.inference.sample import sample as draw_samples
     from ser.results import write_text
 
-    table = draw(run, component, count, seed)
+    table = draw_samples(run, component, count, seed)
     if out is None:
         table.to_csv(sys.stdout, index=False)
     else:
@@ -60,154 +107,191 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
     return 0
 
 
-def evaluate(run: Path, overrides: list[str]) -> int:
-    """test finished runs on a corpus that they were not made on, e.g. corpus=ravdess"""
-    from ser.inference.evaluate import evaluate as test_elsewhere
-
-    return test_elsewhere(run, overrides)
-
-
 def predict(run: Path, audio: list[Path], **options: Any) -> int:
-    """what finished runs tell of new recordings; status 1 if none can be predicted"""
-    from ser.inference.predict import predict as tell_predictions
+    """Predict the classes of recordings with finished runs.
 
-    return tell_predictions(run, audio, **options)
+    The exit status is 1 if no recording can be predicted.
+    """
+    from ser.inference.predict import predict as predict_recordings
+
+    return predict_recordings(run, audio, **options)
+
+
+def evaluate(run: Path, overrides: list[str]) -> int:
+    """Test finished runs on another corpus.
+
+    Results are written to the folder evaluated/ of each run, and shown by the command report.
+    """
+    from ser.inference.evaluate import evaluate as evaluate_runs
+
+    return evaluate_runs(run, overrides)
 
 
 def export(run: Path, **options: Any) -> int:
-    """a finished run as a folder for others: ONNX, weights, model card"""
-    from ser.export import export as write_export
+    """Export a run for use elsewhere: ONNX model, weights, model card.
 
-    return write_export(run, **options)
+    The export is checked against the run before it is written.
+    """
+    from ser.export import export as export_run
 
-
-def status(asked: Sequence[str]) -> int:
-    """count the runs that are done, running, failed, missing; status 1 until all are done"""
-    from ser.sweeps.status import status as tell_status
-
-    return tell_status(lambda: _grid(asked))
+    return export_run(run, **options)
 
 
-def report(asked: Sequence[str], out: Path | None) -> int:
-    """tables, tests and figures of a grid, from predictions; logger=wandb shows them there, too"""
-    from ser.report import report as make_report
+def _select_runs(selection: Sequence[str]) -> "Grid":
+    """Return the runs below a folder, or those of a grid that is given by overrides.
 
-    grid = _grid(asked)
-    out = out or Path("outputs/reports") / grid.name
-    make_report(grid, out)
-    if grid.logger is not None and "wandb" in grid.logger:
-        from ser.runs.loggers import log_report
-
-        options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
-        corpora = {run.names["corpus"] for run in grid.runs}
-        log_report(grid.name, corpora, out, **options, tags=list(grid.logger.wandb.tags))
-    return 0
-
-
-def _grid(asked: Sequence[str]) -> "Grid":
-    """The runs in a folder, or those that overrides such as grid=demo ask for."""
+    Raises:
+        UserError: The selection mixes folders and overrides, or selects no run.
+    """
     from ser.sweeps import grid
 
-    folders = [each for each in asked if "=" not in each]
+    folders = [each for each in selection if "=" not in each]
     if not folders:
-        return grid.composed(asked)
-    overrides = [each for each in asked if "=" in each]
+        return grid.compose_grid(selection)
+    overrides = [each for each in selection if "=" in each]
     if len(folders) > 1 or any(not each.startswith(BASELINE) for each in overrides):
         raise UserError(
-            f"one folder of runs, {BASELINE}NAME beside it at most; "
-            "or overrides such as grid=demo seed=0,1"
+            f"expected one folder of runs, optionally with {BASELINE}NAME, "
+            "or only overrides such as grid=demo seed=0,1"
         )
-    found = grid.in_folder(Path(folders[0]))
-    return replace(found, baseline=overrides[-1].removeprefix(BASELINE)) if overrides else found
+    runs = grid.find_runs(Path(folders[0]))
+    return replace(runs, baseline=overrides[-1].removeprefix(BASELINE)) if overrides else runs
 
 
-BASELINE = "report.baseline="
-# Those that take overrides.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"check": check, "extract": extract}
+# ---- arguments of the commands
 
 
-def _add_evaluate(command: argparse.ArgumentParser) -> None:
-    run = "folder of a finished run, or of many (all folds, all seeds) of one target"
-    command.add_argument("run", type=Path, metavar="RUN", help=run)
-    corpus = "the other corpus, e.g. corpus=ravdess corpus.root=... 'target.merge={calm: neutral}'"
-    command.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=corpus)
-    command.set_defaults(call=evaluate)
+def _add_overrides(command: argparse.ArgumentParser) -> None:
+    overrides = "options as for train.py, e.g. corpus=emodb corpus.root=path/to/emodb"
+    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
 
 
-def _add_predict(command: argparse.ArgumentParser) -> None:
-    run = "folder of a finished run, or of many (all folds, all seeds), which are averaged"
-    command.add_argument("run", type=Path, metavar="RUN", help=run)
-    audio = "recordings (wav, flac, ogg, mp3, ...), or folders to search for them"
-    command.add_argument("audio", type=Path, nargs="+", metavar="AUDIO", help=audio)
-    command.add_argument("--window", type=float, metavar="S", help="predict windows of S seconds")
-    command.add_argument("--hop", type=float, metavar="S", help="from one to the next")
-    speaker = "all recordings are one speaker's (for runs with data.standardise=speaker)"
-    command.add_argument("--one-speaker", action="store_true", help=speaker)
-    command.add_argument("--workers", type=int, metavar="N", help="default: one a core")
-    command.add_argument("--out", type=Path, help="a .csv, .json or .jsonl file; default: a table")
-    command.set_defaults(call=predict)
+def _add_selection(command: argparse.ArgumentParser) -> None:
+    selection = "a folder that contains runs, or the overrides of a sweep, e.g. grid=demo seed=0,1"
+    command.add_argument("selection", nargs="+", metavar="RUNS", help=selection)
 
 
-def _add_export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    formats = "onnx: model and weights; safetensors: weights alone (default: onnx)"
+def _add_report_arguments(command: argparse.ArgumentParser) -> None:
+    _add_selection(command)
+    out = "folder of the report (default: outputs/reports/NAME)"
+    command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+
+
+def _add_latents_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help=ONE_RUN)
+    audio = "embed audio in the page, link to it or omit it (default: embed up to 15 MB, else link)"
+    command.add_argument("--audio", choices=("embed", "link", "none"), help=audio)
+
+
+def _add_sample_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help=ONE_RUN)
+    component = "class to sample, e.g. anger (default: every class)"
+    command.add_argument("--component", metavar="CLASS", help=component)
+    count = "vectors per class (default: %(default)s)"
+    command.add_argument("--count", type=int, default=100, metavar="N", help=count)
+    seed = "random seed (default: %(default)s)"
+    command.add_argument("--seed", type=int, default=0, metavar="N", help=seed)
     command.add_argument(
-        "--format", dest="kind", choices=("onnx", "safetensors"), default="onnx", help=formats
+        "--out", type=Path, metavar="FILE", help="CSV file (default: standard output)"
     )
-    command.add_argument("--out", type=Path, help="a folder; default: one in outputs/exports")
-    licence = "of the weights, as model hubs call it, e.g. cc-by-nc-4.0; default: to be chosen"
+
+
+def _add_predict_arguments(command: argparse.ArgumentParser) -> None:
+    runs = f"{RUNS}; the probabilities of several are averaged"
+    command.add_argument("run", type=Path, metavar="RUN", help=runs)
+    audio = "recordings (wav, flac, ogg, mp3, ...), or folders that are searched for them"
+    command.add_argument("audio", type=Path, nargs="+", metavar="AUDIO", help=audio)
+    window = "predict windows of S seconds (default: whole recordings)"
+    command.add_argument("--window", type=float, metavar="S", help=window)
+    hop = "seconds between the starts of two windows (default: the length of a window)"
+    command.add_argument("--hop", type=float, metavar="S", help=hop)
+    speaker = "all recordings are of one speaker (required by runs with data.standardise=speaker)"
+    command.add_argument("--one-speaker", action="store_true", help=speaker)
+    workers = "recordings that are processed in parallel (default: number of CPU cores)"
+    command.add_argument("--workers", type=int, metavar="N", help=workers)
+    out = "file for the predictions: .csv, .json or .jsonl (default: print a table)"
+    command.add_argument("--out", type=Path, metavar="FILE", help=out)
+
+
+def _add_evaluate_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help=f"{RUNS}; all of one target")
+    overrides = "the corpus to test on, as for train.py, e.g. corpus=ravdess corpus.root=..."
+    command.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=overrides)
+
+
+def _add_export_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help=ONE_RUN)
+    kind = "onnx: model and weights; safetensors: weights only (default: %(default)s)"
+    command.add_argument(
+        "--format", dest="kind", choices=("onnx", "safetensors"), default="onnx", help=kind
+    )
+    out = "folder of the export (default: a folder in outputs/exports, named after the run)"
+    command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+    licence = "licence of the weights, as model hubs name it, e.g. cc-by-nc-4.0 (default: none)"
     command.add_argument("--licence", metavar="NAME", help=licence)
-    audio = "recordings, or folders of them, to check on; default: utterances of the run"
+    audio = "recordings or folders for the check of the export (default: utterances of the run)"
     command.add_argument("--audio", type=Path, nargs="+", default=[], metavar="AUDIO", help=audio)
-    command.set_defaults(call=export)
+
+
+class Command(NamedTuple):
+    """A command of `python -m ser`.
+
+    Attributes:
+        run: Function that gets the parsed arguments and returns the exit status. Its name is that
+            of the command, and its docstring the help text.
+        add_arguments: Function that declares the arguments.
+        example: Arguments of a typical call.
+    """
+
+    run: Callable[..., int]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    example: str
+
+
+COMMANDS = (
+    Command(check, _add_overrides, "corpus=emodb corpus.root=path/to/emodb"),
+    Command(extract, _add_overrides, "corpus=emodb corpus.root=... features=functionals,lld"),
+    Command(status, _add_selection, "grid=demo"),
+    Command(report, _add_report_arguments, "grid=demo"),
+    Command(latents, _add_latents_arguments, "RUN --audio link"),
+    Command(sample, _add_sample_arguments, "RUN --component anger --out anger.csv"),
+    Command(predict, _add_predict_arguments, "RUN path/to/recordings --out predictions.csv"),
+    Command(evaluate, _add_evaluate_arguments, "RUN corpus=ravdess corpus.root=path/to/ravdess"),
+    Command(export, _add_export_arguments, "RUN --licence cc-by-nc-4.0"),
+)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m ser", description=__doc__, formatter_class=plain
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for run, add_arguments, example in COMMANDS:
+        name, text = run.__name__, inspect.getdoc(run) or ""
+        command = subparsers.add_parser(
+            name,
+            help=text.partition("\n")[0].rstrip("."),
+            description=text,
+            epilog=f"example:\n  python -m ser {name} {example}",
+            formatter_class=plain,
+        )
+        add_arguments(command)
+        command.set_defaults(call=run)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m ser",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, function in COMMANDS.items():
-        command = commands.add_parser(name, help=function.__doc__)
-        command.add_argument("overrides", nargs="*", help="as for train.py, e.g. corpus=emodb")
-        command.set_defaults(call=function)
-    command = commands.add_parser("latents", help=latents.__doc__)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    command.add_argument(
-        "--audio",
-        choices=("embed", "link", "none"),
-        help="in the page, by path, or not at all (default: in the page up to 15 MB)",
-    )
-    command.set_defaults(call=latents)
-    command = commands.add_parser("sample", help=sample.__doc__)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    command.add_argument("--component", metavar="CLASS", help="e.g. anger; default: every class")
-    command.add_argument("--count", type=int, default=100, help="vectors a class (default: 100)")
-    command.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
-    command.add_argument("--out", type=Path, help="a CSV file; default: standard output")
-    command.set_defaults(call=sample)
-    _add_evaluate(commands.add_parser("evaluate", help=evaluate.__doc__))
-    _add_predict(commands.add_parser("predict", help=predict.__doc__))
-    _add_export(commands.add_parser("export", help=export.__doc__))
-    asked: dict[str, Any] = {
-        "nargs": "+",
-        "metavar": "WHAT",
-        "help": "a folder of runs, or e.g. grid=demo seed=0,1",
-    }
-    command = commands.add_parser("status", help=status.__doc__)
-    command.add_argument("asked", **asked)
-    command.set_defaults(call=status)
-    command = commands.add_parser("report", help=report.__doc__)
-    command.add_argument("asked", **asked)
-    command.add_argument("--out", type=Path, help="default: outputs/reports/<grid>")
-    command.set_defaults(call=report)
+    """Run a command and return its exit status; without one, list the commands."""
+    parser = make_parser()
     options = vars(parser.parse_args(arguments))
-    del options["command"]
+    if "call" not in options:
+        parser.print_help()
+        return 0
     call = options.pop("call")
     try:
-        with disk_errors_told():
+        with convert_disk_errors():
             return call(**options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

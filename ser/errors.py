@@ -1,14 +1,14 @@
-"""The one exception that a user is meant to read.
+"""The exception whose message is meant for the user.
 
-Its message names what was wrong, where, and what would be right. `train.py` and `python -m ser`
-print it without a traceback; every other exception is a defect of ours and keeps its traceback.
+The message names what is wrong, where, and what to do. `train.py` and `python -m ser` print it
+without a traceback. Every other exception is a defect of this project and keeps its traceback.
 """
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OF_THE_DISK = {
+DISK_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EROFS,
@@ -20,24 +20,24 @@ _OF_THE_DISK = {
 
 
 class UserError(Exception):
-    """Something that the user can put right: a path, an option, a file, a combination."""
+    """An error that the user can correct: a path, an option, a file or a combination of these."""
 
 
 @contextmanager
-def disk_errors_told() -> Iterator[None]:
-    """Turns a full, broken or read-only disk, wherever it is noticed, into a `UserError`."""
+def convert_disk_errors() -> Iterator[None]:
+    """Turn errors of a full, broken or read-only disk into a `UserError`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+        if error.errno not in DISK_ERRORS:
             raise
         raise UserError(
-            f"{error.filename or 'the disk'}: {error.strerror}. Whatever was finished is kept: "
-            "with room to write, the same command goes on from there"
+            f"{error.filename or 'the disk'}: {error.strerror}. Finished work is kept: once the "
+            "disk can be written again, the same command continues from there"
         ) from error
 
 
 def last_line(error: object) -> str:
-    """The line of a message that says most."""
+    """Return the last line of an error's message, which says most; its type if there is none."""
     lines = str(error).strip().splitlines()
     return lines[-1] if lines else type(error).__name__

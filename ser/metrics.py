@@ -1,17 +1,17 @@
-"""The scores of this project, each defined once, on confusion matrices and on reliabilities.
+"""Definitions of all scores, on confusion matrices and on reliability counts.
 
-A confusion matrix here is (C, C) of counts, a row for each true class, a column for each predicted
-one, in the order of the target's classes. A reliability is (BINS, 3): how sure predictions are,
-and how often right. Both add up over folds, speakers and seeds.
+A confusion matrix is (C, C) counts with a row per true class and a column per predicted class, in
+the order of the target's classes. Reliability counts are (BINS, 3): the number, confidence and
+accuracy of predictions by confidence. Both can be summed over folds, speakers and seeds.
 """
 
 import numpy as np
 
-BINS = 15  # of the top probability, of equal width (Guo et al. 2017, section 5)
+BINS = 15  # bins of equal width over the top probability (Guo et al. 2017, section 5)
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """Counts how often each true class was predicted as each class.
+    """Count how often each true class is predicted as each class.
 
     Args:
         truth: (N,) class indices.
@@ -19,7 +19,7 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) ->
         classes: C.
 
     Returns:
-        (C, C) int64, rows are the truth.
+        (C, C) int64 counts; rows are true classes.
 
     Examples:
         >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
@@ -32,13 +32,13 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) ->
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Recall of each class; NaN for a class that is absent from the truth.
+    """Return the recall of each class; NaN for a class that is absent from the truth.
 
     Args:
-        confusion: (..., C, C), rows are the truth.
+        confusion: (..., C, C) counts; rows are true classes.
 
     Returns:
-        (..., C)
+        (..., C) recalls.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     support = confusion.sum(axis=-1)
@@ -46,9 +46,9 @@ def recalls(confusion: np.ndarray) -> np.ndarray:
 
 
 def unweighted_accuracy(confusion: np.ndarray) -> float:
-    """UA, also called UAR: the mean of the recalls of the classes that the truth has.
+    """Return UA, also called UAR: the mean recall over the classes that occur in the truth.
 
-    A class absent from the truth is left out, never counted as 0.
+    A class that is absent from the truth is left out, not counted as 0.
 
     Examples:
         >>> unweighted_accuracy(np.array([[3, 1, 0], [0, 1, 0], [0, 0, 0]]))
@@ -58,23 +58,24 @@ def unweighted_accuracy(confusion: np.ndarray) -> float:
 
 
 def weighted_accuracy(confusion: np.ndarray) -> float:
-    """WA: the share of utterances predicted right, plain accuracy."""
+    """Return WA, the plain accuracy: the share of correctly predicted utterances."""
     return float(np.trace(confusion) / confusion.sum())
 
 
 def macro_f1(confusion: np.ndarray) -> float:
-    """The mean F1 of the classes that the truth has; F1 = 2 hits / (true + predicted)."""
+    """Return the mean F1, 2 hits / (true + predicted), over the classes that occur in the truth."""
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     present = support > 0
     return float(np.mean(2 * np.diag(confusion)[present] / (support + predicted)[present]))
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
-    """Every summary score of a confusion matrix, with what guessing would get.
+    """Return the summary scores of a confusion matrix and the chance levels.
 
     Returns:
-        `ua`, `wa`, `f1`; `chance_ua`: UA of guessing, 1 / classes in the truth; `majority_wa`: WA
-        of always naming the largest class (whose UA is `chance_ua`).
+        `ua`, `wa` and `f1`; `chance_ua`: the chance level of UA, 1 / number of classes in the
+        truth; `majority_wa`: the WA of always predicting the largest class, whose UA is
+        `chance_ua`.
     """
     support = confusion.sum(axis=1)
     return {
@@ -87,44 +88,46 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
-    """Counts predictions by how sure they were.
+    """Count predictions by their confidence.
 
-    Bin b of M = `BINS` has confidences in (b / M, (b + 1) / M], as in Guo, Pleiss, Sun, Weinberger,
-    *On Calibration of Modern Neural Networks*, ICML 2017, section 2.
+    Bin b of M = `BINS` contains the confidences in (b / M, (b + 1) / M], as in Guo, Pleiss, Sun,
+    Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017, section 2.
 
     Args:
         confidence: (N,) probabilities of the predicted classes, each the largest of its utterance.
-        correct: (N,) bool, whether the prediction is right.
+        correct: (N,) bool, whether each prediction is correct.
 
     Returns:
-        (BINS, 3) float64: how many, the sum of their confidences, how many of them are right.
+        (BINS, 3) float64: number of predictions, sum of their confidences, number of correct ones.
 
     Examples:
         >>> reliability(np.array([0.9, 0.92, 0.5]), np.array([True, False, True]))[13]
         array([2.  , 1.82, 1.  ])
     """
-    order = np.argsort(confidence, kind="stable")  # sums are then the same in whatever order
-    sure = np.asarray(confidence, np.float64)[order]
-    bins = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    columns = (None, sure, np.asarray(correct, np.float64)[order])
+    # Sorted, so that the sums do not depend on the order of the predictions.
+    order = np.argsort(confidence, kind="stable")
+    ordered = np.asarray(confidence, np.float64)[order]
+    bins = np.clip(np.ceil(ordered * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    columns = (None, ordered, np.asarray(correct, np.float64)[order])
     return np.stack([np.bincount(bins, each, BINS) for each in columns], axis=1).astype(float)
 
 
 def expected_calibration_error(reliability: np.ndarray) -> float:
-    """ECE: how far confidence is from the share that is right, mean over utterances.
+    """Return ECE, the mean difference between confidence and accuracy.
 
-    sum over bins of (n_b / N) |hits_b / n_b - mean confidence_b|, Guo et al. 2017, equation 3. Few
-    utterances raise it: even of calibrated predictions a bin's share differs from its confidence.
+    The sum over bins of (n_b / N) |hits_b / n_b - mean confidence_b|, Guo et al. 2017, equation 3.
+    It is biased upwards where utterances are few: in a small bin the accuracy of calibrated
+    predictions differs from their confidence by chance.
 
     Args:
-        reliability: (BINS, 3), from `reliability`.
+        reliability: (BINS, 3) counts, from `reliability`.
 
     Returns:
-        From 0, calibrated, to 1; NaN of no predictions.
+        From 0 (calibrated) to 1; NaN if there are no predictions.
 
     Examples:
-        >>> sure = np.full(10, 0.9)
-        >>> round(expected_calibration_error(reliability(sure, np.arange(10) < 6)), 3)
+        >>> confidence = np.full(10, 0.9)
+        >>> round(expected_calibration_error(reliability(confidence, np.arange(10) < 6)), 3)
         0.3
     """
     count, confidence, hits = reliability.sum(axis=0)[0], reliability[:, 1], reliability[:, 2]

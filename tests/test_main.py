@@ -1,4 +1,4 @@
-"""`python -m ser`, as a user types it."""
+"""The command line, `python -m ser`."""
 
 import shutil
 import subprocess
@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ser.__main__ import main
+from ser.__main__ import COMMANDS, Command, main, make_parser
 
 
 def test_check_of_a_whole_corpus_succeeds(
     emodb_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", "corpus=emodb", f"corpus.root={emodb_root}"]) == 0
-    told = capsys.readouterr().out
-    assert "535" in told
-    assert "boredom" in told
+    output = capsys.readouterr().out
+    assert "535" in output
+    assert "boredom" in output
 
 
 def test_check_of_a_damaged_corpus_fails_and_names_the_file(
@@ -27,9 +27,9 @@ def test_check_of_a_damaged_corpus_fails_and_names_the_file(
     damaged.write_bytes(damaged.read_bytes()[:1000])
     (tmp_path / "wav" / "03a01Nc.wav").unlink()
     assert main(["check", "corpus=emodb", f"corpus.root={tmp_path}"]) == 1
-    told = capsys.readouterr().out
-    assert "03a01Fa.wav: truncated" in told
-    assert "534 here, 535 published" in told
+    output = capsys.readouterr().out
+    assert "03a01Fa.wav: truncated" in output
+    assert "534 here, 535 published" in output
 
 
 def test_extract_fills_the_store_for_all_features_named(
@@ -46,7 +46,7 @@ def test_extract_fills_the_store_for_all_features_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["check", "corpus=emodb", "corpus.root=nowhere"], "nowhere does not exist"),
         (["check", "corpus=emmodb"], "did you mean corpus=emodb"),
@@ -54,16 +54,46 @@ def test_extract_fills_the_store_for_all_features_named(
         (["check", "corpus.rot=x"], "did you mean root"),
     ],
 )
-def test_mistakes_are_told(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_wrong_option_raises_a_clear_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_help_names_the_commands() -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "ser", "--help"], capture_output=True, text=True, check=True
+# What takes long to import. `python -m ser` alone, and its help, need none of it.
+HEAVY = ("torch", "hydra", "omegaconf", "numpy", "pandas", "rich")
+
+
+def test_without_a_command_all_commands_are_listed_and_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; from ser.__main__ import main; assert main([]) == 0; "
+        f"print(sorted(sys.modules.keys() & set({HEAVY})), file=sys.stderr)"
     )
-    assert "check" in found.stdout
-    assert "extract" in found.stdout
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stderr.strip() == "[]"
+    for command in COMMANDS:
+        assert f"\n    {command.run.__name__} " in process.stdout
+    assert max(map(len, process.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.run.__name__)
+def test_example_in_the_help_of_a_command_can_be_parsed(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command.run.__name__, "--help"])
+    assert stop.value.code == 0
+    assert f"python -m ser {command.run.__name__} {command.example}" in capsys.readouterr().out
+    options = make_parser().parse_args([command.run.__name__, *command.example.split()])
+    assert options.call is command.run
+
+
+@pytest.mark.parametrize(
+    "selection", [["a", "b"], ["a", "grid=demo"], ["a", "report.baseline=mlp", "seed=0"]]
+)
+def test_folder_and_grid_cannot_be_selected_together(
+    selection: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", *selection]) == 1
+    assert "expected one folder of runs" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def card(
 
 def findings(folder: Path) -> Findings:
     """What a report tells of one run."""
-    of_run = grid.in_folder(folder)
+    of_run = grid.find_runs(folder)
     if len(of_run.runs) > 1:
         raise UserError(f"{folder} holds another run below it: a folder that holds one")
     return reckoned(of_run, finished_runs(of_run))
@@ -179,7 +179,7 @@ def _recalls(result: Mapping[str, Any], part: str) -> Table:
 
 def _elsewhere(folder: Path) -> str | None:
     """Scores on corpora that the run was tested on beside its own; None: there are none."""
-    planned = with_evaluations(grid.in_folder(folder))
+    planned = with_evaluations(grid.find_runs(folder))
     found = reckoned(planned, finished_runs(planned))
     rows = []
     for cell, summed, interval in found.rows:

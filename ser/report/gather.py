@@ -22,7 +22,7 @@ from rich.progress import track
 
 from ser import metrics, results
 from ser.errors import UserError
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 # What scores are broken down by, as far as `utterances.csv` tells it.
 COLUMNS = ("gender", "session", "speaker", "style", "text")
@@ -65,7 +65,7 @@ class Run:
         curves: columns of `metrics.csv` by name, a value an epoch; empty: not trained by epochs.
     """
 
-    planned: Planned
+    planned: PlannedRun
     classes: tuple[str, ...]
     parts: Mapping[str, Counts]
     trained_on: int
@@ -146,7 +146,7 @@ def with_evaluations(grid: Grid) -> Grid:
     return replace(grid, runs=(*grid.runs, *made))
 
 
-def _result(planned: Planned) -> dict[str, Any] | None:
+def _result(planned: PlannedRun) -> dict[str, Any] | None:
     name = results.RESULT if planned.tested_on is None else results.EVALUATION
     return results.read_json(planned.folder / name)
 
@@ -158,17 +158,17 @@ def costs(runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame([[each.get(name) for name in names] for each in told], columns=list(names))
 
 
-def identity(planned: Planned) -> tuple[str, str, str, int, int]:
+def identity(planned: PlannedRun) -> tuple[str, str, str, int, int]:
     """What tells a run from every other: system, corpus, target, seed, fold."""
     return (*where(planned), planned.seed, planned.fold)
 
 
-def where(planned: Planned) -> tuple[str, str, str]:
+def where(planned: PlannedRun) -> tuple[str, str, str]:
     """Of which cell a run is: system, corpus, target."""
-    return planned.system, planned.corpus, planned.names["target"]
+    return planned.system, planned.corpus, planned.choices["target"]
 
 
-def read(planned: Planned, result: Mapping[str, Any], known: _Known) -> Run:
+def read(planned: PlannedRun, result: Mapping[str, Any], known: _Known) -> Run:
     """One finished run.
 
     Args:

@@ -13,7 +13,7 @@ from ser import metrics
 from ser.errors import UserError
 from ser.report.gather import COLUMNS, Run, Slices, where
 from ser.report.statistics import against_guessing
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 PARTS = ("test", "val")
 JOINS = ("pooled", "fold_mean")
@@ -271,7 +271,7 @@ def _calibration(reliabilities: np.ndarray) -> np.ndarray:
     return np.reshape(found, reliabilities.shape[:-2])
 
 
-def _cell(key: tuple[str, str, str], planned: list[Planned], runs: list[Run]) -> Cell:
+def _cell(key: tuple[str, str, str], planned: list[PlannedRun], runs: list[Run]) -> Cell:
     asked: dict[int, set[int]] = defaultdict(set)
     for each in planned:
         asked[each.seed].add(each.fold)

@@ -22,7 +22,7 @@ from ser import console
 from ser.config import build
 from ser.config.checks import check
 from ser.data.prepare import Prepared, prepare
-from ser.errors import disk_errors_told
+from ser.errors import convert_disk_errors
 from ser.inference import evaluate
 from ser.results import RunFolder, predictions, split_scores, utterances, write_json
 from ser.runs import banner, loggers
@@ -60,7 +60,7 @@ def run(
     with run_folder.claimed(), console.quiet(brief):
         run_folder.failure_file.unlink(missing_ok=True)
         try:
-            with disk_errors_told():
+            with convert_disk_errors():
                 score = _run(cfg, run_folder, choices)
                 if cfg.test and cfg.test_corpus is not None:
                     evaluate.evaluate_run(cfg, run_folder, brief=brief)

@@ -1,1 +1,1 @@
-"""Many runs: grids, sweeps over them, and how far these are."""
+"""Grids, sweeps over them and their progress."""

@@ -1,7 +1,7 @@
-"""The runs of a grid, composed anew from what was asked for, or found in a folder of runs.
+"""The runs of a grid: composed from overrides, or found in a folder.
 
-A sweep leaves out what is finished, `status` counts what is not, `report` names what is missing:
-all three ask here which runs there should be and where they lie.
+A sweep skips the runs that are finished, `status` counts them and `report` lists those that are
+missing. All three get the runs, and their folders, from here.
 """
 
 from collections import defaultdict
@@ -18,36 +18,38 @@ from ser.config import CONF, run_key
 from ser.config.explain import explain
 from ser.errors import UserError
 
-# Composed configs differ by these in nothing but the value itself, so that one composition
-# (0.16 s) serves all seeds and folds of a system.
+# Options that change nothing in a config but their own value. One composition (0.16 s) serves all
+# of their combinations.
 NUMBERS = ("seed", "fold.index")
-# What a table has lines and columns for; whatever else is varied is named beside the system.
+# Options that a table has rows and columns for. Every other option that varies is part of the name
+# of a system.
 AXES = {*NUMBERS, "corpus", "target", "grid", "experiment", "representation", "model"}
 
+Job = Sequence[str]  # the overrides of one run
 Compose = Callable[[list[str]], DictConfig]
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A run that was asked for, whether or not it has been made.
+class PlannedRun:
+    """A run of a grid, finished or not.
 
     Attributes:
-        folder: where it lies or will lie.
-        system: what the runs of one line of a table have in common: the experiment or the model,
-            and whatever else was varied, e.g. "utterance_aae" or "svm features=is10".
-        names: what was chosen of each config group, e.g. {"corpus": "emodb"}.
-        fold: its number.
-        seed: of the run.
-        paper: of the experiment: key, published scores, how folds are joined; None: no paper.
-        overrides: that make `train.py` train it.
-        variant: a digest of all that can change its result but corpus, target, fold number, seed.
-        varied: options that are named beside the system, e.g. {"representation.size": "128"}.
-        tested_on: the corpus of an evaluation of the run; None: the run's own.
+        folder: Folder of the run.
+        system: Name that all runs of one row of a table share: the experiment or the model, and
+            the other options that vary, e.g. "utterance_aae" or "svm features=is10".
+        choices: Choice of each config group, e.g. {"corpus": "emodb"}.
+        fold: Index of the fold.
+        seed: Random seed.
+        paper: Key, published scores and averaging of the experiment's paper; None: no paper.
+        overrides: Overrides with which `train.py` trains the run.
+        variant: Digest of all that can change the result, except corpus, target, fold and seed.
+        varied: Options in the name of the system, e.g. {"representation.size": "128"}.
+        tested_on: Corpus of an evaluation of the run; None: its own corpus.
     """
 
     folder: Path
     system: str
-    names: Mapping[str, str]
+    choices: Mapping[str, str]
     fold: int
     seed: int
     paper: Mapping[str, Any] | None
@@ -58,38 +60,46 @@ class Planned:
 
     @property
     def corpus(self) -> str:
-        """What it is trained and tested on, e.g. "emodb" or "emodb to ravdess"."""
-        own = self.names["corpus"]
+        """The corpora of training and test, e.g. "emodb" or "emodb to ravdess"."""
+        own = self.choices["corpus"]
         return own if self.tested_on is None else f"{own} to {self.tested_on}"
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        """The cell of a table that the run belongs to: system, corpus, target."""
+        return self.system, self.corpus, self.choices["target"]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Runs that belong together.
+    """The runs of one table or figure.
 
     Attributes:
-        name: of the grid, or of the folder.
-        runs: in the order in which they are launched.
-        baseline: the system that the others are tested against; None: none is named.
-        logger: config of the loggers that a report may go to; None: of a folder.
-        tsne: whether its report draws codes by t-SNE.
+        name: Name of the grid, or of the folder.
+        runs: Runs in the order in which a sweep launches them.
+        baseline: System that the others are compared with; None: no comparison.
+        logger: Config of the loggers that a report is sent to; None: for a folder.
+        tsne: Whether the report plots codes by t-SNE.
     """
 
     name: str
-    runs: tuple[Planned, ...]
+    runs: tuple[PlannedRun, ...]
     baseline: str | None
     logger: DictConfig | None = None
     tsne: bool = False
 
 
-def composed(overrides: Sequence[str]) -> Grid:
-    """The runs that `python train.py -m OVERRIDES` would launch.
+# ---- from overrides
+
+
+def compose_grid(overrides: Sequence[str]) -> Grid:
+    """Return the runs that `python train.py -m OVERRIDES` would launch.
 
     Args:
-        overrides: as for train.py, e.g. ["grid=demo", "seed=0,1"].
+        overrides: Overrides as for train.py, e.g. ["grid=demo", "seed=0,1"].
 
     Raises:
-        UserError: they cannot be composed, or are no runs at all.
+        UserError: The overrides cannot be composed, or select no run.
     """
     from hydra import compose, initialize_config_dir
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -101,107 +111,117 @@ def composed(overrides: Sequence[str]) -> Grid:
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-            asked = parser.parse_overrides(list(overrides))
-            single = [str(each.input_line) for each in asked if not each.is_sweep_override()]
-            whole = compose("train", single, return_hydra_config=True)
-            ours = [each for each in asked if not each.is_hydra_override()]
-            hydras = [str(each.input_line) for each in asked if each.is_hydra_override()]
-            params = parser.parse_overrides(swept(whole))
-            (jobs,) = BasicSweeper.split_arguments(params + ours, None)
-            runs = planned(
-                jobs, lambda job: compose("train", [*hydras, *job], return_hydra_config=True)
+            parsed = parser.parse_overrides(list(overrides))
+            fixed = [str(each.input_line) for each in parsed if not each.is_sweep_override()]
+            cfg = compose("train", fixed, return_hydra_config=True)
+            # Hydra's own options are for every job; the others are expanded to jobs, after the
+            # lists of values that the grid itself defines.
+            for_hydra = [str(each.input_line) for each in parsed if each.is_hydra_override()]
+            for_jobs = [each for each in parsed if not each.is_hydra_override()]
+            (jobs,) = BasicSweeper.split_arguments(
+                parser.parse_overrides(_sweep_overrides(cfg)) + for_jobs, None
+            )
+            runs = _plan_runs(
+                jobs, lambda job: compose("train", [*for_hydra, *job], return_hydra_config=True)
             )
     except HydraException as error:
         raise UserError("\n".join(explain(overrides)) or str(error)) from None
-    name = whole.hydra.runtime.choices.get("grid") or "runs"
-    return Grid(name, tuple(runs), whole.report.baseline, whole.logger, whole.report.tsne)
+    name = cfg.hydra.runtime.choices.get("grid") or "runs"
+    return Grid(name, tuple(runs), cfg.report.baseline, cfg.logger, cfg.report.tsne)
 
 
-def swept(cfg: DictConfig) -> list[str]:
-    """The overrides that a grid's own config sweeps over."""
+def compose_jobs(jobs: Sequence[Job], compose: Compose) -> Iterator[tuple[Job, DictConfig]]:
+    """Yield each job with its config, which is valid until the next one is requested.
+
+    Args:
+        jobs: Overrides of each run.
+        compose: Function that composes the config of a job, including Hydra's own node.
+
+    Raises:
+        UserError: There is no job, e.g. because a glob matches nothing.
+    """
+    if not jobs:
+        raise UserError("no run is selected; does a glob match nothing?")
+    known: dict[tuple[str, ...], DictConfig] = {}
+    for job in jobs:
+        system = _without_numbers(job)
+        if system not in known:
+            known[system] = compose(list(job))
+        for key, value in _options(job).items():
+            if key in NUMBERS:
+                OmegaConf.update(known[system], key, yaml.safe_load(value))
+        yield job, known[system]
+
+
+def folder_of(cfg: DictConfig) -> Path:
+    """Return the folder in which a sweep puts the run of a config."""
+    return Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+
+
+def _sweep_overrides(cfg: DictConfig) -> list[str]:
+    """Return the overrides that a grid's own config sweeps over."""
     params = cfg.hydra.sweeper.get("params") or {}
     return [f"{key}={value}" for key, value in params.items()]
 
 
-def planned(jobs: Sequence[Sequence[str]], compose: Compose) -> list[Planned]:
-    """Where the runs of some jobs lie, and what they are called.
-
-    Args:
-        jobs: overrides of each.
-        compose: config of a job, Hydra's own node included.
-
-    Raises:
-        UserError: there are none, as `configs`.
-    """
-    variants: dict[int, str] = {}
+def _plan_runs(jobs: Sequence[Job], compose: Compose) -> list[PlannedRun]:
+    """Return the runs of jobs, see `compose_jobs`."""
+    variants: dict[tuple[str, ...], str] = {}
     runs = []
-    for job, cfg in configs(jobs, compose):
-        if id(cfg) not in variants:
-            variants[id(cfg)] = _variant(cfg)
-        names = dict(cfg.hydra.runtime.choices)
-        runs.append(_planned(folder_of(cfg), cfg, names, job, variants[id(cfg)]))
-    return _named(runs)
+    for job, cfg in compose_jobs(jobs, compose):
+        system = _without_numbers(job)
+        if system not in variants:
+            variants[system] = _variant(cfg)
+        choices = dict(cfg.hydra.runtime.choices)
+        runs.append(_unnamed(folder_of(cfg), cfg, choices, job, variants[system]))
+    return _name_systems(runs)
 
 
-def configs(
-    jobs: Sequence[Sequence[str]], compose: Compose
-) -> Iterator[tuple[Sequence[str], DictConfig]]:
-    """Each job with its config, which is good until the next one is asked for.
-
-    Raises:
-        UserError: there are none, as when a glob matches nothing.
-    """
-    if not jobs:
-        raise UserError("no run at all: does a glob match nothing?")
-    known: dict[tuple[str, ...], DictConfig] = {}
-    for job in jobs:
-        numbers = dict(text.split("=", 1) for text in job if text.split("=")[0] in NUMBERS)
-        rest = tuple(text for text in job if text.split("=")[0] not in NUMBERS)
-        if rest not in known:
-            known[rest] = compose(list(job))
-        for key, value in numbers.items():
-            OmegaConf.update(known[rest], key, yaml.safe_load(value))
-        yield job, known[rest]
+def _without_numbers(job: Job) -> tuple[str, ...]:
+    """Return the overrides that runs which differ in fold and seed only have in common."""
+    return tuple(text for text in job if text.partition("=")[0] not in NUMBERS)
 
 
-def folder_of(cfg: DictConfig) -> Path:
-    """Where a sweep puts the run of this config."""
-    return Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+# ---- from a folder
 
 
-def in_folder(folder: Path) -> Grid:
-    """The runs, finished or not, that lie anywhere below a folder.
+def find_runs(folder: Path) -> Grid:
+    """Return all runs below a folder, finished or not.
 
     Raises:
-        UserError: there is none, or one of them does not say what it is.
+        UserError: There is no run, or the config of a run is missing.
     """
     run_key.register_resolvers()
-    places = {file.parent for name in results.MARKS for file in folder.rglob(name)}
-    runs = []
-    for place in sorted(places):
-        try:
-            cfg, hydra, job = (
-                yaml.load((place / ".hydra" / name).read_text(), yaml.CSafeLoader)
-                for name in ("config.yaml", "hydra.yaml", "overrides.yaml")
-            )
-        except FileNotFoundError as error:
-            raise UserError(f"{error.filename} is missing: what run is this?") from None
-        names = hydra["hydra"]["runtime"]["choices"]
-        node = OmegaConf.create(cfg)
-        runs.append(_planned(place, node, names, job, _variant(node)))
+    folders = {file.parent for name in results.MARKS for file in folder.rglob(name)}
+    runs = [_read_run(each) for each in sorted(folders)]
     if not runs:
-        raise UserError(f"{folder} holds no runs")
-    return Grid(folder.resolve().name, tuple(_named(runs)), None)
+        raise UserError(f"{folder} contains no runs")
+    return Grid(folder.resolve().name, tuple(_name_systems(runs)), None)
 
 
-def _planned(
-    folder: Path, cfg: DictConfig, names: Mapping[str, str], job: Sequence[str], variant: str
-) -> Planned:
+def _read_run(folder: Path) -> PlannedRun:
+    """Return a run as the files in its folder describe it, without the name of its system."""
+    try:
+        config, hydra, job = (
+            yaml.load((folder / ".hydra" / name).read_text(), yaml.CSafeLoader)
+            for name in ("config.yaml", "hydra.yaml", "overrides.yaml")
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; it describes the run") from None
+    cfg = OmegaConf.create(config)
+    return _unnamed(folder, cfg, hydra["hydra"]["runtime"]["choices"], job, _variant(cfg))
+
+
+def _unnamed(
+    folder: Path, cfg: DictConfig, choices: Mapping[str, str], job: Job, variant: str
+) -> PlannedRun:
+    """Return a run without the name of its system, which depends on the other runs."""
     paper: Any = OmegaConf.to_container(cfg.paper) if cfg.paper else None
-    return Planned(folder, "", names, cfg.fold.index, cfg.seed, paper, tuple(job), variant)
+    return PlannedRun(folder, "", choices, cfg.fold.index, cfg.seed, paper, tuple(job), variant)
 
 
 def _variant(cfg: DictConfig) -> str:
+    """Return the digest of a config without corpus, target, fold index and seed."""
     content = run_key.identity(cfg)
     for key in ("seed", "corpus", "target"):
         del content[key]
@@ -209,34 +229,63 @@ def _variant(cfg: DictConfig) -> str:
     return run_key.digest(content)
 
 
-def _named(runs: list[Planned]) -> list[Planned]:
-    """The runs with their systems' names, as short as tells one system from another."""
-    varied: dict[str, set[str | None]] = defaultdict(set)
-    asked = [dict(text.split("=", 1) for text in run.overrides if "=" in text) for run in runs]
-    for key in {key for overrides in asked for key in overrides}:
+# ---- names of systems
+
+
+def _name_systems(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the runs with the shortest names that distinguish their systems."""
+    keys = _varied_options(runs)
+    named = []
+    for run in runs:
+        options = _options(run.overrides)
+        varied = {key: options[key] for key in keys if key in options}
+        words = [_base_name(run.choices), *(f"{key}={value}" for key, value in varied.items())]
+        named.append(replace(run, system=" ".join(words), varied=varied))
+    return _distinguish_variants(named)
+
+
+def _varied_options(runs: Sequence[PlannedRun]) -> list[str]:
+    """Return the options, sorted, that differ between runs and are part of a system's name."""
+    values: dict[str, set[str | None]] = defaultdict(set)
+    options = [_options(run.overrides) for run in runs]
+    for key in {key for each in options for key in each}:
         if key not in AXES and not key.startswith(("hydra", *run_key.NO_PART_OF_IDENTITY)):
-            varied[key] = {overrides.get(key) for overrides in asked}
-    told = sorted(key for key, values in varied.items() if len(values) > 1)
-    beside = [{key: each[key] for key in told if key in each} for each in asked]
-    short = [
-        " ".join([_base(run), *(f"{key}={value}" for key, value in options.items())])
-        for run, options in zip(runs, beside, strict=True)
-    ]
-    variants: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    cells = [(name, run.corpus, run.names["target"]) for run, name in zip(runs, short, strict=True)]
-    for run, cell in zip(runs, cells, strict=True):
-        variants[cell].add(run.variant)
-    # Two configs under one name, as when files of conf/ changed between them, are two systems.
-    marks = [f" #{run.variant[:4]}" for run in runs]
-    return [
-        replace(run, system=cell[0] + (mark if len(variants[cell]) > 1 else ""), varied=options)
-        for run, cell, mark, options in zip(runs, cells, marks, beside, strict=True)
-    ]
+            values[key] = {each.get(key) for each in options}
+    return sorted(key for key, different in values.items() if len(different) > 1)
 
 
-def _base(run: Planned) -> str:
-    names = run.names
-    if experiment := names.get("experiment"):
+def _base_name(choices: Mapping[str, str]) -> str:
+    """Return the name of an experiment, or of the representation and the model.
+
+    Examples:
+        >>> _base_name({"experiment": "parthasarathy2019/utterance_aae", "model": "aae"})
+        'utterance_aae'
+        >>> _base_name({"representation": "pca", "model": "svm"})
+        'pca-svm'
+    """
+    if experiment := choices.get("experiment"):
         return experiment.rpartition("/")[2]
-    codes = names.get("representation", "identity")  # which runs of earlier versions have not
-    return names["model"] if codes == "identity" else f"{codes}-{names['model']}"
+    representation = choices.get("representation", "identity")
+    model = choices["model"]
+    return model if representation == "identity" else f"{representation}-{model}"
+
+
+def _distinguish_variants(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Add a digest to the names of systems that share a name but not a config.
+
+    This happens when files of conf/ have changed between two runs.
+    """
+    variants: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for run in runs:
+        variants[run.cell].add(run.variant)
+    return [
+        replace(run, system=f"{run.system} #{run.variant[:4]}")
+        if len(variants[run.cell]) > 1
+        else run
+        for run in runs
+    ]
+
+
+def _options(overrides: Job) -> dict[str, str]:
+    """Return overrides as values by key; those without a value, such as deletions, are left out."""
+    return dict(text.split("=", 1) for text in overrides if "=" in text)

@@ -1,4 +1,4 @@
-"""How far a grid, or a folder of runs, has come."""
+"""The progress of a grid, or of a folder of runs: `python -m ser status`."""
 
 import time
 from collections import Counter, defaultdict
@@ -8,155 +8,170 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ser import results
 from ser.console import console
 from ser.errors import last_line
-from ser.sweeps.grid import Grid, Planned
+from ser.results import RunFolder, read_json
+from ser.sweeps.grid import Grid, PlannedRun
 
 State = Literal["done", "running", "failed", "stopped", "missing"]
-STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "missing")
-LISTED = 10  # reasons of failure named; further ones are counted
-REFRESHED = 2.0  # seconds
-IDLE = 3  # looks in a row that find nothing running: between two runs there is a moment of it
+STATES: tuple[State, ...] = get_args(State)
+MOST_REASONS = 10  # reasons of failure that are listed; further ones are counted
+REFRESH_SECONDS = 2.0
+# Between two runs of a sweep no run is running for a moment. The display ends only after so many
+# refreshes in a row without a running run.
+IDLE_REFRESHES = 3
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a run's folder says of it.
+class RunStatus:
+    """The state of a run, as its folder shows it.
 
     Attributes:
-        run: that was asked for.
-        state: "stopped": begun, and no process is making it; "missing": never begun.
-        error: the last line of what made it fail.
-        seconds: that it took, or has taken so far.
+        run: The run.
+        state: "stopped" is a run that was started, but that no process is working on; "missing"
+            is one that was never started.
+        error: Last line of the error of a failed run.
+        seconds: Time that the run took, or has taken so far.
     """
 
-    run: Planned
+    run: PlannedRun
     state: State
     error: str | None = None
     seconds: float = 0.0
 
 
-def look(run: Planned) -> Found:
-    """What has become of a run."""
-    folder = run.folder
-    if (folder / results.RESULT).exists():
-        cost = results.read_json(folder / results.COST) or {"seconds": 0.0}
-        return Found(run, "done", seconds=cost["seconds"])
-    begun = folder / results.UNFINISHED
-    if results.RunFolder(folder).is_claimed:
-        if not begun.exists():  # it reads its corpus
-            return Found(run, "running")
-        before = (results.read_json(begun) or {}).get("seconds", 0.0)
-        return Found(run, "running", seconds=before + time.time() - begun.stat().st_mtime)
-    if failure := results.read_json(folder / results.FAILURE):
-        return Found(run, "failed", last_line(failure["error"]))
-    if begun.exists():
-        return Found(run, "stopped", seconds=results.RunFolder(folder).seconds_spent)
-    return Found(run, "missing")
+def read_status(run: PlannedRun) -> RunStatus:
+    """Return the state of a run."""
+    folder = RunFolder(run.folder)
+    if folder.is_finished:
+        cost = read_json(folder.cost_file) or {"seconds": 0.0}
+        return RunStatus(run, "done", seconds=cost["seconds"])
+    unfinished = folder.unfinished_file
+    if folder.is_claimed:
+        if not unfinished.exists():  # the run is still reading its corpus
+            return RunStatus(run, "running")
+        before = (read_json(unfinished) or {}).get("seconds", 0.0)
+        return RunStatus(run, "running", seconds=before + time.time() - unfinished.stat().st_mtime)
+    if failure := read_json(folder.failure_file):
+        return RunStatus(run, "failed", last_line(failure["error"]))
+    if unfinished.exists():
+        return RunStatus(run, "stopped", seconds=folder.seconds_spent)
+    return RunStatus(run, "missing")
 
 
-def status(grid: Callable[[], Grid]) -> int:
-    """Prints how far runs have come; on a terminal, again and again while some are running.
+def show_status(get_grid: Callable[[], Grid]) -> int:
+    """Print the progress of runs; on a terminal, refresh it while any is running.
 
     Args:
-        grid: looks the runs up; again each time, as a folder's grow in number.
+        get_grid: Function that returns the runs. It is called for each refresh, because a sweep
+            may add runs to a folder.
 
     Returns:
-        0: every run is done, 1: some are not.
+        0 if every run is done, otherwise 1.
     """
-    found = [look(run) for run in grid().runs]
-    if console.is_terminal and _count(found)["running"]:
+    statuses = [read_status(run) for run in get_grid().runs]
+    if console.is_terminal and _count(statuses)["running"]:
         with suppress(KeyboardInterrupt):
-            found = _live(found, grid)
+            statuses = _refresh(statuses, get_grid)
     else:
-        console.print(_table(found))
-    return 0 if _count(found)["done"] == len(found) else 1
+        console.print(_render(statuses))
+    return 0 if _count(statuses)["done"] == len(statuses) else 1
 
 
-def _live(found: list[Found], grid: Callable[[], Grid]) -> list[Found]:
-    """Shows the table until nothing runs any more; what was found last."""
+def _refresh(statuses: list[RunStatus], get_grid: Callable[[], Grid]) -> list[RunStatus]:
+    """Refresh the table until no run is running, and return the last states."""
     idle = 0
-    with Live(_table(found), console=console, refresh_per_second=1) as live:
-        while idle < IDLE:
-            time.sleep(REFRESHED)
-            found = [look(run) for run in grid().runs]
-            live.update(_table(found))
-            idle = 0 if _count(found)["running"] else idle + 1
-    return found
+    with Live(_render(statuses), console=console, refresh_per_second=1) as live:
+        while idle < IDLE_REFRESHES:
+            time.sleep(REFRESH_SECONDS)
+            statuses = [read_status(run) for run in get_grid().runs]
+            live.update(_render(statuses))
+            idle = 0 if _count(statuses)["running"] else idle + 1
+    return statuses
 
 
-def seconds_left(found: Sequence[Found]) -> float | None:
-    """Time until all are done, at today's pace; None: nothing is done that would tell.
+def seconds_left(statuses: Sequence[RunStatus]) -> float | None:
+    """Estimate the time until all runs are done.
 
-    A run is taken to need what runs of its system have needed, and as many to be made side by
-    side as are running now.
+    A run is expected to take the mean time of the finished runs of its system, or of all systems
+    if none is finished. The number of parallel runs is that of the runs running now.
+
+    Returns:
+        Seconds; None if no run is done.
     """
-    taken: dict[str, list[float]] = defaultdict(list)
-    for each in found:
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for each in statuses:
         if each.state == "done":
-            taken[each.run.system].append(each.seconds)
-    if not taken:
+            seconds[each.run.system].append(each.seconds)
+    if not seconds:
         return None
-    overall = mean(mean(each) for each in taken.values())
-    total = 0.0
-    for each in found:
-        if each.state != "done":
-            needed = mean(taken[each.run.system]) if each.run.system in taken else overall
-            total += max(0.0, needed - each.seconds)
-    return total / max(1, _count(found)["running"])
+    means = {system: mean(times) for system, times in seconds.items()}
+    overall = mean(means.values())
+    remaining = sum(
+        max(0.0, means.get(each.run.system, overall) - each.seconds)
+        for each in statuses
+        if each.state != "done"
+    )
+    return remaining / max(1, _count(statuses)["running"])
 
 
-def _count(found: Sequence[Found]) -> Counter[State]:
-    return Counter(each.state for each in found)
+def _count(statuses: Sequence[RunStatus]) -> Counter[State]:
+    return Counter(each.state for each in statuses)
 
 
-def _table(found: Sequence[Found]) -> Group:
+def _render(statuses: Sequence[RunStatus]) -> Group:
+    """Return the table, the reasons of failures and the time left, for rich to print."""
+    left = seconds_left(statuses)
+    estimate = [Text(f"about {_clock(left)} left at the current rate")] if left else []
+    return Group(_table(statuses), *_failures(statuses), *estimate)
+
+
+def _table(statuses: Sequence[RunStatus]) -> Table:
+    """Return a table with a row per system under a heading per corpus and target."""
     table = Table(box=None, header_style="bold")
     table.add_column("runs", no_wrap=True)
-    for state in STATES:
-        table.add_column(state, justify="right", no_wrap=True)
-    table.add_column("time used", justify="right", no_wrap=True)
-    lines: dict[str, dict[str, list[Found]]] = defaultdict(lambda: defaultdict(list))
-    for each in found:
-        names = each.run.names
-        lines[f"{names['corpus']}, {names['target']}"][each.run.system].append(each)
-    for what, systems in lines.items():
-        table.add_row(what, style="bold")
-        for system, some in systems.items():
-            table.add_row(f"  {system}", *_cells(some))
-    table.add_row("all", *_cells(found), style="bold")
-    left = seconds_left(found)
-    told = [] if left is None or not left else [Text(f"about {_clock(left)} left, at this pace")]
-    return Group(table, *_failures(found), *told)
+    for column in (*STATES, "time used"):
+        table.add_column(column, justify="right", no_wrap=True)
+    groups: dict[str, dict[str, list[RunStatus]]] = defaultdict(lambda: defaultdict(list))
+    for each in statuses:
+        choices = each.run.choices
+        groups[f"{choices['corpus']}, {choices['target']}"][each.run.system].append(each)
+    for heading, systems in groups.items():
+        table.add_row(heading, style="bold")
+        for system, of_system in systems.items():
+            table.add_row(f"  {system}", *_cells(of_system))
+    table.add_row("all", *_cells(statuses), style="bold")
+    return table
 
 
-def _cells(found: Sequence[Found]) -> list[str]:
-    counts = _count(found)
+def _cells(statuses: Sequence[RunStatus]) -> list[str]:
+    counts = _count(statuses)
     return [
         *(str(counts[state]) if counts[state] else "·" for state in STATES),
-        _clock(sum(each.seconds for each in found)),
+        _clock(sum(each.seconds for each in statuses)),
     ]
 
 
-def _failures(found: Sequence[Found]) -> list[Text]:
+def _failures(statuses: Sequence[RunStatus]) -> list[Text]:
+    """Return a line per reason of failure, the most frequent first."""
     reasons: dict[str, list[Path]] = defaultdict(list)
-    for each in found:
+    for each in statuses:
         if each.error is not None:
             reasons[each.error].append(each.run.folder)
-    told = [
+    lines = [
         Text(f"{len(folders)} failed: {reason}\n  e.g. {folders[0]}", style="red")
         for reason, folders in sorted(reasons.items(), key=lambda item: -len(item[1]))
     ]
-    further = [Text(f"and {len(told) - LISTED} more reasons")] if len(told) > LISTED else []
-    return told[:LISTED] + further
+    if len(lines) > MOST_REASONS:
+        return [*lines[:MOST_REASONS], Text(f"and {len(lines) - MOST_REASONS} more reasons")]
+    return lines
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""Many runs: which of them are still to be made, and what became of them.
+"""A sweep: the runs that are not finished yet, launched together.
 
-Used by the sweeper in `hydra_plugins/`, which is imported whenever `train.py` starts, so nothing
-heavy is imported here at the top.
+Used by the sweeper in `hydra_plugins/`, which Hydra imports whenever `train.py` starts. Nothing
+slow is therefore imported at the top of this module.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ser.errors import last_line
 
@@ -19,108 +19,118 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ser.data.fingerprint import RunKeys
+    from ser.sweeps.grid import Compose, Job
+
+    Launch = Callable[[Sequence[Job]], Sequence[JobReturn]]
 
 log = logging.getLogger(__name__)
 
-Job = Sequence[str]  # overrides
-Launch = Callable[[Sequence[Job]], "Sequence[JobReturn]"]
-
-TOLD_EVERY = 30.0  # seconds between two lines of progress
-# A worker that is killed (out of memory, say) takes its siblings' pool with it.
+PROGRESS_SECONDS = 30.0  # between two log lines
+# A worker that is killed, e.g. by the system when memory is short, breaks the pool of all workers.
+# The remaining runs are then launched again, up to so many times in all.
 LAUNCHES = 3
 
 
 class Sweep:
-    """The runs of one sweep, made as far as they are not finished.
+    """The runs of a sweep, of which those that are finished are skipped.
 
     Args:
-        jobs: overrides of each run.
-        compose: config of a job, Hydra's own node included.
+        jobs: Overrides of each run.
+        compose: Function that composes the config of a job, including Hydra's own node.
 
     Raises:
-        UserError: no run at all, or a corpus that cannot be read.
+        UserError: There is no job, or a corpus cannot be read.
     """
 
-    def __init__(self, jobs: Sequence[Job], compose: Callable[[list[str]], "DictConfig"]) -> None:
+    def __init__(self, jobs: Sequence["Job"], compose: "Compose") -> None:
         from ser.data.fingerprint import RunKeys
         from ser.sweeps import grid
 
-        hashes, self.asked, self.jobs = RunKeys(), len(jobs), dict[Path, Job]()
-        for job, cfg in grid.configs(jobs, compose):
+        self.total = len(jobs)
+        self.pending: dict[Path, Job] = {}  # by folder
+        keys = RunKeys()
+        for job, cfg in grid.compose_jobs(jobs, compose):
             folder = grid.folder_of(cfg)
-            if not _is_finished(folder, cfg, hashes):
-                self.jobs[folder] = job
+            if not _is_finished(folder, cfg, keys):
+                self.pending[folder] = job
 
-    def make(self, launch: Launch) -> dict[Path, str]:
-        """Launches what is left, and again what a dying worker took down with it.
+    def run(self, launch: "Launch") -> dict[Path, str]:
+        """Launch the pending runs, and launch runs again that the death of a worker has stopped.
 
         Returns:
-            What failed and why, by folder.
+            Reasons of failure, by folder.
         """
-        from ser import results
+        from ser.results import RunFolder, read_json
 
-        for folder in self.jobs:
-            (folder / results.FAILURE).unlink(missing_ok=True)
+        for folder in self.pending:
+            RunFolder(folder).failure_file.unlink(missing_ok=True)
         failed: dict[Path, str] = {}
-        left, died = list(self.jobs), "never begun"
+        remaining, interruption = list(self.pending), "not started"
         for _ in range(LAUNCHES):
-            if not left:
+            if not remaining:
                 break
             try:
-                with _progress(left):
-                    returns = launch([self.jobs[folder] for folder in left])
-            except Exception as error:  # of the launcher; a run's own come back as returns
-                if not _of_a_worker(error):
+                with _log_progress(remaining):
+                    returns = launch([self.pending[folder] for folder in remaining])
+            except Exception as error:  # of the launcher; errors of runs are in `returns`
+                if not _is_dead_worker(error):
                     raise
-                died = f"its worker died: {last_line(error)}"
-                left = [folder for folder in left if not _is_done(folder)]
-                log.warning("a worker died; going on with %d runs", len(left))
+                interruption = f"its worker process died: {last_line(error)}"
+                remaining = [folder for folder in remaining if not _has_ended(folder)]
+                log.warning("a worker process died; continuing with %d runs", len(remaining))
                 continue
-            errors = (_error(found) for found in returns)
-            failed = {f: last_line(e) for f, e in zip(left, errors, strict=True) if e is not None}
+            errors = map(_error_of, returns)
+            for folder, run_error in zip(remaining, errors, strict=True):
+                if run_error is not None:
+                    failed[folder] = last_line(run_error)
             break
-        for folder in self.jobs:
-            if folder not in failed and not (folder / results.RESULT).exists():
-                told = results.read_json(folder / results.FAILURE) or {"error": died}
-                failed[folder] = last_line(told["error"])
+        for folder in self.pending:
+            run = RunFolder(folder)
+            if folder not in failed and not run.is_finished:
+                failure = read_json(run.failure_file) or {"error": interruption}
+                failed[folder] = last_line(failure["error"])
         return failed
 
     def summary(self, failed: dict[Path, str]) -> str:
-        """One line on how many ran, were skipped and failed, and one for each reason."""
-        told = f"{self.asked} runs: {len(self.jobs) - len(failed)} made"
-        told += f", {self.asked - len(self.jobs)} finished before, {len(failed)} failed"
-        reasons = Counter(failed.values())
-        for reason, count in reasons.most_common():
+        """Return a line with the numbers of runs, and one per reason of failure."""
+        lines = [
+            f"{self.total} runs: {len(self.pending) - len(failed)} completed, "
+            f"{self.total - len(self.pending)} already finished, {len(failed)} failed"
+        ]
+        for reason, count in Counter(failed.values()).most_common():
             first = next(folder for folder, why in failed.items() if why == reason)
-            told += f"\n  {count} x {reason}\n      e.g. {first}"
-        return told
+            lines.append(f"  {count} x {reason}\n      e.g. {first}")
+        return "\n".join(lines)
 
 
-def _is_finished(folder: Path, cfg: "DictConfig", hashes: "RunKeys") -> bool:
-    from ser import results
+def _is_finished(folder: Path, cfg: "DictConfig", keys: "RunKeys") -> bool:
+    """Return whether a run can be skipped: it is finished, and would give the same result."""
+    from ser.results import RunFolder
 
-    done = results.read_json(folder / results.RESULT)
-    # Which utterances are faulty only the features tell, and whether it was tested on another
-    # corpus, as that is today, only that corpus: the run itself looks.
-    if done is None or cfg.force or cfg.skip_faulty or cfg.test_corpus is not None:
+    result = RunFolder(folder).read_record()
+    if result is None or cfg.force:
         return False
-    return done.get("run_key") == hashes(cfg)
+    # Only the run itself can tell which utterances are faulty, which depends on the features, and
+    # whether it was tested on the other corpus as that is today.
+    if cfg.skip_faulty or cfg.test_corpus is not None:
+        return False
+    return result.get("run_key") == keys(cfg)
 
 
 @contextmanager
-def _progress(folders: Sequence[Path]) -> Iterator[None]:
-    """Says every now and then how many runs are finished."""
+def _log_progress(folders: Sequence[Path]) -> Iterator[None]:
+    """Log the number of ended runs from time to time."""
     ended = threading.Event()
 
-    def tell() -> None:
+    def log_changes() -> None:
         before = 0
-        while not ended.wait(TOLD_EVERY):
-            done = sum(_is_done(folder) for folder in folders)
-            if done != before:
-                log.info("%d of %d runs done", done, len(folders))
-                before = done
+        while not ended.wait(PROGRESS_SECONDS):
+            count = sum(map(_has_ended, folders))
+            if count != before:
+                log.info("%d of %d runs done", count, len(folders))
+                before = count
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=log_changes, daemon=True)
     thread.start()
     try:
         yield
@@ -129,19 +139,22 @@ def _progress(folders: Sequence[Path]) -> Iterator[None]:
         thread.join()
 
 
-def _is_done(folder: Path) -> bool:
-    from ser import results
+def _has_ended(folder: Path) -> bool:
+    """Return whether a run is finished or has failed."""
+    from ser.results import RunFolder
 
-    return (folder / results.RESULT).exists() or (folder / results.FAILURE).exists()
+    run = RunFolder(folder)
+    return run.is_finished or run.failure_file.exists()
 
 
-def _of_a_worker(error: Exception) -> bool:
-    """Whether a launcher lost a process, rather than being used wrongly."""
+def _is_dead_worker(error: Exception) -> bool:
+    """Return whether an error of a launcher means that it has lost a process."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"BrokenProcessPool", "WorkerCrashedError"})
 
 
-def _error(found: "JobReturn") -> Any:
+def _error_of(returned: "JobReturn") -> object:
+    """Return the exception of a failed run, otherwise None."""
     from hydra.core.utils import JobStatus
 
-    return found._return_value if found.status == JobStatus.FAILED else None
+    return returned._return_value if returned.status == JobStatus.FAILED else None

@@ -94,7 +94,7 @@ def test_figure_2_fits_recurrent_autoencoders_to_the_codes_of_figure_1(
 @pytest.mark.parametrize("prefix", ["", "emodb_"])
 @pytest.mark.parametrize("figure", [1, 2])
 def test_figures_are_three_runs_drawn_by_t_sne(prefix: str, figure: int) -> None:
-    grid = grids.composed([f"grid={prefix}ghosh2016_figure{figure}", "corpus.root=nowhere"])
+    grid = grids.compose_grid([f"grid={prefix}ghosh2016_figure{figure}", "corpus.root=nowhere"])
     assert grid.tsne
     systems = ["deep_mel_5", "tied_128_5", "tied_513_1"]
     if figure == 2:

@@ -249,7 +249,7 @@ def page(folder: Path) -> tuple[str, Elements, dict, list]:
 
 def test_scores_are_written_with_whose_they_are(told: Path) -> None:
     found = json.loads((told / "latents" / "probe.json").read_text())
-    assert found["run_key"] == results.read_json(told / "result.json")["config_hash"]
+    assert found["run_key"] == results.read_json(told / "result.json")["run_key"]
     assert {score["latent"] for score in found["scores"]} == {"y", "z", "y + z"}
     assert all(0 <= score["ua"] <= 1 for score in found["scores"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ser import results
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 CLASSES = ("low", "neutral", "high")
 SPEAKERS = ("1F", "1M", "2F", "2M", "3F", "3M")
@@ -26,13 +26,13 @@ def planned(
     corpus: str = "iemocap",
     paper: Mapping[str, Any] | None = None,
     varied: Mapping[str, str] | None = None,
-) -> Planned:
+) -> PlannedRun:
     options = varied or {}
     system = " ".join([system, *(f"{key}={value}" for key, value in options.items())])
-    return Planned(
+    return PlannedRun(
         folder=root / corpus / target / system / f"fold-{fold}-seed-{seed}",
         system=system,
-        names={"corpus": corpus, "target": target, "model": "mlp"},
+        choices={"corpus": corpus, "target": target, "model": "mlp"},
         fold=fold,
         seed=seed,
         paper=paper,
@@ -64,11 +64,11 @@ def truth(fold: int, part: str, classes: Sequence[str] = CLASSES) -> np.ndarray:
 
 
 def write(
-    run: Planned,
+    run: PlannedRun,
     told: Mapping[str, np.ndarray] | None = None,
     classes: Sequence[str] = CLASSES,
     **facts: Any,
-) -> Planned:
+) -> PlannedRun:
     """A finished run.
 
     Args:
@@ -105,7 +105,7 @@ def write(
     return run
 
 
-def _told(run: Planned, part: str, true: np.ndarray, classes: int) -> np.ndarray:
+def _told(run: PlannedRun, part: str, true: np.ndarray, classes: int) -> np.ndarray:
     rng = np.random.default_rng([len(run.system), ord(run.system[0]), run.seed, run.fold])
     rng = rng if part == "test" else np.random.default_rng([run.seed, run.fold])
     is_right = rng.random(len(true)) < CHANCE.get(run.system, 0.6)
@@ -133,14 +133,14 @@ def grid(
 
 
 def represent(
-    run: Planned,
+    run: PlannedRun,
     size: int = 2,
     classes: Sequence[str] = CLASSES,
     *,
     sides: Sequence[str] = ("train", "test"),
     utterance: str | None = None,
     **facts: Any,
-) -> Planned:
+) -> PlannedRun:
     """Gives a finished run a representation.
 
     Args:
@@ -175,7 +175,7 @@ def represent(
     return run
 
 
-def confusion(runs: Sequence[Planned], part: str = "test") -> np.ndarray:
+def confusion(runs: Sequence[PlannedRun], part: str = "test") -> np.ndarray:
     """Counted one by one, from the files."""
     matrix = np.zeros((3, 3), int)
     for run in runs:

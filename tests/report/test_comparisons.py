@@ -12,14 +12,14 @@ from ser.errors import UserError
 from ser.report import compute, statistics
 from ser.report.comparisons import KINDS, Contrast, baseline_of
 from ser.report.findings import Findings
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 
 def by_kind(found: Findings, system: str = "aae") -> dict[str, Contrast]:
     return {test.kind: test for test in found.tests if test.cell.system == system}
 
 
-def scored(runs: list[Planned]) -> float:
+def scored(runs: list[PlannedRun]) -> float:
     return metrics.unweighted_accuracy(confusion(runs))
 
 

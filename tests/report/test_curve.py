@@ -11,7 +11,7 @@ from made_runs import planned, truth, write
 from ser import results
 from ser.report import compute, report
 from ser.report.figures.curve import curve
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 SIZE = "representation.size"
 SIZES = ("32", "64", "128", "256", "512")
@@ -38,7 +38,7 @@ def swept(
     return Grid("swept", tuple(runs), None)
 
 
-def made(run: Planned, number: int) -> Planned:
+def made(run: PlannedRun, number: int) -> PlannedRun:
     rng = np.random.default_rng([len(run.system), run.seed, run.fold, number])
     told = {}
     for part in ("val", "test"):

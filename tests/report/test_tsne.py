@@ -16,13 +16,13 @@ from ser.report.figures.neighbours import NEAREST, alike, chance, coded, correla
 from ser.report.figures.representations import with_many
 from ser.report.figures.tsne import column, picture
 from ser.report.page import Documents
-from ser.sweeps.grid import Grid, Planned
+from ser.sweeps.grid import Grid, PlannedRun
 
 FILES = {"tsne.png", "tsne.pdf", "neighbours.csv"}
 RNG = np.random.default_rng
 
 
-def told(run: Planned, rated: bool, size: int = 3) -> None:
+def told(run: PlannedRun, rated: bool, size: int = 3) -> None:
     """Gives a run codes that hold the class, and says who spoke them and how they were rated."""
     represent(run, size, sides=())
     folder = run.folder / results.REPRESENTATION

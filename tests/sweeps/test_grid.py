@@ -1,4 +1,4 @@
-"""Which runs a grid has, where they lie and what their systems are called."""
+"""The runs of grids, their folders and the names of their systems."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 from ser.sweeps import grid
 
-# How many runs, and how many of one fold and seed.
+# Number of runs, and number of runs per fold and seed.
 GRIDS = {
     "demo": (8, 2),
     "emodb_table1": (150, 5),
@@ -42,61 +42,60 @@ GRIDS = {
 }
 
 
-def alone(*overrides: str) -> Path:
-    """Where Hydra puts a run that is composed for itself."""
+def folder_of_single_run(*overrides: str) -> Path:
+    """The folder of a run that is composed by itself."""
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return grid.folder_of(compose("train", list(overrides), return_hydra_config=True))
 
 
-def test_every_grid_is_known_here() -> None:
+def test_every_grid_is_listed_here() -> None:
     assert sorted(GRIDS) == sorted(path.stem for path in (CONF / "grid").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_every_grid_has_its_runs_and_says_its_command(name: str) -> None:
-    count, alike = GRIDS[name]
+def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
+    count, per_fold_and_seed = GRIDS[name]
     narrowed = ["seed=0,1", "fold.index=0"] if count > 200 else []
-    found = grid.composed([f"grid={name}", *narrowed])
-    assert found.name == name
-    assert len({run.folder for run in found.runs}) == len(found.runs)
-    assert len(found.runs) == (2 * alike if narrowed else count)
+    composed = grid.compose_grid([f"grid={name}", *narrowed])
+    assert composed.name == name
+    assert len({run.folder for run in composed.runs}) == len(composed.runs)
+    assert len(composed.runs) == (2 * per_fold_and_seed if narrowed else count)
     # A figure of codes compares no scores.
-    assert found.tsne or found.baseline in {run.system for run in found.runs}
+    assert composed.tsne or composed.baseline in {run.system for run in composed.runs}
     header = (CONF / "grid" / f"{name}.yaml").read_text()
     assert f"python train.py grid={name}" in header
     assert f"python -m ser report grid={name}" in header
 
 
-def test_folders_are_those_of_runs_composed_one_by_one() -> None:
-    found = grid.composed(["grid=demo", "seed=0,3", "trainer.max_epochs=2"])
-    for run in (found.runs[0], found.runs[-1]):
-        assert run.folder == alone(*run.overrides)
+def test_folders_equal_those_of_runs_composed_one_by_one() -> None:
+    composed = grid.compose_grid(["grid=demo", "seed=0,3", "trainer.max_epochs=2"])
+    for run in (composed.runs[0], composed.runs[-1]):
+        assert run.folder == folder_of_single_run(*run.overrides)
         assert f"seed={run.seed}" in run.overrides
         assert f"fold.index={run.fold}" in run.overrides
 
 
-def test_a_plain_multirun_has_the_same_folders_as_a_grid() -> None:
-    plain = grid.composed(["model=mlp,aae", "fold.index=range(2)", "seed=0,1"])
+def test_multirun_without_grid_has_the_same_folders() -> None:
+    plain = grid.compose_grid(["model=mlp,aae", "fold.index=range(2)", "seed=0,1"])
     assert {run.folder for run in plain.runs} == {
-        run.folder for run in grid.composed(["grid=demo"]).runs
+        run.folder for run in grid.compose_grid(["grid=demo"]).runs
     }
     assert plain.baseline is None
 
 
-def test_what_emodb_has_is_the_papers_systems_but_for_data() -> None:
-    """Corpus, target and features differ, and nothing else."""
+def test_systems_on_emodb_differ_from_the_papers_in_data_only() -> None:
     for name in ("utterance_aae", "frame_baseline"):
         features = "lld" if name.startswith("frame") else "functionals"
         data = ["corpus=emodb", "target=emotion", f"features={features}"]
-        assert alone(f"experiment=emodb/{name}") == alone(
+        assert folder_of_single_run(f"experiment=emodb/{name}") == folder_of_single_run(
             f"experiment=parthasarathy2019/{name}", *data
         )
 
 
-def test_systems_are_named_by_what_varies() -> None:
+def test_system_names_contain_the_options_that_vary() -> None:
     def systems(*overrides: str) -> set[str]:
-        return {run.system for run in grid.composed(list(overrides)).runs}
+        return {run.system for run in grid.compose_grid(list(overrides)).runs}
 
     assert systems("model=mlp,svm", "corpus.root=x", "logger=wandb") == {"mlp", "svm"}
     assert systems("model=svm", "features=is10,functionals") == {
@@ -110,56 +109,55 @@ def test_systems_are_named_by_what_varies() -> None:
     assert systems("model=svm", "representation=identity,pca") == {"svm", "pca-svm"}
 
 
-def test_published_scores_come_along() -> None:
-    (run,) = grid.composed(
+def test_planned_run_has_the_published_scores() -> None:
+    (run,) = grid.compose_grid(
         ["experiment=parthasarathy2019/utterance_aae", "corpus=iemocap", "corpus.root=x"]
     ).runs
     assert run.paper is not None
     assert run.paper["published"]["valence"] == {"ua": 62.14, "sd": 0.64}
 
 
-def test_a_figure_over_sizes_shows_no_score_that_is_published_of_one_of_them() -> None:
+def test_figure_over_sizes_has_no_published_score() -> None:
     for name in ("latif2018_figure2", "latif2018_figure2_attributes"):
-        found = grid.composed([f"grid={name}", "seed=0", "fold.index=0"])
-        sizes = {run.system.rpartition("=")[2] for run in found.runs}
+        composed = grid.compose_grid([f"grid={name}", "seed=0", "fold.index=0"])
+        sizes = {run.system.rpartition("=")[2] for run in composed.runs}
         assert sizes == {"32", "64", "128", "256", "512"}
-        assert all(run.paper and run.paper["published"] is None for run in found.runs)
+        assert all(run.paper and run.paper["published"] is None for run in composed.runs)
 
 
-def test_runs_of_a_figure_at_the_table_s_size_are_the_table_s() -> None:
+def test_figure_and_table_share_runs_of_the_same_size() -> None:
     at_128 = [f"grid=latif2018_{name}" for name in ("table1", "figure2")]
     options = ["seed=0", "fold.index=0"]
-    table, figure = (grid.composed([name, *options]).runs for name in at_128)
-    of_table = {run.folder for run in table if run.names["target"] == "emotion"}
+    table, figure = (grid.compose_grid([name, *options]).runs for name in at_128)
+    of_table = {run.folder for run in table if run.choices["target"] == "emotion"}
     assert of_table == {run.folder for run in figure if run.system.endswith("=128")}
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["grid=demmo"], "did you mean grid=demo"),
-        (["experiment=glob(nowhere/*)"], "no run at all"),
+        (["experiment=glob(nowhere/*)"], "no run is selected"),
         (["grid=demo", "trainer.max_epoch=3"], "did you mean max_epochs"),
     ],
 )
-def test_mistakes_are_told(overrides: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        grid.composed(overrides)
+def test_wrong_override_raises_a_clear_error(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        grid.compose_grid(overrides)
 
 
-def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no runs"):
-        grid.in_folder(tmp_path)
+def test_folder_without_runs_raises_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="contains no runs"):
+        grid.find_runs(tmp_path)
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(UserError, match=r"\.hydra.* is missing"):
-        grid.in_folder(tmp_path)
+        grid.find_runs(tmp_path)
 
 
-def test_a_swept_option_is_known_apart_from_the_name() -> None:
+def test_planned_run_has_the_options_that_vary() -> None:
     codes = ["features=logmel80", "representation=vae", "model=lstm"]
-    found = grid.composed([*codes, "representation.size=64,128", "seed=0,1"])
-    told = {(run.system, *run.varied.items()) for run in found.runs}
-    assert told == {
+    composed = grid.compose_grid([*codes, "representation.size=64,128", "seed=0,1"])
+    assert {(run.system, *run.varied.items()) for run in composed.runs} == {
         (f"vae-lstm representation.size={size}", ("representation.size", size))
         for size in ("64", "128")
     }

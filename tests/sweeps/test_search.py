@@ -70,7 +70,7 @@ def states(study: optuna.Study) -> list[TrialState]:
     return [trial.state for trial in study.trials]
 
 
-def test_the_space_is_of_options_that_the_model_has() -> None:
+def test_search_space_contains_options_of_the_model() -> None:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", ["search=aae"], return_hydra_config=True)
@@ -84,7 +84,7 @@ def test_the_space_is_of_options_that_the_model_has() -> None:
     assert plain.hydra.sweeper._target_ == "hydra_plugins.ser_sweeper.Sweeper"
 
 
-def test_a_stopped_search_goes_on_with_the_trial_that_was_cut_short(
+def test_stopped_search_continues_with_the_interrupted_trial(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made: list[Trial] = []
@@ -123,13 +123,13 @@ def command_told(text: str) -> list[str]:
     return shlex.split(told)
 
 
-def test_only_scores_that_compare_are_of_one_search(tmp_path: Path) -> None:
+def test_study_contains_comparable_scores_only(tmp_path: Path) -> None:
     for overrides in ([], ["trainer.max_epochs=3"], ["data.batch_size=64"], ["logger=wandb"]):
         search(tmp_path, lambda trial: 0.5, 1, *overrides)
     assert [len(study.trials) for study in studies(tmp_path)] == [1, 1, 1]
 
 
-def test_networks_for_features_of_another_level_are_not_searched(tmp_path: Path) -> None:
+def test_options_of_networks_for_another_feature_level_are_not_searched(tmp_path: Path) -> None:
     made: list[Trial] = []
     search(tmp_path, lambda trial: made.append(trial) or 0.5, 1, "features=lld")  # type: ignore[func-returns-value]
     assert [option for option in made[0] if option.startswith("networks")] == [
@@ -137,12 +137,12 @@ def test_networks_for_features_of_another_level_are_not_searched(tmp_path: Path)
     ]
 
 
-def test_the_luckiest_seed_is_not_searched(tmp_path: Path) -> None:
+def test_search_over_seeds_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="seed=0,1: a search is of one"):
         search(tmp_path, lambda trial: 0.5, 1, swept="seed=0,1")
 
 
-def test_where_every_trial_fails_it_stops_and_says_why(tmp_path: Path) -> None:
+def test_search_stops_and_reports_the_reason_if_every_trial_fails(tmp_path: Path) -> None:
     def fail(trial: Trial) -> float:
         raise UserError("no such corpus")
 
@@ -152,7 +152,7 @@ def test_where_every_trial_fails_it_stops_and_says_why(tmp_path: Path) -> None:
     assert states(study) == [TrialState.FAIL]
 
 
-def test_a_killed_search_keeps_its_trials_and_sees_no_test_part(
+def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
     """A real one, really killed in its second trial."""

@@ -1,4 +1,4 @@
-"""Sweeps of real runs: the finished are left alone, the failed stop nobody, a kill costs little."""
+"""Sweeps of real runs: which runs are skipped, failures, launchers and killed processes."""
 
 import json
 import os
@@ -28,8 +28,10 @@ def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 def summary(told: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
-    """Runs; made, finished before, failed."""
-    found = re.search(r"(\d+) runs: (\d+) made, (\d+) finished before, (\d+) failed", told.stdout)
+    """Numbers of runs: all, completed, already finished, failed."""
+    found = re.search(
+        r"(\d+) runs: (\d+) completed, (\d+) already finished, (\d+) failed", told.stdout
+    )
     assert found, told.stdout + told.stderr
     return tuple(map(int, found.groups()))
 
@@ -52,7 +54,7 @@ def serial(emodb: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_finished_runs_are_left_out_and_failed_ones_stop_nobody(
+def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     serial: Path, emodb: list[str]
 ) -> None:
     """A fold that is not there fails; its siblings are made; the second time it alone is tried."""
@@ -77,7 +79,7 @@ def test_finished_runs_are_left_out_and_failed_ones_stop_nobody(
 
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])  # joblib: below
-def test_every_launcher_gives_the_same_bytes(
+def test_every_launcher_gives_identical_files(
     launcher: str, serial: Path, emodb: list[str], tmp_path: Path
 ) -> None:
     told = sweep(tmp_path, *emodb, "fold.index=0,1", "seed=0,1", f"hydra/launcher={launcher}")
@@ -112,7 +114,7 @@ done
 """
 
 
-def test_slurm_gets_one_array_job(
+def test_slurm_launcher_submits_one_array_job(
     serial: Path, emodb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The submission is the real one; the cluster is these three scripts."""
@@ -126,7 +128,7 @@ def test_slurm_gets_one_array_job(
         "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
     )  # fmt: skip
     assert summary(told) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
-    assert "a worker died" not in told.stdout
+    assert "a worker process died" not in told.stdout
     submitted = (tmp_path / "submitted.sh").read_text()
     for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
         assert f"#SBATCH {line}" in submitted
@@ -135,7 +137,7 @@ def test_slurm_gets_one_array_job(
     assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
 
 
-def test_a_sweep_killed_as_a_whole_goes_on(serial: Path, emodb: list[str], tmp_path: Path) -> None:
+def test_killed_sweep_is_continued(serial: Path, emodb: list[str], tmp_path: Path) -> None:
     """SIGKILL to every process of it, as soon as the first run is finished."""
     overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
     with subprocess.Popen(
@@ -159,7 +161,7 @@ def test_a_sweep_killed_as_a_whole_goes_on(serial: Path, emodb: list[str], tmp_p
     }
 
 
-def test_one_worker_killed_costs_its_run_alone(
+def test_sweep_continues_after_a_worker_is_killed(
     serial: Path, emodb: list[str], tmp_path: Path
 ) -> None:
     """As by a system that is out of memory: the pool breaks, and a new one goes on."""
@@ -177,8 +179,8 @@ def test_one_worker_killed_costs_its_run_alone(
         os.kill(_holder(begun), signal.SIGKILL)
         told = process.communicate()[0]
     assert process.returncode == 0
-    assert "a worker died" in told
-    assert "4 runs: 4 made" in told
+    assert "a worker process died" in told
+    assert "4 runs: 4 completed" in told
     made = contents(tmp_path / "emodb", SAME)
     assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
     assert len(made) == 4 * len(SAME)
@@ -195,7 +197,7 @@ def _holder(file: Path) -> int:
     raise AssertionError(f"nobody holds {file}")
 
 
-def test_finished_runs_are_tested_on_another_corpus_and_not_trained_again(
+def test_finished_runs_are_tested_on_another_corpus_without_training(
     serial: Path, emodb: list[str], emodb_root: Path, tmp_path: Path
 ) -> None:
     files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # who is tested in fold 0
@@ -212,13 +214,13 @@ def test_finished_runs_are_tested_on_another_corpus_and_not_trained_again(
     assert [json.loads(file.read_text())["seed"] for file in there] == [0, 1]
 
 
-def test_a_sweep_over_nothing_is_an_error(tmp_path: Path) -> None:
+def test_sweep_without_runs_raises_an_error(tmp_path: Path) -> None:
     told = sweep(tmp_path, "experiment=glob(nowhere/*)")
     assert told.returncode == 1
-    assert "no run at all" in told.stderr
+    assert "no run is selected" in told.stderr
 
 
-def test_a_run_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
+def test_run_is_locked_by_one_process_at_a_time(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from ser.results import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).claimed(): print('mine', flush=True); time.sleep(60)"
