@@ -7,7 +7,7 @@ towards a mixture of as many Gaussians as classes, and no classifier: it is a re
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -60,12 +60,12 @@ class Latent(nn.Module):
         self.head = nn.Sequential(*layers)
         self.discriminator = discriminator(size + classes * self.is_conditioned)
 
-    def draw(self, labels: Tensor) -> Tensor:
-        """(B,) labels -> (B, K) samples of the prior: of their classes, if it is conditioned."""
+    def sample_prior(self, labels: Tensor) -> Tensor:
+        """(B,) labels -> (B, K) samples of the prior, of these classes if it is conditioned."""
         labels = labels if self.is_conditioned else torch.full_like(labels, UNLABELLED)
         return self.prior.sample(labels, self.size, self.classes)
 
-    def told(self, codes: Tensor, labels: Tensor) -> Tensor:
+    def discriminate(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes and their (B,) labels -> (B,) logits of being real."""
         if self.is_conditioned:
             # One more class for the unlabelled, and then none: a row of zeros.
@@ -74,20 +74,23 @@ class Latent(nn.Module):
         return self.discriminator(codes)
 
 
-@dataclass
-class Game:
-    """One batch of the adversarial game, by latent.
+@dataclass(frozen=True)
+class AdversarialBatch:
+    """Real and fake codes of one batch, by latent, and the discriminators' outputs.
+
+    All but `real` is empty before the discriminator phase.
 
     Attributes:
         real: (B, K) samples of each prior.
-        fake: (B, K) codes of one forward pass, which discriminator and generator phase share.
-        told_real, told_fake: (B,) logits that the discriminator gave them.
+        fake: (B, K) codes of one forward pass of the encoder.
+        real_logits: (B,) outputs of the discriminators for `real`.
+        fake_logits: (B,) outputs of the discriminators for `fake`.
     """
 
-    real: dict[str, Tensor]
-    fake: dict[str, Tensor] = field(default_factory=dict)
-    told_real: dict[str, Tensor] = field(default_factory=dict)
-    told_fake: dict[str, Tensor] = field(default_factory=dict)
+    real: Mapping[str, Tensor]
+    fake: Mapping[str, Tensor] = field(default_factory=dict)
+    real_logits: Mapping[str, Tensor] = field(default_factory=dict)
+    fake_logits: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class AAE(PhasedModel):
@@ -173,7 +176,11 @@ class AAE(PhasedModel):
         every = (
             Phase("reconstruction", self.reconstruction_loss, [*encoder, self.decoder]),
             Phase(
-                "discriminator", self.discriminator_loss, discriminators, self.discriminator_rate
+                "discriminator",
+                self.discriminator_loss,
+                discriminators,
+                rate=self.discriminator_rate,
+                forward=self.discriminate,
             ),
             Phase("generator", self.generator_loss, encoder),
             Phase("classification", self.classification_loss, [self.encoder, *label_head]),
@@ -183,27 +190,33 @@ class AAE(PhasedModel):
 
     # ---- the phases, in the paper's order
 
-    def reconstruction_loss(self, batch: Batch, game: Game) -> Tensor:
+    def reconstruction_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         return reconstruction_loss(batch.x, self.reconstruct(batch), batch.lengths)
 
-    def discriminator_loss(self, batch: Batch, game: Game) -> Tensor:
-        game.fake = self.encode(batch)
-        losses = []
+    def discriminate(self, batch: Batch, adversarial: AdversarialBatch) -> AdversarialBatch:
+        """Encode the batch, and let the discriminators judge real and fake codes."""
+        fake = self.encode(batch)
+        real_logits, fake_logits = {}, {}
         for name, latent in self.latents.items():
-            fake = game.fake[name]
-            both = torch.cat([game.real[name], self._seen_by_discriminator(fake)])
-            told = latent.told(both, batch.y.repeat(2))
-            game.told_real[name], game.told_fake[name] = told.chunk(2)
-            losses.append(discriminator_loss(game.told_real[name], game.told_fake[name]))
+            # Without `detach` the phase would update the encoder, too.
+            seen = fake[name] if self.discriminator_moves_encoder else fake[name].detach()
+            both = torch.cat([adversarial.real[name], seen])
+            logits = latent.discriminate(both, batch.y.repeat(2))
+            real_logits[name], fake_logits[name] = logits.chunk(2)
+        return replace(adversarial, fake=fake, real_logits=real_logits, fake_logits=fake_logits)
+
+    def discriminator_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
+        real, fake = adversarial.real_logits, adversarial.fake_logits
+        losses = [discriminator_loss(real[name], fake[name]) for name in self.latents]
         return torch.stack(losses).sum()
 
-    def generator_loss(self, batch: Batch, game: Game) -> Tensor:
-        # An encoder that the discriminator phase has just changed gives other codes.
-        fake = self.encode(batch) if self.discriminator_moves_encoder else game.fake
-        told = [latent.told(fake[name], batch.y) for name, latent in self.latents.items()]
-        return torch.stack([generator_loss(each) for each in told]).sum()
+    def generator_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
+        # The discriminator phase's codes are up to date unless it has updated the encoder.
+        fake = self.encode(batch) if self.discriminator_moves_encoder else adversarial.fake
+        logits = [latent.discriminate(fake[name], batch.y) for name, latent in self.latents.items()]
+        return torch.stack([generator_loss(each) for each in logits]).sum()
 
-    def classification_loss(self, batch: Batch, game: Game) -> Tensor:
+    def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
         if (batch.y == UNLABELLED).all():  # whose mean cross-entropy would be NaN
             return 0.0 * logits.sum()
@@ -211,11 +224,11 @@ class AAE(PhasedModel):
 
     # ---- what they are made of
 
-    def _seen_by_discriminator(self, fake: Tensor) -> Tensor:
-        return fake if self.discriminator_moves_encoder else fake.detach()
-
-    def draw(self, batch: Batch) -> Game:
-        return Game({name: latent.draw(batch.y) for name, latent in self.latents.items()})
+    def draw(self, batch: Batch) -> AdversarialBatch:
+        """Return samples of the priors, for the classes of the batch where conditioned."""
+        return AdversarialBatch(
+            {name: latent.sample_prior(batch.y) for name, latent in self.latents.items()}
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, D) or (B, T, F) features -> (B, C) logits."""
@@ -262,17 +275,17 @@ class AAE(PhasedModel):
 
     def draw_codes(self, labels: Tensor) -> Tensor:
         """(B,) labels -> (B, K) samples of the priors, of these classes where conditioned."""
-        return torch.cat([latent.draw(labels) for latent in self.latents.values()], dim=1)
+        return torch.cat([latent.sample_prior(labels) for latent in self.latents.values()], dim=1)
 
     # ---- the health of the game, recorded by epoch
 
-    def observe(self, batch: Batch, game: Game) -> dict[str, Tensor]:
+    def observe(self, batch: Batch, adversarial: AdversarialBatch) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
-        for name, fake in game.fake.items():
+        for name, fake in adversarial.fake.items():
             latent = self.latents[name]
             sums |= health.observed(name, latent.prior, latent.classes, fake, batch.y)
-            sums[f"train/{name}_real_accuracy"] = (game.told_real[name] > 0).sum()
-            sums[f"train/{name}_fake_accuracy"] = (game.told_fake[name] < 0).sum()
+            sums[f"train/{name}_real_accuracy"] = (adversarial.real_logits[name] > 0).sum()
+            sums[f"train/{name}_fake_accuracy"] = (adversarial.fake_logits[name] < 0).sum()
         return sums
 
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:

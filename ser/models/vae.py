@@ -7,7 +7,7 @@ item. As a likelihood this is a decoder of N(x̂, σ² I) with σ² = 1/2: −lo
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -85,21 +85,36 @@ class Autoencoder(PhasedModel):
         raise UserError("an autoencoder has no prior to draw codes from; a variational one has")
 
 
-@dataclass
-class Drawn:
-    """What is drawn for one batch.
+@dataclass(frozen=True)
+class Draws:
+    """Random draws for one batch.
 
     Attributes:
-        epsilon: (B, K) of N(0, I).
-        condition: (B, C) classes, one-hot, or zeros; (B, 0) where nothing conditions.
-        kl_weight: of this epoch.
-        seen: what the loss found on its way, summed over the batch, for the record.
+        epsilon: (B, K) samples of N(0, I).
+        condition: (B, C) one-hot classes, or zeros; (B, 0) where nothing conditions.
+        kl_weight: Weight of the KL term in this epoch.
     """
 
     epsilon: Tensor
     condition: Tensor
     kl_weight: float
-    seen: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Autoencoded:
+    """Outputs of one forward pass.
+
+    Attributes:
+        mean: (B, K) means of the posterior.
+        kl: (B, K) divergences of the posterior from N(0, I), in nats.
+        error: Squared error of the reconstruction, averaged over items.
+        kl_weight: As of `Draws`.
+    """
+
+    mean: Tensor
+    kl: Tensor
+    error: Tensor
+    kl_weight: float
 
 
 class VAE(PhasedModel):
@@ -157,21 +172,24 @@ class VAE(PhasedModel):
     @property
     def phases(self) -> Sequence[Phase]:
         modules = [self.encoder, self.mean, self.log_variance, self.decoder]
-        return [Phase("elbo", self.elbo_loss, modules)]
+        return [Phase("elbo", self.elbo_loss, modules, forward=self.autoencode)]
 
-    # ---- minus the evidence lower bound, but for a constant
+    # ---- the negative evidence lower bound, up to a constant
 
-    def draw(self, batch: Batch) -> Drawn:
+    def draw(self, batch: Batch) -> Draws:
         epsilon = torch.randn(len(batch.x), self.size, dtype=batch.x.dtype, device=batch.x.device)
-        return Drawn(epsilon, self.draw_condition(batch), self.kl_weight)
+        return Draws(epsilon, self.draw_condition(batch), self.kl_weight)
 
-    def elbo_loss(self, batch: Batch, drawn: Drawn) -> Tensor:
-        mean, log_variance = self.posterior(batch.x, drawn.condition)
-        codes = mean + (0.5 * log_variance).exp() * drawn.epsilon
-        error = summed_squared_error(batch.x, self._decoded(codes, drawn.condition))
+    def autoencode(self, batch: Batch, draws: Draws) -> Autoencoded:
+        """Encode the batch, sample its posterior, and decode the samples."""
+        mean, log_variance = self.posterior(batch.x, draws.condition)
+        codes = mean + (0.5 * log_variance).exp() * draws.epsilon
+        error = summed_squared_error(batch.x, self._decoded(codes, draws.condition))
         kl = kl_to_standard_normal(mean, log_variance)
-        drawn.seen = _seen(error.detach(), kl.detach(), mean.detach())
-        return error / (2 * self.noise) + drawn.kl_weight * self._kl_term(kl)
+        return Autoencoded(mean, kl, error, draws.kl_weight)
+
+    def elbo_loss(self, batch: Batch, outputs: Autoencoded) -> Tensor:
+        return outputs.error / (2 * self.noise) + outputs.kl_weight * self._kl_term(outputs.kl)
 
     def _kl_term(self, kl: Tensor) -> Tensor:
         if self.free_bits == 0:
@@ -221,8 +239,15 @@ class VAE(PhasedModel):
 
     # ---- the health of the code, recorded by epoch
 
-    def observe(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
-        return drawn.seen
+    def observe(self, batch: Batch, outputs: Autoencoded) -> dict[str, Tensor]:
+        # In double precision, because the variance is computed as a difference of these sums.
+        mean = outputs.mean.double()
+        return {
+            "train/reconstruction_loss": outputs.error * len(mean),
+            "train/kl": outputs.kl.sum(),
+            "code/mean": mean.sum(dim=0),
+            "code/square": mean.square().sum(dim=0),
+        }
 
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:
         spread = means["code/square"] - means["code/mean"].square()
@@ -245,14 +270,3 @@ class VAE(PhasedModel):
                 active,
                 self.size,
             )
-
-
-def _seen(error: Tensor, kl: Tensor, mean: Tensor) -> dict[str, Tensor]:
-    # In double precision: a variance is to be had as a difference of these.
-    mean = mean.double()
-    return {
-        "train/reconstruction_loss": error * len(mean),
-        "train/kl": kl.sum(),
-        "code/mean": mean.sum(dim=0),
-        "code/square": mean.square().sum(dim=0),
-    }

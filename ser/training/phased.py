@@ -19,19 +19,31 @@ Optimiser = Callable[..., torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Phase:
-    """One loss, and the parameters that one optimiser updates by it.
+    """One loss, and the parameters that one optimiser updates with it.
+
+    `forward` and `loss` are pure functions of the modules, the batch and `shared`. Apart from
+    batch normalisation's running statistics they change no state.
 
     Attributes:
-        name: its loss is recorded as `train/<name>_loss`.
-        loss: (batch, noise) -> scalar; a function of the modules, the batch and the noise alone.
-        modules: whose parameters the phase changes, and no others.
-        rate: times the model's learning rate.
+        name: The loss is recorded as `train/<name>_loss`.
+        loss: (batch, shared) -> scalar.
+        modules: Only their parameters are updated.
+        rate: Factor of the model's learning rate.
+        forward: (batch, shared) -> shared. Called before `loss`, for outputs that later phases or
+            `PhasedModel.observe` use, too; None: there are none.
     """
 
     name: str
     loss: Callable[[Batch, Any], Tensor]
     modules: Sequence[nn.Module]
     rate: float = 1.0
+    forward: Callable[[Batch, Any], Any] | None = None
+
+    def compute(self, batch: Batch, shared: Any) -> tuple[Tensor, Any]:
+        """Return the loss of a batch, and what the following phases share."""
+        if self.forward is not None:
+            shared = self.forward(batch, shared)
+        return self.loss(batch, shared), shared
 
     def parameters(self) -> list[nn.Parameter]:
         unique = {id(p): p for module in self.modules for p in module.parameters()}
@@ -76,11 +88,20 @@ class PhasedModel(pl.LightningModule, ABC):
         """In the order in which a batch goes through them."""
 
     def draw(self, batch: Batch) -> Any:
-        """Random draws of one batch, handed to every phase's loss: samples of priors, noise."""
+        """Return the random draws that the phases of a batch share: samples of priors, noise.
+
+        This is the first value of `shared`. A phase with a `forward` replaces it for the phases
+        that follow; no phase modifies it.
+        """
         return None
 
-    def observe(self, batch: Batch, noise: Any) -> dict[str, Tensor]:
-        """Sums over a training batch that `summary` wants; no gradients."""
+    def observe(self, batch: Batch, shared: Any) -> dict[str, Tensor]:
+        """Return sums over a training batch for `summary`; called without gradients.
+
+        Args:
+            batch: Training batch.
+            shared: As the last phase left it.
+        """
         return {}
 
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:
@@ -117,18 +138,18 @@ class PhasedModel(pl.LightningModule, ABC):
         self._sums, self._seen = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        noise = self.draw(batch)
+        shared = self.draw(batch)
         weight = ranks.weight(len(batch.y), self.device)
         sums = {}
         for phase, optimiser in self._steps:
-            loss = phase.loss(batch, noise)
+            loss, shared = phase.compute(batch, shared)
             # Gradients that another phase left on these parameters are not this phase's.
             optimiser.zero_grad()
             self.manual_backward(loss if weight is None else loss * weight)
             optimiser.step()
             sums[f"train/{phase.name}_loss"] = loss.detach() * len(batch.y)
         with torch.no_grad():
-            sums |= self.observe(batch, noise)
+            sums |= self.observe(batch, shared)
             ranks.average(self._statistics)
         # Summed here and logged once an epoch: a log call a batch costs 0.4 ms.
         for name, value in sums.items():
@@ -163,9 +184,11 @@ class PhasedModel(pl.LightningModule, ABC):
         self.record.append(row | self.summary(means))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Each phase's loss on a batch, by its column in the record but for the part before it."""
-        noise = self.draw(batch)
-        return {f"{phase.name}_loss": phase.loss(batch, noise) for phase in self.phases}
+        """Return the loss of each phase on a batch, by `<phase>_loss`."""
+        shared, losses = self.draw(batch), {}
+        for phase in self.phases:
+            losses[f"{phase.name}_loss"], shared = phase.compute(batch, shared)
+        return losses
 
     def probabilities(self, batch: Batch) -> Tensor:
         """Class probabilities of a batch's utterances, (U, C); those of windows are averaged."""

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ser.config import CONF, build
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
-from ser.models.aae import AAE, Game, coder
+from ser.models.aae import AAE, AdversarialBatch, coder
 from ser.models.diagnostics import explained
 from ser.models.priors import Categorical, Gaussian, GaussianMixture
 from ser.networks.conv import ConvDecoder, ConvEncoder
@@ -77,9 +78,9 @@ def parameters(model: nn.Module) -> dict[str, Tensor]:
 
 def play(model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer]) -> Iterator[str]:
     """Goes through the phases as `training_step` does, and names each one when it is done."""
-    game = model.draw(data)
+    shared = model.draw(data)
     for phase, optimiser in zip(model.phases, optimisers, strict=True):
-        loss = phase.loss(data, game)
+        loss, shared = phase.compute(data, shared)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -155,12 +156,14 @@ def test_the_discriminators_learn_at_a_tenth_of_the_rate() -> None:
 
 def test_one_forward_pass_serves_discriminator_and_generator() -> None:
     model = aae()
-    game = model.draw(batch())
-    model.discriminator_loss(batch(), game)
-    codes = game.fake
-    model.generator_loss(batch(), game)
-    assert game.fake is codes
-    assert set(codes) == {"y", "z"}
+    drawn = model.draw(batch())
+    adversarial = model.discriminate(batch(), drawn)
+    assert set(adversarial.fake) == {"y", "z"}
+    assert adversarial.real is drawn.real
+    with mock.patch.object(AAE, "encode", side_effect=AssertionError("encoded again")):
+        model.discriminator_loss(batch(), adversarial)
+        model.generator_loss(batch(), adversarial).backward()
+    assert all(p.grad is not None for p in model.encoder.parameters())
 
 
 def test_the_generator_pulls_where_the_discriminator_calls_codes_real() -> None:
@@ -170,19 +173,18 @@ def test_the_generator_pulls_where_the_discriminator_calls_codes_real() -> None:
     for _ in range(20):
         steps(model, data)
 
-    def told() -> Tensor:
+    def mean_logits() -> Tensor:
         codes = model.encode(data)
         return torch.stack([model.latents[n].discriminator(c).mean() for n, c in codes.items()])
 
     optimiser = model.configure_optimizers()[1]
-    game = model.draw(data)
-    model.discriminator_loss(data, game)
-    before = told().sum()
-    loss = model.generator_loss(data, game)
+    adversarial = model.discriminate(data, model.draw(data))
+    before = mean_logits().sum()
+    loss = model.generator_loss(data, adversarial)
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    assert told().sum() > before
+    assert mean_logits().sum() > before
 
 
 def test_regularisation_draws_codes_to_their_priors() -> None:
@@ -234,9 +236,11 @@ def test_padding_changes_no_loss_output_or_statistic(training: bool) -> None:
     for padding in (0, 1, 300):
         model, data = aae("frame", dropout=0.0).train(training), batch("frame", padding)
         torch.manual_seed(2)
-        game = model.draw(data)
+        shared, losses = model.draw(data), []
         logits, made = model(data), model.reconstruct(data)[:, :64]
-        losses = [getattr(model, f"{name}_loss")(data, game) for name in PHASES]
+        for phase in model.phases:
+            loss, shared = phase.compute(data, shared)
+            losses.append(loss)
         buffers = [b.double() for b in model.buffers()]
         found.append([logits, made, torch.stack(losses), *buffers])
     for others in found[1:]:
@@ -271,7 +275,7 @@ def test_utterances_without_label_teach_all_but_classification(level: str) -> No
     none = data._replace(y=torch.full((8,), UNLABELLED))
     for name, changed in steps(aae(level), none):
         assert bool(changed) == (name != "classification")
-    assert aae(level).classification_loss(none, Game({})) == 0  # and not NaN
+    assert aae(level).classification_loss(none, AdversarialBatch({})) == 0  # and not NaN
     some = data._replace(y=torch.where(torch.arange(8) < 5, data.y, UNLABELLED))
     model = aae(level).eval()
     first = Batch(*(part[:5] for part in data if part is not None))
@@ -356,14 +360,16 @@ def test_a_discriminator_that_is_told_the_class_judges_by_it() -> None:
     model, data = coder_of(), batch()
     (latent,) = model.latents.values()
     codes = torch.randn(8, 2)
-    told, other = (latent.told(codes, y) for y in (data.y, (data.y + 1) % 3))
-    assert not torch.equal(told, other)
+    own, other = (latent.discriminate(codes, y) for y in (data.y, (data.y + 1) % 3))
+    assert not torch.equal(own, other)
     # Without a class it is given none: not the last, as -1 would index.
-    unlabelled = latent.told(codes, torch.full((8,), UNLABELLED))
+    unlabelled = latent.discriminate(codes, torch.full((8,), UNLABELLED))
     for label in range(3):
-        assert not torch.equal(unlabelled, latent.told(codes, torch.full((8,), label)))
+        of_label = latent.discriminate(codes, torch.full((8,), label))
+        assert not torch.equal(unlabelled, of_label)
     plain = next(iter(coder_of(condition=None).latents.values()))
-    assert torch.equal(plain.told(codes, data.y), plain.told(codes, (data.y + 1) % 3))
+    own, other = (plain.discriminate(codes, y) for y in (data.y, (data.y + 1) % 3))
+    assert torch.equal(own, other)
 
 
 def test_real_codes_are_of_the_batch_s_classes_only_where_the_class_is_told() -> None:
@@ -381,9 +387,9 @@ def test_the_discriminator_phase_moves_the_encoder_only_to_the_letter(
     to_the_letter: bool,
 ) -> None:
     model, data = coder_of(discriminator_moves_encoder=to_the_letter), batch()
-    before, game = parameters(model), model.draw(data)
+    before, shared = parameters(model), model.draw(data)
     for phase, optimiser in zip(model.phases, model.configure_optimizers(), strict=True):
-        loss = phase.loss(data, game)
+        loss, shared = phase.compute(data, shared)
         optimiser.zero_grad()
         loss.backward()
         if phase.name == "discriminator":
