@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 # From low to high: a package imports from levels below its own.
 LEVELS = (
     {"errors", "metrics"},
-    {"config", "console", "corpora", "networks", "results"},
-    {"features"},
+    {"config", "console", "corpora", "networks"},
+    {"features", "results"},
     {"data"},
     {"plots", "sweeps", "training"},
     {"report", "representations"},
