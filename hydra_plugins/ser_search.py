@@ -123,7 +123,7 @@ class Search(Sweeper):
 
     def _digest(self, searched: dict[str, str]) -> str:
         """Changes whenever scores would not be comparable, or are looked for elsewhere."""
-        content = run_key.identity(self.cfg)
+        content = run_key.result_options(self.cfg)
         content |= {"root": str(self.cfg.corpus.root), "searched": searched}
         return run_key.digest(content)[:8]
 

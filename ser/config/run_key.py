@@ -1,4 +1,4 @@
-"""What of a config identifies a run."""
+"""The options that identify a run, and the name of its folder."""
 
 import hashlib
 import json
@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# What cannot change a result, and so is no part of a run's identity. The corpus' root is replaced
-# by its fingerprint, that of features by a digest of its files, see `ser.data.prepare`.
-NO_PART_OF_IDENTITY = (
+# Options that cannot change a result. In the key of a run, a fingerprint of the corpus takes the
+# place of its root, and a digest of the files that of `features.root` (see `ser.data.fingerprint`).
+WITHOUT_EFFECT = (
     "corpus.root",
     "features.root",
     "store",
@@ -19,7 +19,7 @@ NO_PART_OF_IDENTITY = (
     "force",
     "in_memory",
     "published",
-    "emotions",  # as far as used they are in the target
+    "emotions",  # the target contains those that are used
     "paper",
     "report",
     "test_corpus",
@@ -27,79 +27,79 @@ NO_PART_OF_IDENTITY = (
     "trainer.runs_per_gpu",
     "trainer.checkpoint_seconds",
     "model.jobs",
-    "networks",  # those used are in the model
+    "networks",  # the model contains those that are used
 )
 SEGMENT_NETWORKS = "ser.networks.segment."
 
 
 def register_resolvers() -> None:
-    """Makes `${run_name:}` known, the folder of a run, and `${stem:path}`, a file's bare name."""
+    """Register `${run_name:}`, the folder of a run, and `${stem:path}`, the stem of a path."""
     OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
     OmegaConf.register_new_resolver("stem", lambda path: path and Path(path).stem, replace=True)
 
 
-def identity(cfg: DictConfig) -> dict[str, Any]:
-    """The part of a config that can change a result, resolved, as plain dicts and lists."""
-    # Resolved key by key: Hydra's own node refers to what is not known yet.
-    found = {
+def result_options(cfg: DictConfig) -> dict[str, Any]:
+    """Return the options that can change a result, resolved, as plain dicts and lists.
+
+    The project's own classes are named without their module, so that modules can move. Classes of
+    other libraries keep their full path.
+    """
+    # Resolved key by key, because Hydra's own node refers to values that are not known yet.
+    options = {
         str(key): OmegaConf.to_container(cfg[key], resolve=True)
         if OmegaConf.is_config(cfg[key])
         else cfg[key]
         for key in cfg
         if key != "hydra"
     }
-    for path in NO_PART_OF_IDENTITY:
+    for path in WITHOUT_EFFECT:
         *parents, last = path.split(".")
-        node: Any = found
+        node: Any = options
         for parent in parents:
             node = node[parent]
         node.pop(last, None)
     if not sees_segments(cfg):
-        del found["segments"]
+        del options["segments"]
     if cfg.train_on == "real":
-        del found["synthetic_per_class"]
-    return _named(found)
+        del options["synthetic_per_class"]
+    return _without_modules(options)
 
 
-def _named(node: Any) -> Any:
-    """A config in which this project's own classes stand without their module.
-
-    So a module can move, and no finished run is orphaned. What is of another library may have a
-    namesake there, and keeps its whole path.
-    """
+def _without_modules(node: Any) -> Any:
+    """Return a configuration with the project's own classes named without their module."""
     if isinstance(node, list):
-        return [_named(each) for each in node]
+        return [_without_modules(each) for each in node]
     if not isinstance(node, dict):
         return node
-    named = {key: _named(value) for key, value in node.items()}
-    if str(named.get("_target_")).startswith("ser."):
-        named["_target_"] = named["_target_"].rpartition(".")[2]
-    return named
+    copy = {key: _without_modules(value) for key, value in node.items()}
+    if str(copy.get("_target_")).startswith("ser."):
+        copy["_target_"] = copy["_target_"].rpartition(".")[2]
+    return copy
 
 
 def sees_segments(cfg: DictConfig) -> bool:
-    """Whether a representation, or the model, is to see segments of frames."""
+    """Whether a representation or the model sees segments of frames."""
     if cfg.features.level == "utterance":
         return False
     return cfg.get("representation") is not None or classifies_segments(cfg)
 
 
 def classifies_segments(cfg: DictConfig) -> bool:
-    """Whether the model sees segments one by one; told by where its network is defined.
+    """Whether the model sees segments one by one.
 
-    Its attribute `level` says the same, but for that torch would have to be loaded.
+    Read from the module of its network, because its attribute `level` would need torch.
     """
     return str(cfg.model.get("encoder", {}).get("_target_")).startswith(SEGMENT_NETWORKS)
 
 
 def reading(cfg: DictConfig) -> str | None:
-    """Under which class a representation that is told one makes codes; None: none."""
+    """Return the class on which codes of a conditional representation depend, or None."""
     module = (cfg.get("representation") or {}).get("module") or {}
     return module.get("reading")
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """A short name for plain content: 16 hexadecimal digits."""
+    """Return a hash of plain content, 16 hexadecimal digits."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -107,8 +107,8 @@ def digest(content: Mapping[str, Any]) -> str:
 def _run_name(*, _root_: DictConfig) -> str:
     choices = _root_.hydra.runtime.choices
     groups = ("corpus", "target", "features", "model", "fold")
-    named = {group: choices[group] for group in groups}
+    names = {group: choices[group] for group in groups}
     if _root_.representation is not None:
-        named["model"] = f"{choices['representation']}-{choices['model']}"
-    name = "/".join(named.values())
-    return f"{name}-{_root_.fold.index}/seed-{_root_.seed}-{digest(identity(_root_))[:8]}"
+        names["model"] = f"{choices['representation']}-{choices['model']}"
+    name = "/".join(names.values())
+    return f"{name}-{_root_.fold.index}/seed-{_root_.seed}-{digest(result_options(_root_))[:8]}"

@@ -77,7 +77,7 @@ def run_options(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
         corpus: `fingerprint` of its data.
         features: Signature of its features, as returned by the store.
     """
-    options = run_key.identity(cfg)
+    options = run_key.result_options(cfg)
     options["data"] |= {"corpus": corpus, "features": features}
     return options
 

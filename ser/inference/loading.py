@@ -202,7 +202,7 @@ def load_representation(folder: RunFolder, cfg: DictConfig, classes: int) -> Fit
         classes: Number of classes of its target.
     """
     trainer = build_component(cfg, "trainer")
-    fitting = Fitting(trainer, cfg.seed, classes, folder.path, run_key.identity(cfg))
+    fitting = Fitting(trainer, cfg.seed, classes, folder.path, run_key.result_options(cfg))
     return build_component(cfg, "representation")(fitting).load(folder.representation)
 
 

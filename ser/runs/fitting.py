@@ -23,7 +23,7 @@ def fitting_of(cfg: DictConfig, trainer: Training, classes: int) -> Fitting:
         trainer: Trainer of the run.
         classes: Number of classes of the target.
     """
-    options = run_key.identity(cfg)
+    options = run_key.result_options(cfg)
     trainer_options = {k: v for k, v in options["trainer"].items() if k not in STOPPING}
     recipe = {
         "representation": _without_reading(options["representation"]),

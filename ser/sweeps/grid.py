@@ -222,7 +222,7 @@ def _unnamed(
 
 def _variant(cfg: DictConfig) -> str:
     """Return the digest of a config without corpus, target, fold index and seed."""
-    content = run_key.identity(cfg)
+    content = run_key.result_options(cfg)
     for key in ("seed", "corpus", "target"):
         del content[key]
     del content["fold"]["index"]
@@ -249,7 +249,7 @@ def _varied_options(runs: Sequence[PlannedRun]) -> list[str]:
     values: dict[str, set[str | None]] = defaultdict(set)
     options = [_options(run.overrides) for run in runs]
     for key in {key for each in options for key in each}:
-        if key not in AXES and not key.startswith(("hydra", *run_key.NO_PART_OF_IDENTITY)):
+        if key not in AXES and not key.startswith(("hydra", *run_key.WITHOUT_EFFECT)):
             values[key] = {each.get(key) for each in options}
     return sorted(key for key, different in values.items() if len(different) > 1)
 

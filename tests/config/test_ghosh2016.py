@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from ser.config import CONF
 from ser.config.checks import check
-from ser.config.run_key import identity
+from ser.config.run_key import result_options
 from ser.sweeps import grid as grids
 
 Compose = Callable[..., DictConfig]
@@ -69,8 +69,8 @@ def test_protocol_for_emodb_changes_the_target_only(experiment: str, composed: C
         "merge": {},
         "min_agreement": 0,
     }
-    paper = identity(composed(*options))
-    assert identity(cfg) == paper | {"target": paper["target"] | target}
+    paper = result_options(composed(*options))
+    assert result_options(cfg) == paper | {"target": paper["target"] | target}
 
 
 @pytest.mark.parametrize("experiment", FIGURE_2)
@@ -84,8 +84,8 @@ def test_figure_2_fits_recurrent_autoencoders_to_the_codes_of_figure_1(
     assert (upper.module.optimiser.lr, upper.stopping.max_epochs) == (1e-6, 45)
     assert cfg.model.encoder.hidden == []
     name = experiment.removeprefix("recurrent_")
-    alone = identity(composed(f"experiment=ghosh2016/{name}", "corpus=iemocap"))
-    stacked = identity(cfg)
+    alone = result_options(composed(f"experiment=ghosh2016/{name}", "corpus=iemocap"))
+    stacked = result_options(cfg)
     assert stacked["representation"]["lower"] == alone["representation"]
     for key in ("features", "segments", "target", "fold", "fit_on"):
         assert stacked[key] == alone[key]

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from ser.config import CONF
 from ser.config.checks import check
-from ser.config.run_key import identity
+from ser.config.run_key import result_options
 
 Compose = Callable[..., DictConfig]
 
@@ -108,7 +108,7 @@ def test_protocol_for_emodb_changes_classes_and_batches_only(
     check(cfg)
     assert cfg.paper.published is None
     assert list(cfg.target.classes) == ["anger", "happiness", "neutral", "sadness"]
-    adapted, original = identity(cfg), identity(composed(*options))
+    adapted, original = result_options(cfg), result_options(composed(*options))
     for each in (adapted, original):
         del each["data"]["batch_size"], each["representation"]["batch_size"]
         del each["target"]["classes"]

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from ser.config import CONF
 from ser.config.checks import check
-from ser.config.run_key import identity
+from ser.config.run_key import result_options
 
 Compose = Callable[..., DictConfig]
 
@@ -39,17 +39,17 @@ def test_every_experiment_on_emodb_has_the_model_of_the_paper(
     assert cfg.paper.published is None
     assert cfg.target._target_ == "ser.data.targets.emotion"
     paper = composed(f"experiment=parthasarathy2019/{experiment}")
-    assert identity(cfg)["model"]["_target_"] == identity(paper)["model"]["_target_"]
+    assert result_options(cfg)["model"]["_target_"] == result_options(paper)["model"]["_target_"]
     header = (CONF / "experiment/emodb" / f"{experiment}.yaml").read_text()
     assert f"python train.py -m experiment=emodb/{experiment} corpus.root=" in header
 
 
 def test_each_ablation_changes_what_its_name_says_and_nothing_else(composed: Compose) -> None:
-    full = identity(composed("experiment=parthasarathy2019/utterance_aae"))["model"]
+    full = result_options(composed("experiment=parthasarathy2019/utterance_aae"))["model"]
 
     def model_of(name: str) -> dict:
         cfg = composed(f"experiment=parthasarathy2019/utterance_aae_{name}")
-        return identity(cfg)["model"]
+        return result_options(cfg)["model"]
 
     phases = ["reconstruction", "classification"]
     assert model_of("no_regularisation") == full | {"phases": phases}

@@ -8,14 +8,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ser.config import CONF
-from ser.config.run_key import digest, identity
+from ser.config.run_key import digest, result_options
 
 Compose = Callable[..., DictConfig]
 
 
 def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> None:
     def key(*overrides: str) -> str:
-        return digest(identity(composed(*overrides)))
+        return digest(result_options(composed(*overrides)))
 
     same = key()
     for override in (
@@ -35,7 +35,7 @@ def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> N
 
 def test_number_of_devices_is_part_of_the_identity(composed: Compose) -> None:
     def trainer(*overrides: str) -> dict:
-        return identity(composed(*overrides))["trainer"]
+        return result_options(composed(*overrides))["trainer"]
 
     two = trainer("trainer=ddp", "trainer.devices=2")
     assert two == trainer("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
@@ -45,23 +45,25 @@ def test_number_of_devices_is_part_of_the_identity(composed: Compose) -> None:
 
 def test_segments_are_part_of_the_identity_of_runs_that_use_them(composed: Compose) -> None:
     for options in ([], ["model=svm", "representation=pca"], ["model=lstm", "features=lld"]):
-        assert "segments" not in identity(composed(*options))
+        assert "segments" not in result_options(composed(*options))
     sequence = ["features=logmel80", "representation=vae", "model=lstm"]
-    assert identity(composed(*sequence))["segments"]["hop"] == 10
-    assert identity(composed(*sequence)) != identity(composed(*sequence, "segments.hop=5"))
+    assert result_options(composed(*sequence))["segments"]["hop"] == 10
+    assert result_options(composed(*sequence)) != result_options(
+        composed(*sequence, "segments.hop=5")
+    )
 
 
 @pytest.mark.parametrize("name", ["softmax", "pyramid", "dnn_elm"])
 def test_segments_are_part_of_the_identity_of_segment_models(name: str, composed: Compose) -> None:
-    cut = identity(composed(f"model={name}", "features=lld"))
-    sequence = identity(composed("features=lld", "representation=vae", "model=lstm"))
+    cut = result_options(composed(f"model={name}", "features=lld"))
+    sequence = result_options(composed("features=lld", "representation=vae", "model=lstm"))
     assert cut["segments"] == sequence["segments"]
-    assert identity(composed(f"model={name}", "features=lld", "segments=context")) != cut
+    assert result_options(composed(f"model={name}", "features=lld", "segments=context")) != cut
 
 
 def test_identity_survives_moves_of_modules_of_this_project_only(composed: Compose) -> None:
     cfg = composed("model=aae", "trainer.stopping={_target_:ser.training.stopping.Converged}")
-    content = identity(cfg)
+    content = result_options(cfg)
     moved = OmegaConf.create(
         yaml.safe_load(
             OmegaConf.to_yaml(cfg)
@@ -69,9 +71,9 @@ def test_identity_survives_moves_of_modules_of_this_project_only(composed: Compo
             .replace("ser.models.priors.", "ser.models.other_priors.")
         )
     )
-    assert identity(moved) == content
+    assert result_options(moved) == content
     foreign = OmegaConf.create(yaml.safe_load(OmegaConf.to_yaml(cfg).replace("optim.", "other.")))
-    assert identity(foreign) != content
+    assert result_options(foreign) != content
     assert content["model"]["optimiser"]["_target_"] == "torch.optim.Adam"
     assert content["model"]["latents"]["z"]["prior"]["_target_"] == "Gaussian"
 

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from ser.config import CONF
 from ser.config.checks import check
-from ser.config.run_key import identity
+from ser.config.run_key import result_options
 
 Compose = Callable[..., DictConfig]
 
@@ -40,7 +40,7 @@ def test_protocol_for_emodb_changes_sizes_batches_and_epochs_only(
     check(cfg)
     assert cfg.paper.published is None
     assert len(cfg.target.classes) == 7
-    adapted, paper = identity(cfg), identity(composed(*options))
+    adapted, paper = result_options(cfg), result_options(composed(*options))
     if experiment in ("compression_aae", "compression_autoencoder", "compression_lda"):
         assert adapted["representation"]["size"] != paper["representation"]["size"]
     for each in (adapted, paper):
@@ -51,7 +51,7 @@ def test_protocol_for_emodb_changes_sizes_batches_and_epochs_only(
 
 def test_one_run_on_all_features_serves_both_tables(composed: Compose) -> None:
     first, second = (
-        identity(composed(f"experiment=sahu2017/{name}", "corpus=iemocap"))
+        result_options(composed(f"experiment=sahu2017/{name}", "corpus=iemocap"))
         for name in ("compression_features", "synthesis_real")
     )
     assert first == second

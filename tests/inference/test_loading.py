@@ -111,7 +111,9 @@ def trained(
             options.append("target.classes=[anger,happiness,neutral,sadness]")
             options.append("target.min_agreement=0")
         cfg, names = composed(*overrides, *options, *small(cfg))
-        same = {k: v for k, v in run_key.identity(cfg).items() if k not in ("target", "corpus")}
+        same = {
+            k: v for k, v in run_key.result_options(cfg).items() if k not in ("target", "corpus")
+        }
         key = run_key.digest(same)
         if key not in folders:
             folders[key] = tmp_path_factory.mktemp("run")

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from ser import results
 from ser.config import CONF
 from ser.config.checks import check
-from ser.config.run_key import identity, register_resolvers
+from ser.config.run_key import register_resolvers, result_options
 from ser.errors import UserError
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -197,8 +197,8 @@ def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     (same,) = (
         folder
         for folder in folders
-        if identity(OmegaConf.load(folder / ".hydra" / "config.yaml"))
-        == identity(best) | {"test": False}
+        if result_options(OmegaConf.load(folder / ".hydra" / "config.yaml"))
+        == result_options(best) | {"test": False}
     )
     score = results.read_json(same / results.RESULT)["val"]["ua"]
     assert score == max(trial.value for trial in again)

@@ -120,7 +120,9 @@ def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
 
 def test_it_is_part_of_a_run_s_identity(composed: Callable) -> None:
     without, asked = composed()[0], composed("calibrate=temperature")[0]
-    assert run_key.identity(asked) == run_key.identity(without) | {"calibrate": "temperature"}
+    assert run_key.result_options(asked) == run_key.result_options(without) | {
+        "calibrate": "temperature"
+    }
 
 
 @pytest.mark.parametrize(
