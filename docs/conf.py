@@ -1,6 +1,5 @@
 """Sphinx configuration: ``sphinx-build -W --keep-going -b html docs docs/_build``."""
 
-import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -35,9 +34,9 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+autodoc_inherit_docstrings = False  # those of Lightning and scikit-learn are theirs
+suppress_warnings = ["ref.python"]  # attributes of several classes share a name
 default_role = "code"  # single backticks in docstrings are code, as in the source
-nitpicky = False
-os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
 html_theme = "furo"
 html_title = f"ser {release}"
@@ -45,4 +44,3 @@ html_static_path = ["_static"]
 html_css_files = ["ser.css"]
 html_copy_source = False
 html_show_copyright = False
-templates_path: list[str] = []

@@ -18,6 +18,7 @@ REFERENCE = Path("reference")
 def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", _write_pages)
     app.connect("build-finished", _copy_results)
+    app.connect("autodoc-process-docstring", _escape_bars)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -47,3 +48,12 @@ def _copy_results(app: Any, error: Exception | None) -> None:
         source = Path(app.srcdir) / "results"
         for report in sorted(each for each in source.iterdir() if each.is_dir()):
             shutil.copytree(report, Path(app.outdir) / "results" / report.name, dirs_exist_ok=True)
+
+
+def _escape_bars(
+    app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Keep |x| in a docstring from being read as a substitution of reStructuredText."""
+    lines[:] = [
+        line if "``" in line or ">>>" in line else line.replace("|", r"\|") for line in lines
+    ]
