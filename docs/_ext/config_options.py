@@ -1,5 +1,6 @@
 """Reference of every configuration option, from the files in conf/ and their comments."""
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -314,7 +315,7 @@ def _option_table(choice: Choice) -> str:
 def _options_as_table(options: Any) -> str:
     rows = [
         (
-            f"`{option.key}`",
+            _code(option.key),
             "" if option.default is None else _code(option.default),
             _escape(option.comment),
         )
@@ -324,7 +325,9 @@ def _options_as_table(options: Any) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text.replace('|', chr(92) + '|')}`"
+    """Return code that may be broken after dots and commas, so that tables fit on a phone."""
+    text = html.escape(text, quote=False).replace("|", "&#124;")
+    return f"<code>{re.sub(r'([._,/])', r'\1<wbr>', text)}</code>"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

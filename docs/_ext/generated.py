@@ -19,6 +19,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", _write_pages)
     app.connect("build-finished", _copy_results)
     app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("autodoc-skip-member", _skip_foreign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -57,3 +58,10 @@ def _escape_bars(
     lines[:] = [
         line if "``" in line or ">>>" in line else line.replace("|", r"\|") for line in lines
     ]
+
+
+def _skip_foreign(
+    app: Any, what: str, name: str, thing: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out the methods that scikit-learn adds to every estimator (`set_fit_request`, ...)."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
