@@ -117,7 +117,8 @@ def _defaults(entries: list[Any]) -> tuple[list[str], dict[str, str]]:
             bases += [entry] if entry != "_self_" else []
             continue
         for key, value in entry.items():
-            overrides[key.removeprefix("override ").removeprefix("/")] = str(value)
+            group = key.removeprefix("override ").removeprefix("optional ").removeprefix("/")
+            overrides[group] = str(value)
     return bases, overrides
 
 
