@@ -328,7 +328,8 @@ def _options_as_table(options: Any) -> str:
 def _code(text: str) -> str:
     """Return code that may be broken after dots and commas, so that tables fit on a phone."""
     text = html.escape(text, quote=False).replace("|", "&#124;")
-    return f"<code>{re.sub(r'([._,/])', r'\1<wbr>', text)}</code>"
+    breakable = re.sub(r"([._,/])", r"\1<wbr>", text)
+    return f"<code>{breakable}</code>"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
