@@ -34,7 +34,11 @@ def pages(package: Path) -> dict[str, str]:
     )
     written = {f"{folder.name}.md": _package_page(folder) for folder in folders}
     modules = "\n\n".join(_module(f"ser.{file.stem}") for file in top)
-    return {"index.md": index, **written, "modules.md": f"# Modules outside of packages\n\n{modules}\n"}
+    return {
+        "index.md": index,
+        **written,
+        "modules.md": f"# Modules outside of packages\n\n{modules}\n",
+    }
 
 
 def _package_page(folder: Path) -> str:
@@ -44,7 +48,9 @@ def _package_page(folder: Path) -> str:
         dotted = dotted.removesuffix(".__init__")
         if not any(part.startswith("_") for part in dotted.split(".")):
             names.append(dotted)
-    return f"# `ser.{folder.name}`\n\n" + "\n\n".join(_module(name) for name in sorted(names)) + "\n"
+    return (
+        f"# `ser.{folder.name}`\n\n" + "\n\n".join(_module(name) for name in sorted(names)) + "\n"
+    )
 
 
 def _module(name: str) -> str:

@@ -58,6 +58,8 @@ def expand(words: list[str], folder: Path) -> list[str]:
     """Replace words such as `seed-0-*` by the paths below a folder that match."""
     expanded: list[str] = []
     for word in words:
-        matches = sorted(glob.glob(word, root_dir=folder)) if "*" in word and "=" not in word else []
+        matches = (
+            sorted(glob.glob(word, root_dir=folder)) if "*" in word and "=" not in word else []
+        )
         expanded += matches or [word]
     return expanded
