@@ -1,0 +1,62 @@
+"""Commands in the README and the tutorials are run on the demo corpus, so that they cannot rot."""
+
+import os
+from pathlib import Path
+
+import pytest
+import warm
+from blocks import DOCS, PROJECT, Block, blocks, commands, expand
+
+from ser.corpora.demo import demo
+
+README = PROJECT / "README.md"
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+# Shorter, and one by one: the runs of a grid would start a process per core.
+SHORT = ["trainer.max_epochs=1", "hydra/launcher=basic"]
+REAL = {"corpus=emodb": "corpus=demo", "corpus.root=path/to/emodb": None}
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the demo corpus; receives the features."""
+    folder = tmp_path_factory.mktemp("docs")
+    demo(folder / "demo")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [README, *TUTORIALS], ids=lambda file: file.stem)
+def test_commands_of_a_document_run_on_the_demo_corpus(
+    document: Path, shared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "demo").symlink_to(shared / "demo")
+    for block in blocks(document):
+        if block.runs:
+            run_block(block, tmp_path, shared / "features")
+
+
+def run_block(block: Block, folder: Path, store: Path) -> None:
+    programs = [["-c", block.text]] if block.language == "python" else []
+    if block.language == "bash":
+        programs = [as_tested(words, folder) for words in commands(block) if words[0] != "pip"]
+    for program in programs:
+        done = warm.run(program, cwd=folder, env={**os.environ, "SER_STORE": str(store)})
+        where = f"{block.file.name}, line {block.line}: python {' '.join(program)}"
+        assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
+
+
+def as_tested(words: list[str], folder: Path) -> list[str]:
+    """Return the arguments of `python`, with the demo corpus in place of a real one."""
+    assert words[0] == "python", f"only python and pip can be run here, not {words}"
+    arguments = [REAL.get(word, word) for word in words[1:]]
+    program = expand([word for word in arguments if word is not None], folder)
+    if program[0] == "train.py":
+        return [str(PROJECT / "train.py"), *without_epochs(program[1:]), *SHORT]
+    if any(word.startswith("grid=") for word in program):
+        return [*without_epochs(program), *SHORT]
+    return program
+
+
+def without_epochs(words: list[str]) -> list[str]:
+    return [word for word in words if not word.startswith("trainer.max_epochs=")]
