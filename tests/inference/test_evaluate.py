@@ -124,13 +124,13 @@ def test_what_has_no_counterpart_is_named_and_left_out(
     assert told["test"]["recall"]["sadness"] is None
     assert told["test"]["chance_ua"] == 0.5  # of the classes that are there
     text = " ".join(capsys.readouterr().out.split())
-    assert "male has no counterpart of sadness: to tell it is always wrong" in text
-    assert "training has no counterpart: boredom (12), grief (12)" in text
-    # What is called otherwise, though left out all the same, is not told by the old name.
+    assert "male has no utterances of sadness: predicting it is always wrong" in text
+    assert "training has no such class: boredom (12), grief (12)" in text
+    # A class that is renamed by `merge` is reported by its new name.
     evaluate(trained, [*of(home, "male"), "target.merge={boredom: apathy}"])
     assert any("apathy (12), grief (12)" in remark for remark in found(trained)[1]["remarks"])
     none = ["target.merge={anger: rage, neutral: calm}"]
-    with pytest.raises(UserError, match="boredom, calm, grief, rage: name what is meant by which"):
+    with pytest.raises(UserError, match="boredom, calm, grief, rage. Say which class corresponds"):
         evaluate(trained, [*of(home, "male"), *none])
 
 
@@ -141,14 +141,14 @@ def test_a_speaker_of_one_utterance_cannot_be_standardised_alone(
     few = pd.concat([men.iloc[:8], men[men["speaker"] != men["speaker"][0]].iloc[:1]])
     few.to_csv(tmp_path / "few.csv", index=False)
     few_men = ["corpus=manifest", f"corpus.root={tmp_path}/few.csv", f"store.root={home}/store"]
-    with pytest.raises(UserError, match=f"of {few['speaker'].iloc[-1]} there is one utterance"):
+    with pytest.raises(UserError, match=f"only one utterance of {few['speaker'].iloc[-1]}"):
         evaluate(runs / "speakers", few_men)
 
 
 def test_speech_that_was_trained_on_tests_nothing(
     trained: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match="fitted or chosen on 27 of the 36 utterances of female"):
+    with pytest.raises(UserError, match="fitted or selected on 27 of the 36 utterances of female"):
         evaluate(trained, of(home, "female"))
     # Under another name, among others' speech.
     told = results.RunFolder(trained).read_utterances()
@@ -161,16 +161,16 @@ def test_speech_that_was_trained_on_tests_nothing(
         pd.concat([men, pd.DataFrame([row])]).to_csv(tmp_path / "mixed.csv", index=False)
         mixed = ["corpus=manifest", f"corpus.root={tmp_path}/mixed.csv", f"store.root={home}/store"]
         if is_heard:
-            with pytest.raises(UserError, match="chosen on 1 of the 49 .* e.g. someone"):
+            with pytest.raises(UserError, match="selected on 1 of the 49 .* e.g. someone"):
                 evaluate(trained, mixed)
         else:
             assert evaluate(trained, mixed) == 0
     # To be told by predict, too, which tests nothing.
     files = [str(women[own[part]]) for part in ("train", "test")]
     assert main(["predict", str(trained), *files]) == 0
-    assert "1 of the recordings were trained or chosen on" in capsys.readouterr().err
+    assert "1 of the recordings were used in training or selection" in capsys.readouterr().err
     (trained / "checkpoints" / "training_audio.txt").unlink()
-    with pytest.raises(UserError, match="does not tell what it has heard"):
+    with pytest.raises(UserError, match="no checkpoints/training_audio.txt"):
         evaluate(trained, of(home, "male"))
 
 
@@ -263,5 +263,5 @@ def test_what_cannot_be_tested_elsewhere_is_told_before_it_is_trained(
 def test_one_corpus_at_a_time_and_the_run_s_target(trained: Path) -> None:
     with pytest.raises(UserError, match="one corpus at a time"):
         evaluate(trained, ["corpus=emodb,demo"])
-    with pytest.raises(UserError, match="neutral, sadness: target=valence cannot test it"):
+    with pytest.raises(UserError, match="cannot be tested on target=valence"):
         evaluate(trained, ["corpus=demo", "target=valence"])

@@ -146,7 +146,7 @@ def odd(folder: Path, whole: Path) -> dict[str, str]:
     with soundfile.SoundFile(folder / "two hours.flac", "w", 8000, 1) as file:
         for _ in range(120):
             file.write(silence)
-    reasons["two hours.flac"] = "7200 s long, and an utterance is 300 s at most: --window"
+    reasons["two hours.flac"] = "7200 s long; an utterance has at most 300 s: --window"
     return reasons
 
 
@@ -258,13 +258,13 @@ def test_folders_are_searched_to_the_bottom_and_sorted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--hop", "1"], "--hop 1: from 0.1 seconds to those of --window"),
+        (["--hop", "1"], "--hop 1: at least 0.1 seconds, at most the length of --window"),
         (["--window", "0"], "--window 0: at least 0.1 seconds"),
         (["--window", "301"], "--window 301: 300 seconds at most"),
         (["--window", "nan"], "--window nan"),
-        (["--window", "4", "--hop", "5"], "--hop 5: from 0.1 seconds"),
+        (["--window", "4", "--hop", "5"], "--hop 5: at least 0.1 seconds"),
         (["--workers", "0"], "--workers 0: at least 1"),
-        (["--out", "told.xlsx"], "ends in .csv, .json or .jsonl"),
+        (["--out", "told.xlsx"], "must end in .csv, .json or .jsonl"),
     ],
 )
 def test_options_that_cannot_be_are_told(
@@ -291,5 +291,5 @@ def test_runs_of_other_classes_are_not_averaged(
     file.write_text(file.read_text().replace('"calm"', '"quiet"'))
     assert main(["predict", str(tmp_path / "runs"), "absent.wav"]) == 1
     told = capsys.readouterr().err
-    assert "tells emotion as quiet, loud" in told
-    assert "a folder of runs that tell the same classes" in told
+    assert "predicts emotion: quiet, loud" in told
+    assert "give a folder of runs that predict the same classes" in told

@@ -158,7 +158,7 @@ def _epochs(folder: Path) -> int:
 
 
 def test_a_report_is_one_run_that_is_replaced(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no report"):
+    with pytest.raises(UserError, match="no report; make it with"):
         log_report("table1", ["emodb"], tmp_path, project="s", group=None, mode=None, tags=[])
     (tmp_path / "scores.csv").write_text("system,ua,sd\nmlp,0.5,\naae,0.6,0.1\n")
     (tmp_path / "index.html").write_text("<!doctype html><title>table 1</title>")

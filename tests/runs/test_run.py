@@ -141,7 +141,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     )
     assert told.returncode == 1
     assert "error: " in told.stderr
-    assert "the same command goes on" in told.stderr
+    assert "the same command continues" in told.stderr
     assert "Traceback" not in told.stderr
     subprocess.run(full, capture_output=True, check=True)
     for name in RESULTS:
@@ -154,7 +154,7 @@ def test_memory_mapped_features_give_the_same_bytes(
 ) -> None:
     for kind in ("true", "false"):
         cfg, names = composed(*emodb, *model, f"in_memory={kind}")
-        assert prepare(cfg).data._mapped is (kind == "false")
+        assert prepare(cfg).data.features.mapped is (kind == "false")
         run(cfg, tmp_path / kind, names)
     for name in RESULTS:
         assert (tmp_path / "true" / name).read_bytes() == (tmp_path / "false" / name).read_bytes()

@@ -4,6 +4,7 @@ import io
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from small import Composed
 
 from ser import results
 from ser.__main__ import main
+from ser.config import build
 from ser.data.prepare import prepare
 from ser.errors import UserError
 from ser.runs.run import run, train
@@ -83,11 +85,13 @@ def test_a_test_part_of_garbage_changes_nothing_that_is_fitted_or_chosen(
         cfg, names = composed(*emodb, *SYSTEMS[name], f"fitted={folder}/fitted", "fold.index=1")
         prepared = prepare(cfg)
         if garbage:
-            data = prepared.data
-            values = np.array(data._values)
-            rows = data._numbers.loc[data.fold.test].to_numpy()
+            data, speakers = prepared.data, prepared.corpus.table["speaker"]
+            values = np.array(data.features.values)
+            rows = data.features.utterances.get_indexer(data.fold.test)
             values[rows] = np.random.default_rng(0).normal(0, 1e6, values[rows].shape)
-            data._values = values
+            features = replace(data.features, values=values)
+            changed = build(cfg.data)(features, data.target, data.fold, speakers, cfg.seed)
+            prepared = replace(prepared, data=changed)
         outcome = train(cfg, prepared, results.RunFolder(folder / "run"), names["model"], [])
         outcomes.append((outcome, left(folder / "run")))
     (honest, fitted), (spoilt, fitted_beside_garbage) = outcomes
@@ -182,14 +186,14 @@ def test_sampling_needs_a_run_that_can(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["sample", str(tmp_path)]) == 1
-    assert "holds no finished run" in capsys.readouterr().err
+    assert "no finished run" in capsys.readouterr().err
     plain = tmp_path / "plain"
     shutil.copytree(finished, plain, ignore=shutil.ignore_patterns("fitted"))
     cfg = OmegaConf.load(plain / ".hydra" / "config.yaml")
     cfg.representation = None
     OmegaConf.save(cfg, plain / ".hydra" / "config.yaml")
     assert main(["sample", str(plain)]) == 1
-    assert "has no representation" in capsys.readouterr().err
+    assert "no representation to draw from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
