@@ -214,7 +214,7 @@ def test_real_speech(emodb_root: Path) -> None:
 def test_length_is_the_header_s_and_reads_no_sample(tmp_path: Path) -> None:
     sound = tmp_path / "a.flac"
     soundfile.write(sound, np.zeros(8000 * 60), 8000)
-    assert audio.length(sound) == 60.0
+    assert audio.duration(sound) == 60.0
     for name, content, told in (
         ("empty.wav", b"", "0 bytes"),
         ("text.wav", b"no audio at all", "unreadable as audio"),
@@ -222,9 +222,9 @@ def test_length_is_the_header_s_and_reads_no_sample(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(audio.AudioError, match=told):
-            audio.length(tmp_path / name)
+            audio.duration(tmp_path / name)
     with pytest.raises(audio.AudioError, match="missing"):
-        audio.length(tmp_path / "absent.wav")
+        audio.duration(tmp_path / "absent.wav")
 
 
 def test_a_codec_without_seeking_is_read_from_its_beginning(tmp_path: Path) -> None:
