@@ -196,7 +196,9 @@ def _missing_bytes(file: Path) -> int:
         if not head:
             raise AudioError(file, "empty: a file of 0 bytes")
         if head == b"version http":  # as in a clone of CREMA-D before its audio is downloaded
-            raise AudioError(file, "a Git LFS pointer, not audio: run `git lfs pull` in that folder")
+            raise AudioError(
+                file, "a Git LFS pointer, not audio: run `git lfs pull` in that folder"
+            )
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
             return 0
         while len(header := stream.read(8)) == 8:
