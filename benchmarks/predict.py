@@ -71,7 +71,7 @@ def main() -> None:
     torch.set_num_threads(1)
     files = sorted(options.folder.rglob("*.wav"))
     files = files[:: max(1, len(files) // options.files)][: options.files]
-    one = min(files, key=lambda file: abs(audio.length(file) - 3.0))
+    one = min(files, key=lambda file: abs(audio.duration(file) - 3.0))
 
     extractor = load_all(options.run)[0].extractor
     assert isinstance(extractor, OpenSmile)

@@ -1,7 +1,7 @@
-"""Voices whose source is known: Liljencrants-Fant pulses through an all-pole vocal tract.
+"""Synthetic voices of known source: Liljencrants-Fant pulses and an all-pole vocal tract.
 
 G. Fant, J. Liljencrants, Q. Lin, "A four-parameter model of glottal flow", STL-QPSR 4, 1985;
-one parameter Rd for all: G. Fant, "The LF-model revisited", STL-QPSR 36, 1995.
+its one-parameter form, by Rd: G. Fant, "The LF-model revisited", STL-QPSR 36, 1995.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.signal import lfilter, resample_poly
 
 RATE = 16000
-FINE = 16  # times the rate: pulses are computed so, as their corner would alias
+FINE = 16  # oversampling of pulses, whose corner would alias otherwise
 VOWELS = {  # formants and their bandwidths, Hz (Peterson and Barney 1952; upper ones typical)
     "a": ((730, 1090, 2440, 3500, 4500), (80, 90, 120, 150, 200)),
     "i": ((270, 2290, 3010, 3500, 4500), (60, 90, 120, 150, 200)),
@@ -33,14 +33,14 @@ class Pulse:
 
     @cached_property
     def parameters(self) -> tuple[float, float, float]:
-        """Ra, Rk, Rg as Fant 1995 predicts them from Rd (equations 2 to 4)."""
+        """Ra, Rk, Rg, predicted from Rd (Fant 1995, equations 2 to 4)."""
         ra = (-1 + 4.8 * self.rd) / 100
         rk = (22.4 + 11.8 * self.rd) / 100
         rg = rk * (0.5 + 1.2 * rk) / (4 * (0.11 * self.rd - ra * (0.5 + 1.2 * rk)))
         return ra, rk, rg
 
     def __call__(self, time: np.ndarray) -> np.ndarray:
-        """The derivative at times (seconds), the period repeated."""
+        """Return the derivative at times (seconds); it is periodic."""
         period = 1 / self.f0
         ra, rk, rg = self.parameters
         peak = period / (2 * rg)  # of the flow
@@ -52,7 +52,7 @@ class Pulse:
         returned = -(1 / decay - rest / (np.exp(decay * rest) - 1)) / (decay * back)
         returned *= 1 - np.exp(-decay * rest)
 
-        def balance(growth: float) -> float:  # the flow of the open phase that is to return
+        def balance(growth: float) -> float:  # net flow of a period, which must be 0
             sine, cosine = np.sin(angular * fall), np.cos(angular * fall)
             rise = np.exp(-growth * fall) * angular + growth * sine - angular * cosine
             return -rise / sine / (growth**2 + angular**2) + returned
@@ -69,7 +69,7 @@ class Pulse:
 
     @property
     def amplitude_quotient(self) -> float:
-        """NAQ: the flow's range / (steepest fall * period), of the pulse itself."""
+        """NAQ of the pulse: range of the flow / (steepest fall * period)."""
         flow = np.cumsum(self._fine) / 20000
         return float((flow.max() - flow.min()) / -self._fine.min())
 
@@ -81,9 +81,12 @@ class Pulse:
 
 
 def voice(pulse: Pulse, vowel: str | None, seconds: float = 1.0) -> np.ndarray:
-    """(N,) float32 at `RATE`: pulses through a vowel, the largest sample 0.5.
+    """Return pulses filtered by a vowel, (N,) float32 at `RATE`; the largest sample is 0.5.
 
-    None: no vowel; the derivative itself, which is what the lips radiate of the flow.
+    Args:
+        pulse: One period.
+        vowel: A key of `VOWELS`; None: the derivative itself, as the lips would radiate it.
+        seconds: Duration.
     """
     time = np.arange(round(seconds * RATE * FINE)) / (RATE * FINE)
     signal = resample_poly(pulse(time), 1, FINE)

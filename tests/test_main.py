@@ -40,9 +40,9 @@ def test_extract_fills_the_store_for_all_features_named(
     few.write_text("speaker,file\n" + "".join(f"{f.name[:2]},{f}\n" for f in files))
     overrides = ["corpus=manifest", f"corpus.root={few}", f"store.root={tmp_path / 'store'}"]
     assert main(["extract", *overrides, "features=functionals,lld"]) == 0
-    assert capsys.readouterr().err.count("2 made, 0 there already") == 2
+    assert capsys.readouterr().err.count("2 extracted, 0 already stored") == 2
     assert main(["extract", *overrides, "features=lld,functionals"]) == 0
-    assert capsys.readouterr().err.count("0 made, 2 there already") == 2
+    assert capsys.readouterr().err.count("0 extracted, 2 already stored") == 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Audio as every part of `ser` sees it: mono, float32, whole, finite, or an error that says why."""
+"""Read audio as mono float32; incomplete or invalid audio is an error that states the reason."""
 
 import hashlib
 import math
@@ -12,20 +12,21 @@ import soundfile
 
 from ser.errors import UserError
 
-# Annotated times are often rounded to hundredths, so an end may overshoot its file by half of one.
-TIME_SLACK = 0.005  # seconds
-# Lossy decoders overshoot full scale a little; beyond this, samples are not scaled to [-1, 1].
+# Annotated times are often rounded to hundredths, so an end can exceed its file by half of one.
+TIME_TOLERANCE = 0.005  # seconds
+# Lossy decoders exceed full scale slightly. Above this, the samples are not scaled to [-1, 1].
 LARGEST_PEAK = 2.0
 SILENT_PEAK = 0.001  # -60 dB of full scale
 FULL_SCALE = 0.9999  # the largest positive PCM16 sample is 0.99997
-CLIPPED_RUN = 3  # consecutive samples at full scale; one or two may be a true peak
+CLIPPED_RUN = 3  # consecutive samples at full scale; one or two can be a true peak
 FOLDER = "is a folder, not an audio file"
-EMPTY = "empty: it holds no samples"
-UNKNOWN_SIZE = 0xFFFFFFFF  # what streaming writers (and RF64) leave in a WAV header
+EMPTY = "empty: the file has no samples"
+MISSING = "missing: no such file"
+UNKNOWN_SIZE = 0xFFFFFFFF  # the length in the header of a streamed WAV (and of RF64)
 
 
 class AudioError(UserError):
-    """One file, or a stretch of one, that cannot be used; the message names both and the reason."""
+    """A file, or a part of one, that cannot be used; the message has the file and the reason."""
 
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
@@ -33,21 +34,21 @@ class AudioError(UserError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["AudioError"], tuple[Path, str]]:
-        return type(self), (self.file, self.reason)  # so that worker processes can hand it over
+        return type(self), (self.file, self.reason)  # makes it picklable
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What one file, or the stretch of it that an utterance is, turned out to hold.
+class AudioInfo:
+    """Properties of the audio of an utterance.
 
     Attributes:
-        rate: samples per second; 0 where `fault` is set, as are the other numbers.
-        channels: before they were averaged.
-        duration: seconds.
-        peak: largest magnitude over samples and channels.
-        silent: the peak lies below -60 dB of full scale.
-        clipped: some channel holds `CLIPPED_RUN` full-scale samples in a row.
-        fault: why the audio cannot be used, or None.
+        rate: Hz; like all numbers 0 where `fault` is set.
+        channels: Number of channels in the file.
+        duration: Seconds.
+        peak: Largest magnitude over samples and channels.
+        silent: The peak is below -60 dB of full scale.
+        clipped: `CLIPPED_RUN` consecutive samples of a channel are at full scale.
+        fault: Why the audio cannot be used, or None.
     """
 
     rate: int = 0
@@ -65,30 +66,30 @@ def read(
     """Read an utterance.
 
     Args:
-        file: any format that libsndfile knows.
-        start: seconds; None or NaN: the file's beginning.
-        end: seconds; None or NaN: the file's end.
+        file: Of any format that libsndfile reads.
+        start: Seconds; None or NaN: the beginning of the file.
+        end: Seconds; None or NaN: the end of the file.
 
     Returns:
         (N,) float32 signal in [-1, 1], the mean of the channels, and its rate in Hz.
 
     Raises:
-        AudioError: the file is missing, unreadable, empty, truncated (soundfile alone reads a
-            short WAV in silence; formats that declare no length, such as Ogg, cannot tell) or
-            holds NaN or inf, or start and end do not lie within it.
+        AudioError: The file is missing, unreadable, empty or truncated, has samples that are NaN or
+            inf, or start and end are outside it. Truncation, which soundfile does not report for
+            WAV, is not detected in formats that declare no length, such as Ogg.
     """
-    samples, rate = _samples(Path(file), start, end)
+    samples, rate = _read_samples(Path(file), start, end)
     return np.clip(samples.mean(axis=1, dtype=np.float32), -1.0, 1.0), rate
 
 
-def length(file: Path) -> float:
-    """Seconds that a file's header declares; no sample is read.
+def duration(file: Path) -> float:
+    """Return the duration in seconds according to the header of a file, without reading samples.
 
     Raises:
-        AudioError: the file is missing, unreadable, empty or, as far as a header tells, truncated.
+        AudioError: The file is missing, unreadable, empty or, according to its header, truncated.
     """
     try:
-        with _opened(file) as sound:
+        with _open(file) as sound:
             if not sound.frames:
                 raise AudioError(file, EMPTY)
             return sound.frames / sound.samplerate
@@ -99,10 +100,10 @@ def length(file: Path) -> float:
 
 
 def digest(file: Path) -> str:
-    """Hash of a file's bytes, 32 hexadecimal digits (blake2b).
+    """Return the blake2b hash of a file's bytes, 32 hexadecimal digits.
 
     Raises:
-        AudioError: the file is missing or cannot be read.
+        AudioError: The file is missing or cannot be read.
     """
     try:
         with open(file, "rb") as stream:
@@ -111,14 +112,14 @@ def digest(file: Path) -> str:
         raise AudioError(Path(file), _os_reason(error)) from error
 
 
-def facts(file: Path, start: float | None = None, end: float | None = None) -> Facts:
-    """What `read` would meet in an utterance; a fault is told, not raised."""
+def inspect(file: Path, start: float | None = None, end: float | None = None) -> AudioInfo:
+    """Return the properties of an utterance's audio; a fault is returned, not raised."""
     try:
-        samples, rate = _samples(Path(file), start, end)
+        samples, rate = _read_samples(Path(file), start, end)
     except AudioError as error:
-        return Facts(fault=error.reason)
+        return AudioInfo(fault=error.reason)
     peak = float(np.abs(samples).max())
-    return Facts(
+    return AudioInfo(
         rate=rate,
         channels=samples.shape[1],
         duration=len(samples) / rate,
@@ -128,14 +129,14 @@ def facts(file: Path, start: float | None = None, end: float | None = None) -> F
     )
 
 
-def _samples(file: Path, start: float | None, end: float | None) -> tuple[np.ndarray, int]:
-    """(N, channels) float32 samples of a stretch, N at least 1, and their rate."""
+def _read_samples(file: Path, start: float | None, end: float | None) -> tuple[np.ndarray, int]:
+    """Return (N, channels) float32 samples, N at least 1, and their rate."""
     try:
-        with _opened(file) as sound:
-            first, last = _stretch(file, start, end, sound.frames, sound.samplerate)
+        with _open(file) as sound:
+            first, last = _sample_range(file, start, end, sound.frames, sound.samplerate)
             if sound.seekable():
                 sound.seek(first)
-            elif first:  # of compressed telephony, which can only be read from its beginning
+            elif first:  # compressed telephony can be read only from its beginning
                 sound.read(first)
             samples = sound.read(last - first, dtype="float32", always_2d=True)
             rate = sound.samplerate
@@ -145,42 +146,42 @@ def _samples(file: Path, start: float | None, end: float | None) -> tuple[np.nda
         raise AudioError(file, _sound_reason(error)) from error
     if len(samples) < last - first:
         raise AudioError(
-            file, f"truncated: it declares {last - first} samples and holds {len(samples)}"
+            file, f"truncated: {len(samples)} of {last - first} declared samples can be read"
         )
     if not np.isfinite(samples).all():
-        raise AudioError(file, "holds samples that are not finite (NaN or inf)")
+        raise AudioError(file, "some samples are not finite (NaN or inf)")
     if (peak := np.abs(samples).max()) > LARGEST_PEAK:
-        raise AudioError(file, f"samples reach {peak:g}; audio is expected within -1 and 1")
+        raise AudioError(file, f"samples reach {peak:g}, but must be between -1 and 1")
     return samples, rate
 
 
-def _opened(file: Path) -> soundfile.SoundFile:
-    """A file opened for reading, if it is whole, whatever its name is made of."""
+def _open(file: Path) -> soundfile.SoundFile:
+    """Open a file for reading if it is complete."""
     if not file.is_file():
-        os.stat(file)  # says why, where there is none
+        os.stat(file)  # raises an OSError with the reason if nothing exists there
         raise AudioError(file, FOLDER if file.is_dir() else "is not a file")
-    if absent := _absent_bytes(file):
-        raise AudioError(file, f"truncated: {absent} bytes fewer than its header declares")
-    # Not as text: names need not be valid in the encoding of this system.
+    if missing := _missing_bytes(file):
+        raise AudioError(file, f"truncated: {missing} bytes fewer than its header declares")
+    # As bytes, because a name need not be valid text in the encoding of the system.
     name = file if os.name == "nt" else os.fsencode(file)
     try:
         return soundfile.SoundFile(name)
-    except TypeError as error:  # a format without header, by its name
+    except TypeError as error:  # the name has the suffix of a format without header
         raise AudioError(file, f"unreadable as audio ({error})") from error
 
 
-def _stretch(
+def _sample_range(
     file: Path, start: float | None, end: float | None, frames: int, rate: int
 ) -> tuple[int, int]:
-    """First sample and the one after the last of a stretch given in seconds."""
+    """Return the first sample and the one after the last for times in seconds."""
     if frames == 0:
         raise AudioError(file, EMPTY)
-    length = frames / rate
+    seconds = frames / rate
     begin = 0.0 if start is None or math.isnan(start) else start
-    finish = length if end is None or math.isnan(end) else end
-    if not 0 <= begin < finish <= length + TIME_SLACK:
+    finish = seconds if end is None or math.isnan(end) else end
+    if not 0 <= begin < finish <= seconds + TIME_TOLERANCE:
         raise AudioError(
-            file, f"start {begin:g} s and end {finish:g} s do not lie within its {length:g} s"
+            file, f"start {begin:g} s and end {finish:g} s are not within its {seconds:g} s"
         )
     first, last = round(begin * rate), min(round(finish * rate), frames)
     if first >= last:
@@ -188,23 +189,25 @@ def _stretch(
     return first, last
 
 
-def _absent_bytes(file: Path) -> int:
-    """Bytes of audio that a WAV header declares beyond the file's end; 0 for other formats."""
+def _missing_bytes(file: Path) -> int:
+    """Return how many bytes fewer a WAV file has than its header declares; 0: other formats."""
     with open(file, "rb") as stream:
         head = stream.read(12)
         if not head:
             raise AudioError(file, "empty: a file of 0 bytes")
-        if head == b"version http":  # what a clone of CREMA-D holds until its audio is fetched
-            raise AudioError(file, "a Git LFS pointer, not audio: run `git lfs pull` there")
+        if head == b"version http":  # as in a clone of CREMA-D before its audio is downloaded
+            raise AudioError(
+                file, "a Git LFS pointer, not audio: run `git lfs pull` in that folder"
+            )
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
             return 0
         while len(header := stream.read(8)) == 8:
             name, size = struct.unpack("<4sI", header)
             if name == b"data":
-                held = os.fstat(stream.fileno()).st_size - stream.tell()
-                return 0 if size == UNKNOWN_SIZE else max(0, size - held)
-            stream.seek(size + size % 2, os.SEEK_CUR)  # chunks begin at even places
-    return 0  # cut within the header: soundfile says so
+                available = os.fstat(stream.fileno()).st_size - stream.tell()
+                return 0 if size == UNKNOWN_SIZE else max(0, size - available)
+            stream.seek(size + size % 2, os.SEEK_CUR)  # chunks begin at even positions
+    return 0  # truncated within the header, which soundfile reports
 
 
 def _is_clipped(samples: np.ndarray) -> bool:
@@ -221,7 +224,7 @@ def _sound_reason(error: soundfile.LibsndfileError) -> str:
 
 def _os_reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "missing: no such file"
+        return MISSING
     if isinstance(error, IsADirectoryError):
         return FOLDER
     return f"unreadable ({error.strerror or error})"

@@ -22,7 +22,7 @@ from rich.progress import track
 
 from ser.corpora import Corpus
 from ser.corpora.iemocap import iemocap
-from ser.corpora.layout import found_in
+from ser.corpora.layout import describe
 from ser.corpora.synthesis import RATE, Speech, demand_espeak, synthesise
 from ser.errors import UserError
 
@@ -130,7 +130,7 @@ def _make_once(folder: Path, workers: int | None = None) -> None:
             return
         if found is None and folder.exists() and (folder.is_file() or any(folder.iterdir())):
             raise UserError(
-                f"corpus.root={folder} holds no demo corpus, but {found_in(folder)}. "
+                f"corpus.root={folder} holds no demo corpus, but {describe(folder)}. "
                 "Give a new folder; IEMOCAP itself is corpus=iemocap."
             )
         try:

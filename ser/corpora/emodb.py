@@ -1,16 +1,16 @@
 """EMO-DB, the Berlin Database of Emotional Speech: ten actors, ten German sentences.
 
 Burkhardt, Paeschke, Rolfes, Sendlmeier, Weiss: *A Database of German Emotional Speech*,
-Interspeech 2005. Layout: `wav/03a01Fa.wav`, which is speaker, sentence, emotion, version.
+Interspeech 2005. A file is named `wav/03a01Fa.wav`: speaker, sentence, emotion, version.
 """
 
 import re
 from pathlib import Path
 
 from ser.corpora import Corpus, Problem
-from ser.corpora.layout import assemble, given_root, misplaced, wavs
+from ser.corpora.layout import build_corpus, resolve_root, wav_files, wrong_root
 
-WHAT = "the folder with EMO-DB's 535 files, or the one with `wav` in it"
+EXPECTED = "the folder with EMO-DB's 535 files, or the one that contains `wav`"
 EMOTIONS = {
     "W": "anger",
     "L": "boredom",
@@ -20,7 +20,7 @@ EMOTIONS = {
     "N": "neutral",
     "T": "sadness",
 }
-# The corpus has no sessions: pairs, a man and a woman each, stand for them.
+# The corpus has no sessions. Pairs of a man and a woman replace them.
 SESSIONS = ("03+08", "10+09", "11+13", "12+14", "15+16")
 SESSION_OF = {speaker: session for session in SESSIONS for speaker in session.split("+")}
 WOMEN = frozenset({"08", "09", "13", "14", "16"})
@@ -28,21 +28,21 @@ NAME = re.compile(r"(\d\d)([a-z]\d\d)([A-Z])[a-z]")
 
 
 def emodb(root: str | Path | None) -> Corpus:
-    """Read EMO-DB; the audio may lie in `root/wav` or in `root` itself.
+    """Read EMO-DB; the audio is in `root/wav` or in `root` itself.
 
     Raises:
-        UserError: no file of EMO-DB lies there.
+        UserError: There is no file of EMO-DB.
     """
-    folder = given_root(root, "SER_EMODB_ROOT", WHAT)
-    home = next((place for place in (folder / "wav", folder) if _fits(place)), None)
+    folder = resolve_root(root, "SER_EMODB_ROOT", EXPECTED)
+    home = next((place for place in (folder / "wav", folder) if _has_audio(place)), None)
     if home is None:
-        raise misplaced(folder, WHAT, "files such as 03a01Fa.wav", _fits, "EMO-DB")
+        raise wrong_root(folder, "EMO-DB", EXPECTED, "files such as 03a01Fa.wav", _has_audio)
     rows: dict[str, dict[str, object]] = {}
     problems = []
-    for file in wavs(home):
+    for file in wav_files(home):
         name = NAME.fullmatch(file.stem)
         if name is None or name[1] not in SESSION_OF or name[3] not in EMOTIONS:
-            reason = "not a name of EMO-DB (speaker, sentence, emotion, version: 03a01Fa.wav)"
+            reason = "not a file name of EMO-DB (speaker, sentence, emotion, version: 03a01Fa.wav)"
             problems.append(Problem(file, None, reason, "no label"))
             continue
         speaker = name[1]
@@ -55,8 +55,8 @@ def emodb(root: str | Path | None) -> Corpus:
             "text": name[2],
             "emotion": EMOTIONS[name[3]],
         }
-    return assemble("emodb", rows, problems)
+    return build_corpus("emodb", rows, problems)
 
 
-def _fits(folder: Path) -> bool:
-    return any(NAME.fullmatch(file.stem) for file in wavs(folder))
+def _has_audio(folder: Path) -> bool:
+    return any(NAME.fullmatch(file.stem) for file in wav_files(folder))

@@ -1,4 +1,4 @@
-"""What the corpora share: finding the root, listing audio, making the table."""
+"""Helpers of the corpus readers: validate the root, list audio files, build the table."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,75 +12,89 @@ from ser.corpora import COLUMNS, Corpus, Problem
 from ser.errors import UserError
 
 NUMBERS = ("start", "end", "valence", "activation", "dominance")
-MOST_FOLDERS = 500  # that are looked into for a better root
+MOST_FOLDERS = 500  # folders that are searched for the right root
+LISTED = 6  # names of a folder that an error lists
 
 
-def given_root(root: str | Path | None, variable: str, what: str) -> Path:
-    """The root as an absolute path that exists.
+def resolve_root(root: str | Path | None, variable: str, expected: str) -> Path:
+    """Return the root of a corpus as an absolute path that exists.
 
     Args:
-        root: as configured.
-        variable: environment variable that sets it, too.
-        what: what it should be, for the error.
+        root: As configured.
+        variable: Environment variable that sets it, too.
+        expected: Description of the right root, for the error.
 
     Raises:
-        UserError: it is not set, or nothing is there.
+        UserError: The root is not set, does not exist or cannot be read.
     """
     if root is None or not str(root).strip():
-        raise UserError(f"corpus.root is not set: give corpus.root=... or ${variable} ({what})")
+        raise UserError(f"corpus.root is not set: give corpus.root=... or ${variable} ({expected})")
     path = Path(os.path.abspath(Path(root).expanduser()))
     if not path.exists():
-        near = next(parent for parent in path.parents if parent.exists())
+        nearest = next(parent for parent in path.parents if parent.exists())
         raise UserError(
-            f"corpus.root={path} does not exist ({what}). "
-            f"The nearest folder that does is {near}; it holds {found_in(near)}."
+            f"corpus.root={path} does not exist ({expected}). The nearest existing folder is "
+            f"{nearest}; it contains {describe(nearest)}."
         )
     if not os.access(path, os.R_OK):
-        raise UserError(f"corpus.root={path} may not be read by this user")
+        raise UserError(f"corpus.root={path} is not readable by this user")
     return path
 
 
-def misplaced(
-    path: Path, what: str, looked_for: str, fits: Callable[[Path], bool], owner: str
+def wrong_root(
+    path: Path, corpus: str, expected: str, content: str, is_root: Callable[[Path], bool]
 ) -> UserError:
-    """The error for a root that is not `owner`'s, with a better one nearby if there is one."""
-    better = next((place for place in _neighbours(path) if _holds(place, fits)), None)
-    hint = f"Right would be corpus.root={better}" if better else f"corpus.root must be {what}"
+    """Return the error for a root that is not that of a corpus.
+
+    Args:
+        path: The configured root.
+        corpus: Name of the corpus.
+        expected: Description of the right root, for the error.
+        content: Description of the files that the right root contains.
+        is_root: Whether a folder is the right root; folders near `path` are searched for it.
+    """
+    better = next((folder for folder in _neighbours(path) if _matches(folder, is_root)), None)
+    hint = f"The right one is corpus.root={better}" if better else f"corpus.root must be {expected}"
     return UserError(
-        f"corpus.root={path} does not hold {owner}: looked for {looked_for}, "
-        f"found {found_in(path)}. {hint}."
+        f"corpus.root={path} is not {corpus}: expected {content}, found {describe(path)}. {hint}."
     )
 
 
-def found_in(path: Path) -> str:
-    """The first few names in a folder, for an error."""
+def describe(path: Path) -> str:
+    """Return the first names in a folder, for an error."""
     if not path.is_dir():
         return "a file, not a folder"
     names = sorted(name for name in os.listdir(path) if not name.startswith("."))
     if not names:
         return "nothing"
-    rest = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return ", ".join(names[:6]) + rest
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
-def wavs(folder: Path) -> list[Path]:
-    """The WAV files of a folder, sorted; hidden ones (`._*` of macOS) are not audio."""
+def wav_files(folder: Path) -> list[Path]:
+    """Return the WAV files of a folder, sorted, without hidden files (`._*` of macOS)."""
     if not folder.is_dir():
         return []
     names = [name for name in os.listdir(folder) if name.lower().endswith(".wav")]
     return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
-def assemble(
+def build_corpus(
     name: str,
     rows: Mapping[str, Mapping[str, object]],
     problems: Iterable[Problem],
     raters: Sequence[Mapping[str, Any]] | None = None,
 ) -> Corpus:
-    """A corpus from rows by utterance; what a row lacks is missing.
+    """Build a corpus.
+
+    Args:
+        name: Of the corpus.
+        rows: By utterance id, values by column; absent ones are missing values.
+        problems: What could not be read.
+        raters: One row per rater and utterance, or None.
 
     Raises:
-        UserError: there are no rows.
+        UserError: There are no rows.
     """
     problems = tuple(problems)
     if not rows:
@@ -96,12 +110,12 @@ def assemble(
     return Corpus(
         name=name,
         table=table.astype(kinds),
-        raters=None if raters is None else _rater_frame(raters),
+        raters=None if raters is None else _rater_table(raters),
         problems=problems,
     )
 
 
-def _rater_frame(raters: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _rater_table(raters: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     columns = ["utterance", "rater", "emotions", "valence", "activation", "dominance"]
     frame = pd.DataFrame(raters, columns=columns)
     kinds = {c: "float64" if c in NUMBERS else "str" for c in columns if c != "emotions"}
@@ -109,7 +123,7 @@ def _rater_frame(raters: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _neighbours(path: Path) -> Iterable[Path]:
-    """Folders up to two levels above and below, nearest first."""
+    """Yield the folders up to two levels above and below, nearest first."""
     yield from path.parents[:2]
     below = [path]
     for _ in range(2):
@@ -119,15 +133,15 @@ def _neighbours(path: Path) -> Iterable[Path]:
         yield from below
 
 
-def _holds(place: Path, fits: Callable[[Path], bool]) -> bool:
+def _matches(folder: Path, is_root: Callable[[Path], bool]) -> bool:
     try:
-        return fits(place)
-    except OSError:  # a neighbour that is not ours to look into
+        return is_root(folder)
+    except OSError:  # not readable
         return False
 
 
 def _folders(path: Path) -> list[Path]:
     try:
         return sorted(child for child in path.iterdir() if child.is_dir())
-    except OSError:  # not ours to look into, or a file
+    except OSError:  # not readable, or a file
         return []

@@ -1,4 +1,4 @@
-"""Anybody's own data: a table in a CSV or Parquet file, with the columns of a corpus."""
+"""A corpus of your own: a CSV or Parquet file with the columns of a corpus table."""
 
 import csv
 import math
@@ -9,39 +9,38 @@ from pathlib import Path
 import pandas as pd
 
 from ser.corpora import COLUMNS, Corpus, Problem
-from ser.corpora.layout import NUMBERS, assemble, given_root
+from ser.corpora.layout import LISTED, NUMBERS, build_corpus, resolve_root
 from ser.errors import UserError
 
-WHAT = "a CSV or Parquet file with columns such as file, speaker, emotion"
+EXPECTED = "a CSV or Parquet file with columns such as file, speaker, emotion"
 SUFFIXES = (".csv", ".parquet")
 NAMES = ("utterance", *COLUMNS)
 Row = dict[str, object]
 
 
 def manifest(root: str | Path | None, name: str | None = None) -> Corpus:
-    """Read a manifest.
+    """Read a manifest: one row per utterance.
 
-    A row is an utterance. Required are `speaker` and one of `file`, `utterance`. `file` is
-    relative to the manifest's folder, or absolute. Without `file`, the audio is
-    `<utterance>.wav` in the folder `wav` beside the manifest, or in the manifest's own folder
-    where there is no `wav`. Without `utterance`, it is `file` without its suffix (and without
-    its folders, where `file` is absolute). Blank cells are missing values. A row with a fault is
-    left out and listed among the problems, by line in a CSV (the header is line 1) and by row in
-    a Parquet file.
+    `speaker` and one of `file` and `utterance` are required. `file` is absolute or relative to the
+    folder of the manifest. Without `file`, the audio is `<utterance>.wav` in the folder `wav` next
+    to the manifest, or in the folder of the manifest if there is no `wav`. Without `utterance`, the
+    id is `file` without its suffix, and without its folders if it is absolute. Blank cells are
+    missing values. A row with an error is left out and listed as a problem, by line of a CSV file
+    (the header is line 1) or by row of a Parquet file.
 
     Args:
-        root: the CSV or Parquet file.
-        name: of the corpus; None: the file's stem.
+        root: The CSV or Parquet file.
+        name: Of the corpus; None: the name of the file without its suffix.
 
     Raises:
-        UserError: no such file, not a table, or a required column is absent.
+        UserError: The file does not exist or is not a table, or a required column is missing.
     """
-    file = given_root(root, "SER_MANIFEST_ROOT", WHAT)
-    _demand_table(file)
+    file = resolve_root(root, "SER_MANIFEST_ROOT", EXPECTED)
+    _require_table(file)
     columns, numbered = _read_csv(file) if file.suffix.lower() == ".csv" else _read_parquet(file)
-    _demand_columns(file, columns)
+    _require_columns(file, columns)
     problems = [
-        Problem(file, 1, f"unknown column {column!r}{_nearest(column)}")
+        Problem(file, 1, f"unknown column {column!r}{_suggestion(column)}")
         for column in columns
         if column not in NAMES
     ]
@@ -52,39 +51,39 @@ def manifest(root: str | Path | None, name: str | None = None) -> Corpus:
         utterance = str(row.pop("utterance") or "")
         if utterance and first.setdefault(utterance, line) != line:
             reasons.append(
-                f"utterance {utterance!r} again, first in line {first[utterance]} "
-                "(where a file holds several, name them in the column `utterance`)"
+                f"duplicate utterance {utterance!r}, first in line {first[utterance]} "
+                "(if a file has several utterances, name them in the column `utterance`)"
             )
         if reasons:
             problems.extend(Problem(file, line, reason) for reason in reasons)
         elif not Path(str(row["file"])).is_file():
-            problems.append(Problem(file, line, f"no audio at {row['file']}", "no audio"))
+            problems.append(Problem(file, line, f"no audio file {row['file']}", "no audio"))
         else:
             rows[utterance] = row
-    return assemble(name or file.stem, rows, problems)
+    return build_corpus(name or file.stem, rows, problems)
 
 
-def _demand_table(file: Path) -> None:
+def _require_table(file: Path) -> None:
     if file.is_dir():
         tables = sorted(p.name for p in file.iterdir() if p.suffix.lower() in SUFFIXES)
-        hint = f"; there are {', '.join(tables[:6])} in it" if tables else ""
-        raise UserError(f"corpus.root={file} is a folder; expected {WHAT}{hint}")
+        hint = f"; it contains {', '.join(tables[:LISTED])}" if tables else ""
+        raise UserError(f"corpus.root={file} is a folder; expected {EXPECTED}{hint}")
     if file.suffix.lower() not in SUFFIXES:
-        raise UserError(f"corpus.root={file} is neither .csv nor .parquet; expected {WHAT}")
+        raise UserError(f"corpus.root={file} is neither .csv nor .parquet; expected {EXPECTED}")
 
 
-def _demand_columns(file: Path, columns: list[str]) -> None:
+def _require_columns(file: Path, columns: list[str]) -> None:
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
-        raise UserError(f"{file} has several columns of the name {', '.join(twice)}")
-    absent = [] if "speaker" in columns else ["speaker"]
+        raise UserError(f"{file} has duplicate columns: {', '.join(twice)}")
+    missing = [] if "speaker" in columns else ["speaker"]
     if not {"file", "utterance"} & set(columns):
-        absent.append("file (or utterance)")
-    if absent:
-        found = ", ".join(f"{column!r}{_nearest(column)}" for column in columns)
-        raise UserError(f"{file} lacks the column {' and '.join(absent)}; found {found}")
+        missing.append("file (or utterance)")
+    if missing:
+        listing = ", ".join(f"{column!r}{_suggestion(column)}" for column in columns)
+        raise UserError(f"{file} lacks the column {' and '.join(missing)}; its columns: {listing}")
 
 
-def _nearest(column: str) -> str:
+def _suggestion(column: str) -> str:
     if column in NAMES:
         return ""
     close = get_close_matches(column.strip().lower(), NAMES, n=1)
@@ -92,7 +91,7 @@ def _nearest(column: str) -> str:
 
 
 def _read_csv(file: Path) -> tuple[list[str], Iterable[tuple[int, list[object]]]]:
-    """The header, and rows with the line in which each begins."""
+    """Return the header, and the rows with the line in which each begins."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
@@ -102,14 +101,14 @@ def _read_csv(file: Path) -> tuple[list[str], Iterable[tuple[int, list[object]]]
             for cells in reader:
                 if cells:
                     numbered.append((line, list(cells)))
-                line = reader.line_num + 1  # a quoted cell may run over several lines
+                line = reader.line_num + 1  # a quoted cell can have several lines
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as a CSV file in UTF-8: {error}") from error
     return header, numbered
 
 
 def _read_parquet(file: Path) -> tuple[list[str], Iterable[tuple[int, list[object]]]]:
-    """Its columns, and its rows, counted from 1."""
+    """Return the columns, and the rows with their number, counted from 1."""
     try:
         frame = pd.read_parquet(file)
     except (OSError, ValueError) as error:
@@ -121,39 +120,39 @@ def _read_parquet(file: Path) -> tuple[list[str], Iterable[tuple[int, list[objec
 
 
 def _row(cells: list[object], columns: list[str], folder: Path) -> tuple[Row, list[str]]:
-    """A row's values by column, and what is wrong with it."""
+    """Return the values of a row by column, and the reasons why it cannot be used."""
     reasons = []
     if len(cells) != len(columns):
-        reasons.append(f"{len(cells)} cells under {len(columns)} columns")
-    written = {
+        reasons.append(f"{len(cells)} cells, but {len(columns)} columns")
+    texts = {
         column: str(cell).strip()
         for column, cell in zip(columns, cells, strict=False)
         if column in NAMES
     }
-    row: Row = {column: None for column in written}
-    for column, cell in written.items():
+    row: Row = {column: None for column in texts}
+    for column, cell in texts.items():
         if cell and column in NUMBERS:
             row[column] = _number(cell, column, reasons)
         elif cell:
             row[column] = cell
-    if not written.get("speaker"):
-        reasons.append("no speaker")
+    if not texts.get("speaker"):
+        reasons.append("the speaker is missing")
     if row.get("gender") not in (None, "female", "male"):
         reasons.append(f"gender must be 'female' or 'male', found {row['gender']!r}")
     start, end = row.get("start"), row.get("end")
     if isinstance(start, float) and (start < 0 or (isinstance(end, float) and end <= start)):
-        reasons.append(f"start {start:g} and end {end} are not a stretch of time")
-    _place(row, folder, reasons)
+        reasons.append(f"start {start:g} must not be negative, and must be before end {end}")
+    _complete_file(row, folder, reasons)
     return row, reasons
 
 
-def _place(row: Row, folder: Path, reasons: list[str]) -> None:
-    """Fill in `utterance` from `file` or `file` from `utterance`, and make `file` absolute."""
+def _complete_file(row: Row, folder: Path, reasons: list[str]) -> None:
+    """Derive `utterance` from `file` or `file` from `utterance`; make `file` absolute."""
     file, utterance = row.get("file"), row.get("utterance")
     if not file and not utterance:
-        reasons.append("neither file nor utterance")
+        reasons.append("file and utterance are both missing")
     if file and not utterance:
-        path = Path(str(file))  # an absolute one must not make names that differ by machine
+        path = Path(str(file))  # names from an absolute path would depend on the machine
         row["utterance"] = path.stem if path.is_absolute() else path.with_suffix("").as_posix()
     elif not file:
         home = folder / "wav" if (folder / "wav").is_dir() else folder

@@ -168,7 +168,7 @@ def _hear(table: pd.DataFrame, threads: int, console: Console) -> pd.DataFrame:
     """Facts of every utterance's audio, indexed like the table, with `file`."""
     places = table[["file", "start", "end"]].itertuples(index=False, name=None)
     with ThreadPoolExecutor(threads) as pool:  # soundfile lets go of the interpreter's lock
-        listening = pool.map(lambda place: audio.facts(Path(place[0]), *place[1:]), places)
+        listening = pool.map(lambda place: audio.inspect(Path(place[0]), *place[1:]), places)
         found = list(
             track(
                 listening,
@@ -179,7 +179,7 @@ def _hear(table: pd.DataFrame, threads: int, console: Console) -> pd.DataFrame:
                 disable=not console.is_terminal,
             )
         )
-    columns = list(audio.Facts.__dataclass_fields__)
+    columns = list(audio.AudioInfo.__dataclass_fields__)
     heard = pd.DataFrame(found, index=table.index, columns=columns)
     return heard.assign(file=table["file"])
 

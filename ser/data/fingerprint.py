@@ -15,7 +15,7 @@ from ser.corpora import Corpus
 from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.errors import UserError
-from ser.features import Extractor
+from ser.features import FeatureSource
 from ser.features.store import Store
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class RunKeys:
 
     def _signature(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
         corpus, _, _ = self._cached(labels, lambda: self._read(cfg))
-        extractor: Extractor = build(cfg.features)
+        extractor: FeatureSource = build(cfg.features)
         store: Store = build(cfg.store)
         return store.signature(corpus.table, extractor)
 

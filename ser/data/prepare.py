@@ -13,7 +13,7 @@ from ser.corpora import Corpus
 from ser.data.datamodule import DataModule, View
 from ser.data.fingerprint import fingerprint, labelled_corpus, run_options
 from ser.data.folds import Fold, verify
-from ser.features import Extractor
+from ser.features import FeatureSource
 from ser.features.store import Store, files_of
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def prepare(cfg: DictConfig) -> Prepared:
     """
     corpus, target = labelled_corpus(cfg)
     store: Store = build(cfg.store)
-    extractor: Extractor = build(cfg.features)
+    extractor: FeatureSource = build(cfg.features)
     labelled = target.labels.index
     selected = corpus.table.loc[labelled] if cfg.fit_on == "target" else corpus.table
     features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)

@@ -1,4 +1,4 @@
-"""What extractors make of audio, and the store that keeps it."""
+"""Feature extractors, and the store that caches their output."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ import pandas as pd
 Level = Literal["utterance", "frame", "segment"]
 
 
-class Listener(Protocol):
-    """Makes one array of one utterance's signal: the usual extractor.
+class Extractor(Protocol):
+    """Compute features of one utterance from its signal.
 
     Attributes:
-        level: "utterance" gives (D,), "frame" gives (T, D).
+        level: "utterance" returns (D,), "frame" returns (T, D).
         dim: D.
         columns: D names.
-        signature: changes whenever the numbers could: library version, set, parameters.
+        signature: identifies the values: library version, feature set, parameters. It changes
+            whenever the values could change.
     """
 
     @property
@@ -33,13 +34,13 @@ class Listener(Protocol):
     def __call__(self, signal: np.ndarray, rate: int) -> np.ndarray: ...
 
 
-class Reader(ABC):
-    """Reads what another program made of each audio file: an extractor that hears nothing.
+class PrecomputedFeatures(ABC):
+    """Features that another program has written, one file per audio file.
 
-    The store keeps it under the content of the file that is read, not of the audio.
+    The store keeps them by the content of that file, not by the content of the audio.
 
     Attributes:
-        level, dim, columns, signature: as a listener's.
+        level, dim, columns, signature: as in `Extractor`.
     """
 
     level: Level
@@ -53,38 +54,42 @@ class Reader(ABC):
     def signature(self) -> str: ...
 
     @abstractmethod
-    def source(self, file: Path) -> Path:
-        """The file that holds the features of an audio file; UserError: there is none."""
-
-    @abstractmethod
-    def read(self, source: Path, start: float, end: float) -> np.ndarray:
-        """Features out of such a file, (T, D) float32.
-
-        Args:
-            source: as `source` gives it.
-            start: seconds; NaN: the audio's beginning.
-            end: seconds; NaN: the audio's end.
+    def feature_file(self, audio: Path) -> Path:
+        """Return the file with the features of an audio file.
 
         Raises:
-            UserError: it cannot be read, or lacks columns or frames.
+            UserError: There is no such file.
+        """
+
+    @abstractmethod
+    def read(self, file: Path, start: float, end: float) -> np.ndarray:
+        """Read features, (T, D) float32.
+
+        Args:
+            file: A path that `feature_file` returned.
+            start: Seconds; NaN: the beginning of the audio.
+            end: Seconds; NaN: the end of the audio.
+
+        Raises:
+            UserError: The file cannot be read, or columns or frames are missing.
         """
 
 
-Extractor = Listener | Reader
+FeatureSource = Extractor | PrecomputedFeatures
 
 
 @dataclass(frozen=True)
 class Features:
-    """The features of many utterances, held compactly.
+    """The features of many utterances in one array.
 
     Attributes:
         utterances: N utterance ids, in the order of the rows.
-        values: (N, D) at utterance level; (sum of T, D) at frame level, the utterances one after
-            another. float32, in memory or memory-mapped read-only.
+        values: float32, in memory or memory-mapped read-only: (N, D) at utterance level; at frame
+            level (sum of T, D), all frames of an utterance together.
         offsets: (N + 1,) int64 at frame level: utterance i owns values[offsets[i]:offsets[i + 1]];
             None at utterance level.
         columns: D names.
-        level: as the extractor's.
+        level: as in `Extractor`.
     """
 
     utterances: pd.Index
@@ -95,5 +100,5 @@ class Features:
 
     @property
     def mapped(self) -> bool:
-        """Whether the values lie in a file and come into memory as they are read."""
+        """Whether the values are memory-mapped from a file."""
         return isinstance(self.values, np.memmap) or isinstance(self.values.base, np.memmap)

@@ -1,9 +1,9 @@
-"""COVAREP's own features, read from the files that it, or a program of one's own, has left.
+"""Features computed by COVAREP, or by another program that writes files of the same form.
 
 COVAREP (G. Degottex, J. Kane, T. Drugman, T. Raitio, S. Scherer, "COVAREP: a collaborative voice
 analysis repository for speech technologies", ICASSP 2014, https://github.com/covarep/covarep) is a
-MATLAB toolbox. Its script COVAREP_feature_extraction.m leaves a `.mat` file beside each `.wav`,
-with `features`, a row each 10 ms, and their `names`.
+MATLAB toolbox. For each `.wav` file its script COVAREP_feature_extraction.m writes a `.mat` file
+into the same folder, with a matrix `features`, one row per 10 ms, and the `names` of its columns.
 """
 
 import csv
@@ -18,34 +18,35 @@ from pathlib import Path
 import numpy as np
 
 from ser.errors import UserError
-from ser.features import Level, Reader
-from ser.features.checks import agreed
+from ser.features import Level, PrecomputedFeatures
+from ser.features.checks import require_dim
 
 SUFFIXES = (".mat", ".csv")
-# What the script of 2014 and later writes, 74 columns; ones without names are taken to be these.
+# The 74 columns of the script since 2014; assumed for a file of 74 columns without names.
 NAMES = (
     *("F0", "VUV", "NAQ", "QOQ", "H1H2", "PSP", "MDQ", "peakSlope", "Rd", "Rd_conf", "creak"),
     *(f"MCEP_{number}" for number in range(25)),
     *(f"HMPDM_{number}" for number in range(25)),
     *(f"HMPDD_{number}" for number in range(13)),
 )
+EXPECTED_ROOT = "a folder with one .mat or .csv file of COVAREP per recording"
 
 
 @dataclass
-class Covarep(Reader):
-    """Chosen columns of COVAREP's files, one a recording.
+class Covarep(PrecomputedFeatures):
+    """Selected columns of COVAREP's files, one file per recording.
 
-    Values that are not finite are replaced by 0, as COVAREP's script does with NaN (but not with
-    the infinite ones that H1-H2 and others can be). Nothing in a file is executed.
+    Values that are not finite become 0. COVAREP's script does the same with NaN, but not with the
+    infinite values that H1-H2 and others can have. No code in a file is executed.
 
     Attributes:
         level: "frame".
-        dim: D, as many as `names`.
-        root: folder with a file a recording: `03a01Fa.mat` or `03a01Fa.csv` for `03a01Fa.wav`. A
-            `.mat` file of version 7 or earlier; a `.csv` file whose first line has the names. Where
-            there are no names, columns are taken to be `NAMES` if they are as many.
-        names: columns, by COVAREP's names.
-        hop: seconds from a row to the next; row t stands for [t * hop, (t + 1) * hop).
+        dim: D, the number of `names`.
+        root: Folder with one file per recording: `03a01Fa.mat` or `03a01Fa.csv` for `03a01Fa.wav`.
+            `.mat` files must be of version 7 or earlier; the first line of a `.csv` file has the
+            names. A file without names must have the columns `NAMES`.
+        names: Columns, by COVAREP's names.
+        hop: Seconds from one row to the next; row t covers [t * hop, (t + 1) * hop).
     """
 
     level: Level
@@ -56,16 +57,15 @@ class Covarep(Reader):
 
     def __post_init__(self) -> None:
         if self.level != "frame":
-            raise UserError(f"Covarep: level: {self.level} is wrong; it is of level frame")
+            raise UserError(f"Covarep: level must be frame, not {self.level}")
         if not self.hop > 0:
             raise UserError("Covarep: hop must be above 0")
         if not self.names or len(set(self.names)) < len(self.names):
-            raise UserError("Covarep: names must be one or more, each once")
-        what = "a folder of COVAREP's .mat or .csv files, one a recording"
+            raise UserError("Covarep: names must list one or more columns, each of them once")
         if not self.root:
-            raise UserError(f"features.root is not set: give features.root=... ({what})")
+            raise UserError(f"features.root is not set: give features.root=... ({EXPECTED_ROOT})")
         if not self._folder.is_dir():
-            raise UserError(f"features.root={self.root}: no such folder; it should be {what}")
+            raise UserError(f"features.root={self.root}: no such folder; expected {EXPECTED_ROOT}")
 
     @cached_property
     def signature(self) -> str:
@@ -74,80 +74,85 @@ class Covarep(Reader):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names; UserError if they are not `dim`."""
-        return agreed("features.names", self.dim, tuple(self.names))
+        """The names; raises UserError if their number is not `dim`."""
+        return require_dim("features.names", self.dim, tuple(self.names))
 
-    def source(self, file: Path) -> Path:
-        """The `.mat` or `.csv` file of an audio file's name; UserError: none, or both."""
-        found = [path for s in SUFFIXES if (path := self._folder / f"{file.stem}{s}").is_file()]
-        if len(found) != 1:
-            first, second = (f"{file.stem}{suffix}" for suffix in SUFFIXES)
-            names = f"both {first} and {second}" if found else f"neither {first} nor {second}"
-            raise UserError(f"no features of COVAREP: {self._folder} holds {names}")
-        return found[0]
+    def feature_file(self, audio: Path) -> Path:
+        """Return the `.mat` or `.csv` file that has the name of an audio file.
 
-    def read(self, source: Path, start: float, end: float) -> np.ndarray:
-        """The chosen columns of one utterance.
+        Raises:
+            UserError: Neither of the two files exists, or both do.
+        """
+        names = [f"{audio.stem}{suffix}" for suffix in SUFFIXES]
+        existing = [path for name in names if (path := self._folder / name).is_file()]
+        if len(existing) != 1:
+            listing = ("both {} and {}" if existing else "neither {} nor {}").format(*names)
+            raise UserError(f"no features of COVAREP: {self._folder} has {listing}")
+        return existing[0]
+
+    def read(self, file: Path, start: float, end: float) -> np.ndarray:
+        """Read the selected columns of one utterance.
 
         Args:
-            source: a `.mat` or `.csv` file.
-            start: seconds; NaN: the recording's beginning.
-            end: seconds; NaN: the recording's end.
+            file: A `.mat` or `.csv` file.
+            start: Seconds; NaN: the beginning of the recording.
+            end: Seconds; NaN: the end of the recording.
 
         Returns:
             (T, D) float32, finite.
 
         Raises:
-            UserError: not COVAREP's, of MATLAB's version 7.3, without a column that is chosen,
-                without frames from start to end, or without any value that is finite.
+            UserError: The file was not written by COVAREP, is of MATLAB's version 7.3, lacks a
+                selected column, has no frames from start to end, or has no finite value there.
         """
-        values, names = (_mat if source.suffix == ".mat" else _csv)(source)
-        if absent := [name for name in self.names if name not in names]:
+        values, names = (_read_mat if file.suffix == ".mat" else _read_csv)(file)
+        if missing := [name for name in self.names if name not in names]:
             raise UserError(
-                f"has no {', '.join(absent)}; it has {', '.join(names)}. "
+                f"has no column {', '.join(missing)}; its columns are {', '.join(names)}. "
                 "Choose others: features.names=[...] features.dim=..."
             )
         first = 0 if math.isnan(start) else round(start / self.hop)
         last = len(values) if math.isnan(end) else round(end / self.hop)
-        chosen = values[first:last, [names.index(name) for name in self.names]]
-        if not len(chosen):
+        selected = values[first:last, [names.index(name) for name in self.names]]
+        if not len(selected):
             raise UserError(
-                f"has no frame of these: {len(values)} frames, {len(values) * self.hop:g} s"
+                f"has no frame between the given times: it has {len(values)} frames, "
+                f"{len(values) * self.hop:g} s"
             )
-        with np.errstate(over="ignore"):  # to infinity
-            chosen = chosen.astype(np.float32)
-        if not np.isfinite(chosen).any():
-            raise UserError("holds no value that is finite")
-        return np.nan_to_num(chosen, nan=0.0, posinf=0.0, neginf=0.0)
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite
+            selected = selected.astype(np.float32)
+        if not np.isfinite(selected).any():
+            raise UserError("has no value that is finite")
+        return np.nan_to_num(selected, nan=0.0, posinf=0.0, neginf=0.0)
 
     @property
     def _folder(self) -> Path:
         return Path(str(self.root)).expanduser().absolute()
 
 
-def _mat(file: Path) -> tuple[np.ndarray, list[str]]:
-    """(T, columns) and their names, of a `.mat` file."""
+def _read_mat(file: Path) -> tuple[np.ndarray, list[str]]:
+    """Read (T, columns) values and the column names from a `.mat` file."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
-        held = loadmat(file, variable_names=["features", "names"])
-    except NotImplementedError:  # scipy's word for a file that is HDF5 inside
+        content = loadmat(file, variable_names=["features", "names"])
+    except NotImplementedError:  # scipy raises it for files that are HDF5 inside
         raise UserError(
             "is of MATLAB's version 7.3; save it again: save(file, 'features', 'names', '-v7')"
         ) from None
     except (MatReadError, OSError, ValueError, TypeError, EOFError, zlib.error) as error:
         raise UserError(f"unreadable as a .mat file ({error})") from error
-    values = held.get("features")
+    values = content.get("features")
     if values is None or values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise UserError("holds no matrix of numbers called features, which COVAREP's do")
+        raise UserError("has no matrix of numbers called features, as files of COVAREP have")
     # A cell array of character arrays: an array of arrays of one string each.
-    cells = held.get("names", np.empty(0, object)).ravel()
-    return _named(values, [str(np.asarray(cell).squeeze()).strip() for cell in cells])
+    cells = content.get("names", np.empty(0, object)).ravel()
+    return _with_names(values, [str(np.asarray(cell).squeeze()).strip() for cell in cells])
 
 
-def _csv(file: Path) -> tuple[np.ndarray, list[str]]:
-    """(T, columns) and their names, of a `.csv` file with or without a first line of names."""
+def _read_csv(file: Path) -> tuple[np.ndarray, list[str]]:
+    """Read (T, columns) values and the names from a `.csv` file, with or without a header."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
             rows = [row for row in csv.reader(stream) if row]
@@ -157,16 +162,17 @@ def _csv(file: Path) -> tuple[np.ndarray, list[str]]:
         values = np.array([[float(cell or "nan") for cell in row] for row in body], np.float64)
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"unreadable as a table of numbers ({error})") from error
-    return _named(values if body else np.empty((0, len(names))), names)
+    return _with_names(values if body else np.empty((0, len(names))), names)
 
 
-def _named(values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+def _with_names(values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Return the values and their column names, which are `NAMES` where the file has none."""
     if not names and values.shape[1] == len(NAMES):
         names = list(NAMES)
     if not names or len(names) != values.shape[1]:
         raise UserError(
-            f"has {values.shape[1]} columns and {len(names)} names; without names there should be "
-            f"{len(NAMES)} columns, as COVAREP has"
+            f"has {values.shape[1]} columns and {len(names)} names; a file without names must "
+            f"have the {len(NAMES)} columns of COVAREP"
         )
     return values, names
 

@@ -1,4 +1,4 @@
-"""Digests of audio files, remembered so that a large corpus is not read again at each start."""
+"""Digests of audio files, cached so that a large corpus is not read again at every start."""
 
 import json
 import os
@@ -7,49 +7,51 @@ from contextlib import suppress
 from pathlib import Path
 
 from ser.corpora import audio
-from ser.features.entries import write_whole
+from ser.features.entries import write_atomically
 
 
-def digests(files: Iterable[str], memory: Path, scratch: Path) -> dict[str, str | audio.AudioError]:
-    """What the bytes of each file hash to, or why they cannot be read.
+def digests(
+    files: Iterable[str], cache: Path, temporary: Path
+) -> dict[str, str | audio.AudioError]:
+    """Return the digest of each file's bytes, or the error where a file cannot be read.
 
-    A digest is remembered for as long as a file's size and times (of modification and of change,
-    as the former can be set back) stay as they were.
+    A cached digest is valid while the size, the modification time and the change time of the file
+    stay the same. The change time is compared because a program can reset the modification time.
 
     Args:
-        files: absolute paths.
-        memory: file that remembers; it need not exist, and if it cannot be written, as in a
-            read-only store, files are read anew each time.
-        scratch: folder on the same file system for the file while it is unfinished.
+        files: Absolute paths.
+        cache: JSON file with known digests. It may be absent. Where it cannot be written, as in a
+            read-only store, files are read again each time.
+        temporary: Folder on the same file system for unfinished files.
     """
-    known = _recalled(memory)
-    found: dict[str, str | audio.AudioError] = {}
+    known = _load(cache)
+    results: dict[str, str | audio.AudioError] = {}
     new: dict[str, list] = {}
     for file in dict.fromkeys(files):
         try:
             status = os.stat(file)
             facts = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-            if (held := known.get(file)) and held[:3] == facts:
-                found[file] = held[3]
+            if (cached := known.get(file)) and cached[:3] == facts:
+                results[file] = cached[3]
                 continue
-            found[file] = audio.digest(Path(file))
-            new[file] = [*facts, found[file]]
+            results[file] = audio.digest(Path(file))
+            new[file] = [*facts, results[file]]
         except OSError:
-            found[file] = audio.AudioError(Path(file), "missing: no such file")
-        except audio.AudioError as reason:
-            found[file] = reason
+            results[file] = audio.AudioError(Path(file), audio.MISSING)
+        except audio.AudioError as error:
+            results[file] = error
     if new:
-        with suppress(OSError):  # only a memory
-            scratch.mkdir(parents=True, exist_ok=True)
-            # Recalled again, as another process may have added to it meanwhile.
-            text = json.dumps(_recalled(memory) | new)
-            write_whole(str(memory), [text.encode()], scratch)
-    return found
+        with suppress(OSError):  # the cache is optional
+            temporary.mkdir(parents=True, exist_ok=True)
+            # Loaded again, because another process may have added digests in the meantime.
+            text = json.dumps(_load(cache) | new)
+            write_atomically(str(cache), [text.encode()], temporary)
+    return results
 
 
-def _recalled(memory: Path) -> dict[str, list]:
+def _load(cache: Path) -> dict[str, list]:
     try:
-        known = json.loads(memory.read_bytes())
+        known = json.loads(cache.read_bytes())
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -1,8 +1,11 @@
-"""One extracted array as one file: written whole or not at all, checked whenever it is read.
+"""Store entries: the features of one utterance in one file.
+
+A file is written completely or not at all, and is verified whenever it is read.
 
 Layout: a header of 32 bytes (magic, rows, dim, checksum), then rows * dim float32, little-endian.
-The checksum takes in the entry's own name, so that one entry copied over another is noticed too.
-CRC-32 guards against accident, not malice, and costs a fifth of a cryptographic hash.
+The checksum includes the name of the entry, so that an entry copied over another one is detected.
+CRC-32 protects against accidents, not against attacks, at a fifth of the cost of a cryptographic
+hash.
 """
 
 import os
@@ -18,31 +21,31 @@ _MAGIC = b"ser.arr1"
 _HEADER = struct.Struct("<8sIII12x")
 
 
-def place(root: str, signature: str, name: str) -> str:
-    """Where an entry lies."""
-    return f"{root}/{signature}/{name[:2]}/{name}"
+def path(root: str, signature: str, key: str) -> str:
+    """Return the path of an entry."""
+    return f"{root}/{signature}/{key[:2]}/{key}"
 
 
-def write(file: str, values: np.ndarray, scratch: Path) -> None:
-    """Keep an array.
+def write(file: str, values: np.ndarray, temporary: Path) -> None:
+    """Write an entry.
 
     Args:
-        file: `<root>/<signature>/<shard>/<name>`.
+        file: `<root>/<signature>/<first two digits of the key>/<key>`.
         values: (T, D) float32.
-        scratch: folder on the same file system for the file while it is unfinished.
+        temporary: Folder on the same file system for unfinished files.
 
     Raises:
-        OSError: the disk is full, or may not be written to.
+        OSError: The disk is full, or the store is read-only.
     """
     data = np.ascontiguousarray(values, dtype="<f4")
     header = _HEADER.pack(_MAGIC, *data.shape, _checksum(file, data))
-    # Not synced: after a power cut the checksum finds what never reached the disk, and it is made
-    # again; a sync for each entry would cost more than most extractions.
-    write_whole(file, (header, data.data), scratch)
+    # Without fsync, which would cost more than most extractions. After a power cut the checksum
+    # detects entries that did not reach the disk, and they are extracted again.
+    write_atomically(file, (header, data.data), temporary)
 
 
 def rows(file: str, dim: int) -> int | None:
-    """T of an entry, by its size alone; None if it is absent or cannot be an entry of D columns."""
+    """Return T of an entry by its size alone; None: absent, or not an entry of D columns."""
     try:
         size = os.stat(file).st_size - _HEADER.size
     except OSError:
@@ -50,60 +53,61 @@ def rows(file: str, dim: int) -> int | None:
     return size // (4 * dim) if size > 0 and size % (4 * dim) == 0 else None
 
 
-def read(file: str, into: np.ndarray) -> bool:
-    """Read an entry into a (T, D) float32 array; False if it is absent, cut short or altered."""
+def read(file: str, out: np.ndarray) -> bool:
+    """Read an entry into a (T, D) float32 array; False: absent, truncated or altered."""
     try:
         with open(file, "rb", buffering=0) as stream:
-            header, read = stream.read(_HEADER.size), stream.readinto(into.data)
+            header, size = stream.read(_HEADER.size), stream.readinto(out.data)
     except OSError:
         return False
-    if len(header) != _HEADER.size or read != into.nbytes:
+    if len(header) != _HEADER.size or size != out.nbytes:
         return False
-    return header == _HEADER.pack(_MAGIC, *into.shape, _checksum(file, into))
+    return header == _HEADER.pack(_MAGIC, *out.shape, _checksum(file, out))
 
 
-def intact(file: str, dim: int) -> bool:
-    """Whether an entry is there and holds what was written."""
+def is_intact(file: str, dim: int) -> bool:
+    """Return whether an entry exists and is unaltered."""
     count = rows(file, dim)
     return count is not None and read(file, np.empty((count, dim), "<f4"))
 
 
-def write_whole(
+def write_atomically(
     file: str,
     parts: Iterable[bytes | memoryview],
-    scratch: Path,
+    temporary: Path,
     sync: bool = False,
     modified: int | None = None,
 ) -> None:
-    """Write a file under a temporary name and move it into place in one step.
+    """Write a file under a temporary name, then rename it.
 
     Args:
-        file: replaced if it is there.
-        parts: written one after another.
-        scratch: existing folder on the same file system.
-        sync: wait until the disk has it.
-        modified: time of last modification to set, seconds since 1970.
+        file: Path; an existing file is replaced.
+        parts: Content, in order.
+        temporary: Existing folder on the same file system.
+        sync: Wait until the content is on the disk.
+        modified: Modification time to set, seconds since 1970.
 
     Raises:
-        OSError: nothing has changed then.
+        OSError: The file could not be written; an existing one is unchanged.
     """
-    temporary = scratch / f"{os.getpid()}-{uuid4().hex}"
+    unfinished = temporary / f"{os.getpid()}-{uuid4().hex}"
     try:
-        with open(temporary, "xb") as stream:
+        with open(unfinished, "xb") as stream:
             for part in parts:
                 stream.write(part)
             if sync:
                 stream.flush()
                 os.fsync(stream.fileno())
         if modified is not None:
-            os.utime(temporary, (modified, modified))
+            os.utime(unfinished, (modified, modified))
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        os.replace(temporary, file)
+        os.replace(unfinished, file)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
 
 
 def _checksum(file: str, data: np.ndarray) -> int:
-    name = os.sep.join(file.split(os.sep)[-3:]).replace(os.sep, "/")  # a store may be moved
+    # The path relative to the store, so that a store can be moved.
+    name = os.sep.join(file.split(os.sep)[-3:]).replace(os.sep, "/")
     return zlib.crc32(data.data, zlib.crc32(name.encode()))

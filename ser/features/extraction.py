@@ -1,11 +1,10 @@
-"""Extraction of many utterances into a store, side by side, by threads, processes or a cluster."""
+"""Parallel extraction of many utterances into a store, by threads, processes or a cluster."""
 
 import os
 import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,54 +15,44 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ser.corpora import audio
 from ser.errors import UserError
-from ser.features import Extractor, Listener, Reader, entries
-from ser.features.checks import finite
+from ser.features import Extractor, FeatureSource, PrecomputedFeatures, entries
+from ser.features.checks import require_finite
+from ser.features.items import Item
 
-STALE = 24 * 3600  # seconds; older unfinished files are those of killed processes
+STALE = 24 * 3600  # seconds after which an unfinished file is that of a killed process
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of audio, and the name that its entries have: equal content, equal name.
-
-    For a `Reader` the file is not the audio, but the one that is read in its place.
-    """
-
-    file: str
-    start: float
-    end: float
-    name: str
+Results = dict[str, np.ndarray | UserError]
 
 
-def extract(
-    root: Path, work: list[tuple[Piece, list[Extractor]]], workers: int | None, console: Console
+def extract_and_store(
+    root: Path, work: list[tuple[Item, list[FeatureSource]]], workers: int | None, console: Console
 ) -> dict[str, dict[str, str]]:
-    """Extract and keep.
+    """Extract features and write them into a store.
 
     Args:
-        root: of the store.
-        work: pieces, each with what is wanted of it.
-        workers: how many at once; None: what the active `joblib.parallel_config` says, or else as
-            many as its backend has.
-        console: shows progress.
+        root: Folder of the store.
+        work: Items, each with the features that it lacks.
+        workers: Number of parallel workers; None: as set by the active `joblib.parallel_config`,
+            or else as many as its backend has.
+        console: For the progress bar.
 
     Returns:
-        By signature and name, why something could not be extracted.
+        By signature and key: the reason why features could not be extracted.
 
     Raises:
-        UserError: the store cannot be written.
+        UserError: The store cannot be written.
     """
     if not work:
         return {}
     require_writable(root, f"{len(work)} utterances are not in it")
-    # Processes that fill one store at once meet at different places instead of racing along.
+    # In random order, so that several processes that fill one store rarely do the same work.
     work = random.Random(os.urandom(8)).sample(work, len(work))
     backend, configured = get_active_backend(prefer="threads")
-    # joblib says 1, too, where nothing is configured.
+    # joblib returns 1, too, where nothing is configured.
     jobs = workers or (configured if configured not in (None, 1) else -1)
-    given = "generator_unordered" if backend.supports_return_generator else "list"
-    parallel = Parallel(n_jobs=jobs, prefer="threads", return_as=given)
-    results = parallel(delayed(_make)(str(root), *task) for task in work)
+    return_as = "generator_unordered" if backend.supports_return_generator else "list"
+    parallel = Parallel(n_jobs=jobs, prefer="threads", return_as=return_as)
+    results = parallel(delayed(_process)(str(root), *task) for task in work)
     columns = (
         TextColumn("extracting"),
         BarColumn(),
@@ -73,113 +62,121 @@ def extract(
     )
     reasons: dict[str, dict[str, str]] = {}
     with Progress(*columns, console=console, transient=True) as progress:
-        for name, failed in progress.track(results, total=len(work)):
-            for signature, reason in failed.items():
-                reasons.setdefault(signature, {})[name] = reason
+        for key, failures in progress.track(results, total=len(work)):
+            for signature, reason in failures.items():
+                reasons.setdefault(signature, {})[key] = reason
     return reasons
 
 
-def require_writable(root: Path, need: str) -> None:
-    """Find out before the work, not after it, whether it can be kept; tidy up on the way.
+def compute(extractors: Sequence[Extractor], signal: np.ndarray, rate: int) -> Results:
+    """Compute the features of a signal.
+
+    Returns:
+        By signature: the features, or the error where there are none. What a pass of an extractor
+        gives in addition is included.
+    """
+    results: Results = {}
+    for extractor in extractors:
+        if extractor.signature not in results:
+            results |= _compute_one(extractor, signal, rate)
+    return results
+
+
+def require_writable(root: Path, purpose: str) -> None:
+    """Check before the work that a store can be written, and remove stale unfinished files.
+
+    Args:
+        root: Folder of the store.
+        purpose: Clause for the error that says what has to be written.
 
     Raises:
-        UserError: it cannot; `need` says what for.
+        UserError: The store cannot be written.
     """
-    folder = unfinished(root)
+    folder = temporary_folder(root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        entries.write_whole(str(folder / "probe"), [b"ser"], folder)
+        entries.write_atomically(str(folder / "probe"), [b"ser"], folder)
     except OSError as error:
-        raise unwritable(root, error, need) from error
+        raise write_error(root, error, purpose) from error
     for file in folder.iterdir():
-        with suppress(OSError):  # another process may be tidying up too
+        with suppress(OSError):  # another process may remove it at the same time
             if file.stat().st_mtime < time.time() - STALE:
                 file.unlink()
 
 
-def unfinished(root: Path) -> Path:
-    """Where a store's files are while they are being written."""
+def temporary_folder(root: Path) -> Path:
+    """Return the folder of a store's unfinished files."""
     return root / "unfinished"
 
 
-def unwritable(root: Path, error: OSError, need: str) -> UserError:
-    """What to raise when something could not be written; `need` says what for."""
+def write_error(root: Path, error: OSError, purpose: str) -> UserError:
+    """Return the error for a store that could not be written; `purpose` says what for."""
     return UserError(
-        f"the store {root} cannot be written to ({error.strerror or error}), and {need}. "
-        "Make it writable or make room on its disk, or choose another folder: store.root=..."
+        f"the store {root} cannot be written ({error.strerror or error}), and {purpose}. "
+        "Make it writable, free space on its disk, or choose another folder: store.root=..."
     )
 
 
-def _make(root: str, piece: Piece, extractors: list[Extractor]) -> tuple[str, dict[str, str]]:
-    """Extract what one utterance still lacks; its name, and by signature why something failed.
+def _process(root: str, item: Item, sources: list[FeatureSource]) -> tuple[str, dict[str, str]]:
+    """Extract and write the features that an item still lacks.
+
+    Returns:
+        Its key, and by signature the reason for each failure.
 
     Raises:
-        UserError: the store cannot be written.
+        UserError: The store cannot be written.
     """
     lacking = [
-        extractor
-        for extractor in extractors  # another process may have been here
-        if not entries.intact(entries.place(root, extractor.signature, piece.name), extractor.dim)
+        source
+        for source in sources  # another process may have written some in the meantime
+        if not entries.is_intact(entries.path(root, source.signature, item.key), source.dim)
     ]
     if not lacking:
-        return piece.name, {}
+        return item.key, {}
     reasons = {}
-    for signature, values in _results(piece, lacking).items():
+    for signature, values in _extract(item, lacking).items():
         if isinstance(values, UserError):
             reasons[signature] = str(values)
             continue
         try:
-            file = entries.place(root, signature, piece.name)
-            entries.write(file, np.atleast_2d(values), unfinished(Path(root)))
+            file = entries.path(root, signature, item.key)
+            entries.write(file, np.atleast_2d(values), temporary_folder(Path(root)))
         except OSError as error:
-            raise unwritable(Path(root), error, f"{piece.file} is not in it") from error
-    wanted = {extractor.signature for extractor in lacking}
-    return piece.name, {s: reason for s, reason in reasons.items() if s in wanted}
+            raise write_error(Path(root), error, f"{item.file} is not in it") from error
+    requested = {source.signature for source in lacking}
+    return item.key, {s: reason for s, reason in reasons.items() if s in requested}
 
 
-def _results(piece: Piece, extractors: list[Extractor]) -> dict[str, np.ndarray | UserError]:
-    """What a piece gives, by signature, or why it does not; its audio is read once for all."""
-    results: dict[str, np.ndarray | UserError] = {}
-    hearing: list[Listener] = []
-    for extractor in extractors:
-        if isinstance(extractor, Reader):
-            results[extractor.signature] = _read(extractor, piece)
+def _extract(item: Item, sources: list[FeatureSource]) -> Results:
+    """Return the features of an item by signature; its audio is read once for all extractors."""
+    results: Results = {}
+    extractors: list[Extractor] = []
+    for source in sources:
+        if isinstance(source, PrecomputedFeatures):
+            results[source.signature] = _read(source, item)
         else:
-            hearing.append(extractor)
-    if not hearing:
+            extractors.append(source)
+    if not extractors:
         return results
     try:
-        signal, rate = audio.read(Path(piece.file), piece.start, piece.end)
+        signal, rate = audio.read(Path(item.file), item.start, item.end)
     except audio.AudioError as error:
-        return results | {extractor.signature: UserError(error.reason) for extractor in hearing}
-    return results | extracted(hearing, signal, rate)
+        return results | {each.signature: UserError(error.reason) for each in extractors}
+    return results | compute(extractors, signal, rate)
 
 
-def extracted(
-    extractors: Sequence[Listener], signal: np.ndarray, rate: int
-) -> dict[str, np.ndarray | UserError]:
-    """What extractors make of a signal, by signature, and what the same passes give beside it."""
-    results: dict[str, np.ndarray | UserError] = {}
-    for extractor in extractors:
-        if extractor.signature not in results:
-            results |= _extract(extractor, signal, rate)
-    return results
-
-
-def _read(reader: Reader, piece: Piece) -> np.ndarray | UserError:
+def _read(source: PrecomputedFeatures, item: Item) -> np.ndarray | UserError:
     try:
-        return finite(reader.read(Path(piece.file), piece.start, piece.end), reader.columns)
-    except UserError as reason:
-        return reason
+        values = source.read(Path(item.file), item.start, item.end)
+        return require_finite(values, source.columns)
+    except UserError as error:
+        return error
 
 
-def _extract(
-    extractor: Listener, signal: np.ndarray, rate: int
-) -> dict[str, np.ndarray | UserError]:
-    """What an extractor makes, by signature, and what the same pass gives beside it."""
+def _compute_one(extractor: Extractor, signal: np.ndarray, rate: int) -> Results:
     try:
-        if together := getattr(extractor, "together", None):
-            return together(signal, rate)
-        return {extractor.signature: finite(extractor(signal, rate), extractor.columns)}
-    except UserError as reason:
-        return {extractor.signature: reason}
+        if all_outputs := getattr(extractor, "all_outputs", None):
+            return all_outputs(signal, rate)
+        return {extractor.signature: require_finite(extractor(signal, rate), extractor.columns)}
+    except UserError as error:
+        return {extractor.signature: error}

@@ -1,8 +1,8 @@
-"""The voice's source, found by undoing the vocal tract: glottal flow, and what is measured of it.
+"""Glottal flow, estimated by inverse filtering of the vocal tract, and measures of it.
 
-The flow comes from iterative adaptive inverse filtering: P. Alku, "Glottal wave analysis with pitch
-synchronous iterative adaptive inverse filtering", Speech Communication 11, 1992. Every function
-takes many frames at once, (T, L) float64, and each row's result depends on that row alone.
+The method is iterative adaptive inverse filtering: P. Alku, "Glottal wave analysis with pitch
+synchronous iterative adaptive inverse filtering", Speech Communication 11, 1992. All functions
+process many frames together, (T, L) float64; the result for a frame depends on that frame only.
 """
 
 from typing import NamedTuple
@@ -12,44 +12,45 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 from scipy.signal.windows import hann
 
-REACH = 0.2  # of a period: how far from where it is expected a closure is sought
-HARMONIC = 0.25  # of F0: how far from its multiple a harmonic's peak is sought
-POINTS = 4096  # of the spectrum that harmonics are read from: 4 Hz apart at 16 kHz
+REACH = 0.2  # fraction of a period: search range around the expected glottal closure
+HARMONIC = 0.25  # fraction of F0: search range around a multiple of F0 for the harmonic's peak
+POINTS = 4096  # of the Fourier transform for harmonics: 4 Hz apart at 16 kHz
 
 
 class Source(NamedTuple):
-    """Glottal flow and its derivative, (T, L) float64 each, of no absolute scale."""
+    """Glottal flow and its derivative, (T, L) float64 each; the scale is arbitrary."""
 
     flow: np.ndarray
     derivative: np.ndarray
 
-    def reversed(self) -> "Source":
-        """Upside down."""
+    def inverted(self) -> "Source":
+        """Return the source with the opposite polarity."""
         return Source(-self.flow, -self.derivative)
 
 
 def iaif(frames: np.ndarray, width: np.ndarray, *, tract: int, glottis: int, leak: float) -> Source:
-    """Glottal flow by iterative adaptive inverse filtering (Alku 1992, figure 2).
+    """Estimate the glottal flow by iterative adaptive inverse filtering (Alku 1992, figure 2).
 
-    The spectrum is first flattened by a predictor of order 1, a vocal tract fitted and undone; of
-    the flow found so a source is fitted and undone, and the vocal tract fitted anew.
+    First a predictor of order 1 flattens the spectrum, and the inverse of a first model of the
+    vocal tract gives a first flow. Then the inverse of a model of this flow removes the source from
+    the speech, and the inverse of a second model of the vocal tract gives the flow.
 
     Args:
-        frames: (T, P + L) speech without its lowest frequencies: L samples to be analysed, and P,
-            as many as `tract` or `glottis`, before them, which filters start from.
-        width: (T,), samples in the middle of each frame that models are fitted on, under a Hann
-            window. Two periods keep them from modelling single harmonics.
-        tract: order of the vocal tract's all-pole model.
-        glottis: order of the source's.
-        leak: pole of the integrator that cancels the radiation at the lips, just below 1.
+        frames: (T, P + L) high-pass filtered speech: P = max(`tract`, `glottis`) samples for the
+            initial state of the filters, then L samples to analyse.
+        width: (T,), length in samples of the Hann window in the middle of each frame under which
+            the models are fitted. Two periods prevent models of single harmonics.
+        tract: Order of the all-pole model of the vocal tract.
+        glottis: Order of the all-pole model of the source.
+        leak: Pole of the integrator that cancels lip radiation, just below 1.
     """
     past = max(tract, glottis)
     length = frames.shape[1] - past
-    place = (np.arange(length) - (length - 1) / 2) / width[:, None]
-    window = np.where(np.abs(place) < 0.5, np.cos(np.pi * place) ** 2, 0.0)
+    position = (np.arange(length) - (length - 1) / 2) / width[:, None]
+    window = np.where(np.abs(position) < 0.5, np.cos(np.pi * position) ** 2, 0.0)
 
     def without(coefficients: np.ndarray) -> np.ndarray:
-        """The frames filtered by 1 - predictor, (T, L)."""
+        """Return the frames filtered by 1 - predictor, (T, L)."""
         total = np.zeros((len(frames), length))
         for lag in range(coefficients.shape[1]):
             total += coefficients[:, lag, None] * frames[:, past - lag : past - lag + length]
@@ -67,36 +68,38 @@ def iaif(frames: np.ndarray, width: np.ndarray, *, tract: int, glottis: int, lea
 
 
 def predictors(frames: np.ndarray, order: int) -> np.ndarray:
-    """(T, order + 1) coefficients 1, -a1, -a2, ... of linear prediction by autocorrelation.
+    """Fit linear prediction by autocorrelation: (T, order + 1) coefficients 1, -a1, -a2, ...
 
-    Levinson's recursion over all frames at once, which takes a tenth of the time of
-    `scipy.linalg.solve_toeplitz` frame by frame, to the same numbers.
+    Levinson's recursion over all frames together takes a tenth of the time of
+    `scipy.linalg.solve_toeplitz` frame by frame, with the same result.
 
     Args:
         frames: (T, L), windowed; none of them all zero.
-        order: how many samples back the prediction looks.
+        order: Number of past samples that predict the next one.
     """
     size = next_fast_len(frames.shape[1] + order, real=True)
     power = np.abs(rfft(frames, size, axis=1)) ** 2
     correlation = irfft(power, size, axis=1)[:, : order + 1]
-    correlation[:, 0] *= 1 + 1e-9  # -90 dB of white noise: what is band-limited stays solvable
-    found = np.zeros_like(correlation)
-    found[:, 0] = 1.0
+    correlation[:, 0] *= 1 + 1e-9  # -90 dB of white noise, so that band-limited frames are solvable
+    coefficients = np.zeros_like(correlation)
+    coefficients[:, 0] = 1.0
     error = correlation[:, 0].copy()
     for last in range(1, order + 1):
         backwards = correlation[:, last:0:-1]
-        reflection = -np.einsum("tl,tl->t", found[:, :last], backwards) / error
-        found[:, 1 : last + 1] += reflection[:, None] * found[:, last - 1 :: -1][:, :last]
+        reflection = -np.einsum("tl,tl->t", coefficients[:, :last], backwards) / error
+        coefficients[:, 1 : last + 1] += (
+            reflection[:, None] * coefficients[:, last - 1 :: -1][:, :last]
+        )
         error *= 1 - reflection**2
-    return found
+    return coefficients
 
 
 def skewness(derivative: np.ndarray) -> np.ndarray:
-    """(T,) third standardised moment: below 0 where the polarity is right.
+    """Compute the third standardised moment, (T,): below 0 where the polarity is right.
 
-    Flow ends more abruptly than it begins, so its derivative's peaks are negative (T. Drugman,
-    "Residual excitation skewness for automatic speech polarity detection", IEEE Signal Processing
-    Letters 20, 2013).
+    The flow ends more abruptly than it begins, so the peaks of its derivative are negative
+    (T. Drugman, "Residual excitation skewness for automatic speech polarity detection", IEEE Signal
+    Processing Letters 20, 2013).
     """
     centred = derivative - derivative.mean(axis=1, keepdims=True)
     square = centred**2
@@ -104,16 +107,17 @@ def skewness(derivative: np.ndarray) -> np.ndarray:
 
 
 def amplitude_quotient(source: Source, period: np.ndarray) -> np.ndarray:
-    """(T,) normalised amplitude quotients: flow's range / (steepest fall * period).
+    """Compute normalised amplitude quotients, (T,): range of the flow / (steepest fall * period).
 
     P. Alku, T. Bäckström, E. Vilkman, "Normalized amplitude quotient for parametrization of the
-    glottal flow", JASA 112, 2002. The mean of the two cycles about the middle of a frame (of one,
-    where the other leaves it), each from one closure of the glottis to the next, its drift
-    removed. A closure is where the derivative is lowest within a period.
+    glottal flow", JASA 112, 2002. The result is the mean of the two cycles around the middle of the
+    frame, or of one where the other is not completely in the frame. A cycle is from one glottal
+    closure to the next, without its linear trend. A closure is the minimum of the derivative within
+    a period.
 
     Args:
         source: (T, L) each, of the right polarity.
-        period: (T,), samples; L must hold three.
+        period: (T,), samples; L must cover three periods.
     """
     length = source.flow.shape[1]
     middle = _closure(source.derivative, np.full(len(period), length / 2), period / 2)
@@ -131,12 +135,13 @@ def amplitude_quotient(source: Source, period: np.ndarray) -> np.ndarray:
 
 
 def harmonic_difference(derivative: np.ndarray, f0: np.ndarray, rate: int) -> np.ndarray:
-    """(T,) H1-H2, dB: the first harmonic over the second in the spectrum of the flow's derivative.
+    """Compute H1-H2, (T,) dB: first over second harmonic in the spectrum of the flow's derivative.
 
-    As COVAREP has it (G. Degottex and others, ICASSP 2014); that of the flow is 6 dB more.
+    COVAREP has the same definition (G. Degottex and others, ICASSP 2014). H1-H2 of the flow itself
+    is 6 dB higher.
 
     Args:
-        derivative: (T, L); L must hold three periods.
+        derivative: (T, L); L must cover three periods.
         f0: (T,), Hz.
         rate: Hz.
     """
@@ -153,14 +158,14 @@ def harmonic_difference(derivative: np.ndarray, f0: np.ndarray, rate: int) -> np
 
 
 def _closure(derivative: np.ndarray, about: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """(T,) where each row is lowest within `reach` of `about`."""
+    """Return the position of the minimum within `reach` of `about` in each row, (T,)."""
     samples = np.arange(derivative.shape[1])
     near = np.abs(samples - about[:, None]) <= reach[:, None]
     return np.where(near, derivative, np.inf).argmin(axis=1)
 
 
 def _cycle(source: Source, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """(T,) amplitude quotients of the cycles between two closures."""
+    """Compute the amplitude quotients of the cycles between two closures, (T,)."""
     rows = np.arange(len(first))
     samples = np.arange(source.flow.shape[1])
     length = np.maximum(last - first, 1)
@@ -171,5 +176,5 @@ def _cycle(source: Source, first: np.ndarray, last: np.ndarray) -> np.ndarray:
     highest = np.where(within, level, -np.inf).max(axis=1)
     lowest = np.where(within, level, np.inf).min(axis=1)
     fall = -source.derivative[rows, last]
-    good = fall > 0
-    return np.where(good, (highest - lowest) / (np.where(good, fall, 1.0) * length), 0.0)
+    falls = fall > 0
+    return np.where(falls, (highest - lowest) / (np.where(falls, fall, 1.0) * length), 0.0)

@@ -1,11 +1,12 @@
-"""Many arrays in one file, to be mapped into memory instead of read.
+"""Packed files: the features of many utterances in one file, to be memory-mapped.
 
-Layout: the rows of all arrays one after another (float32), the offsets (int64) at which each
-array begins and the last one ends, and a footer of 64 bytes.
+Layout: the rows of all arrays in order (float32), the N + 1 offsets at which each array begins and
+the last one ends (int64), and a footer of 64 bytes.
 
-The footer and the offsets are checked whenever a file is opened. The rows are so only if the file
-was touched since it was written (its time of modification is then no longer the whole second that
-the footer names): checking at every start would read a file that may be larger than memory.
+The footer and the offsets are verified whenever a file is opened. The rows are verified only if the
+file was modified after it was written, because verifying them at every start would read a file that
+may be larger than memory. A file counts as modified if its modification time is not the whole
+second that its footer names.
 """
 
 import os
@@ -17,26 +18,25 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.features.entries import write_whole
+from ser.features.entries import write_atomically
 
 _MAGIC = b"ser.pak1"
-_FOOTER = struct.Struct(
-    "<8sQQIIQI20x"
-)  # magic, arrays, rows, dim, checksum, modified, own checksum
-_BLOCK = 1 << 22  # float32 read at once when the rows are checked
+# magic, arrays, rows, dim, checksum of the rows, modification time, checksum of footer and offsets
+_FOOTER = struct.Struct("<8sQQIIQI20x")
+_BLOCK = 1 << 22  # float32 values that are read together when rows are verified
 
 
-def write(file: str, arrays: Iterable[np.ndarray], dim: int, scratch: Path) -> None:
-    """Keep many arrays in one file.
+def write(file: str, arrays: Iterable[np.ndarray], dim: int, temporary: Path) -> None:
+    """Write a packed file.
 
     Args:
-        file: replaced if it is there.
-        arrays: (T, D) float32 each; may be a generator, of which one array at a time is held.
+        file: Path; an existing file is replaced.
+        arrays: (T, D) float32 each. A generator works too; one array at a time is in memory.
         dim: D.
-        scratch: existing folder on the same file system.
+        temporary: Existing folder on the same file system.
 
     Raises:
-        OSError: the disk is full, or may not be written to.
+        OSError: The disk is full, or the store is read-only.
     """
     modified = int(time.time())
 
@@ -49,23 +49,23 @@ def write(file: str, arrays: Iterable[np.ndarray], dim: int, scratch: Path) -> N
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8").tobytes()
         yield offsets
         facts = (_MAGIC, len(lengths), sum(lengths), dim, checksum, modified)
-        yield _FOOTER.pack(*facts, _own_checksum(file, facts, offsets))
+        yield _FOOTER.pack(*facts, _footer_checksum(file, facts, offsets))
 
-    # Synced, unlike entries: nobody looks at its rows again.
-    write_whole(file, parts(), scratch, sync=True, modified=modified)
+    # Synced, unlike entries, because the rows are not verified again.
+    write_atomically(file, parts(), temporary, sync=True, modified=modified)
 
 
 def read(file: str, count: int, dim: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Map a packed file into memory.
 
     Args:
-        file: as written.
-        count: N, how many arrays it must hold.
+        file: Path.
+        count: N, the number of arrays that it must contain.
         dim: D.
 
     Returns:
-        (sum of T, D) float32, read-only and mapped, and (N + 1,) int64 offsets; None if the file
-        is absent, cut short or altered.
+        (sum of T, D) float32, memory-mapped read-only, and (N + 1,) int64 offsets; None: the file
+        is absent, truncated or altered.
     """
     try:
         with open(file, "rb") as stream:
@@ -76,14 +76,15 @@ def read(file: str, count: int, dim: int) -> tuple[np.ndarray, np.ndarray] | Non
         return None
     if len(footer) != _FOOTER.size:
         return None
-    *facts, own = _FOOTER.unpack(footer)
+    *facts, checksum_of_footer = _FOOTER.unpack(footer)
     magic, arrays, rows, columns, checksum, modified = facts
     size = 4 * rows * dim + len(offsets) + _FOOTER.size
-    if own != _own_checksum(file, tuple(facts), offsets):
+    if checksum_of_footer != _footer_checksum(file, tuple(facts), offsets):
         return None
     if (magic, arrays, columns, size) != (_MAGIC, count, dim, status.st_size):
         return None
-    values = np.memmap(file, "<f4", "r", shape=(rows, dim)).view(np.ndarray)  # slices faster
+    # As a plain array, whose slices are faster than those of a memmap.
+    values = np.memmap(file, "<f4", "r", shape=(rows, dim)).view(np.ndarray)
     if status.st_mtime_ns != modified * 10**9 and _rows_checksum(values) != checksum:
         return None
     return values, np.frombuffer(offsets, "<i8")
@@ -96,7 +97,7 @@ def _rows_checksum(values: np.ndarray) -> int:
     return checksum
 
 
-def _own_checksum(file: str, facts: tuple, offsets: bytes) -> int:
-    """Of the footer, the offsets and the file's name: one file copied over another is noticed."""
+def _footer_checksum(file: str, facts: tuple, offsets: bytes) -> int:
+    """Return the checksum of footer, offsets and file name, which detects a swapped file."""
     name = os.path.basename(file).encode()
     return zlib.crc32(offsets, zlib.crc32(_FOOTER.pack(*facts, 0), zlib.crc32(name)))

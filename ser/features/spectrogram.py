@@ -1,9 +1,9 @@
-"""Spectrograms through torchaudio: log-mel bands, and spectra on a logarithmic frequency axis.
+"""Spectrograms by torchaudio: log-mel bands, and spectra on a logarithmic frequency axis.
 
-Frames lie wholly within the signal: frame t covers samples [t * hop, t * hop + frame), so N
-samples give T = 1 + (N - frame) // hop of them, and no frame sees padding.
+Frame t covers samples [t * hop, t * hop + frame). N samples give T = 1 + (N - frame) // hop frames,
+none of which contains padding.
 
-torch is imported on first extraction, as reading stored spectrograms does not need it.
+torch is imported at the first extraction, because reading stored spectrograms does not need it.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.features import Level
-from ser.features.checks import RESAMPLING, finite, prepared, too_short
+from ser.features.checks import RESAMPLING, prepare_signal, require_finite, too_short
 
 if TYPE_CHECKING:
     import torch
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Spectrogram(ABC):
-    """The framing and transform that both kinds below share.
+    """Base class: framing and Fourier transform.
 
     Attributes:
         level: "frame".
-        dim: D, bands or frequencies.
+        dim: D, the number of bands or frequencies.
         rate: Hz, to which signals are resampled.
-        window: shape of the window.
-        frame: seconds that a frame lasts.
-        hop: seconds from the beginning of one frame to that of the next.
-        points: of the Fourier transform; a frame is filled up with zeros on both sides.
-        low: Hz, where the frequency axis begins.
-        high: Hz, where it ends; at most half the rate.
-        floor: smaller values are raised to it before the logarithm is taken, so that digital
-            silence gives log(floor) and not minus infinity.
+        window: Window function.
+        frame: Duration of a frame, seconds.
+        hop: Seconds from the beginning of one frame to the beginning of the next.
+        points: Length of the Fourier transform; frames are zero-padded on both sides to it.
+        low: Lower end of the frequency axis, Hz.
+        high: Upper end, Hz; at most half the rate.
+        floor: Smaller values are raised to it before the logarithm, so that digital silence gives
+            log(floor) instead of minus infinity.
     """
 
     level: Level
@@ -52,17 +52,17 @@ class Spectrogram(ABC):
     floor: float
 
     def __post_init__(self) -> None:
-        self._require(self.level == "frame", f"level: {self.level} is wrong; it is of level frame")
+        self._require(self.level == "frame", f"level must be frame, not {self.level}")
         self._require(self.dim > 0, "dim must be above 0")
-        self._require(self.window in ("hamming", "hann"), "window: choose hamming or hann")
+        self._require(self.window in ("hamming", "hann"), "window must be hamming or hann")
         self._require(self._hop_samples > 0, "hop must be at least one sample")
         self._require(
             0 < self._frame_samples <= self.points,
-            f"frame: {self._frame_samples} samples do not fit into {self.points} points",
+            f"frame must have 1 to {self.points} samples (points), not {self._frame_samples}",
         )
         self._require(
             0 <= self.low < self.high <= self.rate / 2,
-            f"low and high must lie in this order between 0 and {self.rate / 2:g} Hz",
+            f"low must be below high, and both between 0 and {self.rate / 2:g} Hz",
         )
         self._require(self.floor > 0, "floor must be above 0")
 
@@ -77,9 +77,9 @@ class Spectrogram(ABC):
     def columns(self) -> tuple[str, ...]:
         """D names."""
 
-    def _require(self, holds: bool, fault: str) -> None:
-        if not holds:
-            raise UserError(f"{type(self).__name__}: {fault}")
+    def _require(self, condition: bool, message: str) -> None:
+        if not condition:
+            raise UserError(f"{type(self).__name__}: {message}")
 
     @property
     def _frame_samples(self) -> int:
@@ -91,47 +91,47 @@ class Spectrogram(ABC):
 
     @property
     @abstractmethod
-    def _bins(self) -> "torch.nn.Module":
-        """Signal (N,) -> spectrum (bins, at least T)."""
+    def _transform(self) -> "torch.nn.Module":
+        """The transform of a signal (N,) to a spectrum (bins, at least T)."""
 
     def _framing(self) -> dict:
-        """Arguments that torchaudio's transforms share."""
+        """Return the arguments that both transforms of torchaudio share."""
         import torch
 
         return {
             "n_fft": self.points,
             "win_length": self._frame_samples,
             "hop_length": self._hop_samples,
-            # torch puts the window in the middle of the points: as many zeros before the signal
-            # let the first frame begin with it.
+            # torch centres the window in the points. Padding by this offset makes the first frame
+            # begin at the first sample.
             "pad": (self.points - self._frame_samples) // 2,
             "center": False,
             "window_fn": getattr(torch, f"{self.window}_window"),
         }
 
     def _spectrum(self, signal: np.ndarray, rate: int) -> np.ndarray:
-        """(T, bins) float32. Raises UserError for a signal without one whole frame."""
+        """Return (T, bins) float32; raise UserError if the signal is shorter than a frame."""
         import torch
 
-        signal = prepared(signal, rate, self.rate)
+        signal = prepare_signal(signal, rate, self.rate)
         if len(signal) < self._frame_samples:
             raise too_short(len(signal), self.rate, f"one frame of {self.frame:g} s")
         frames = 1 + (len(signal) - self._frame_samples) // self._hop_samples
         with torch.inference_mode():
-            return self._bins(torch.tensor(signal)).numpy().T[:frames]
+            return self._transform(torch.tensor(signal)).numpy().T[:frames]
 
 
 @dataclass
 class LogMel(Spectrogram):
-    """Natural logarithm of the power in `dim` triangles of height 1, evenly spaced in mel (HTK)."""
+    """Log-mel bands: log power in `dim` triangles of height 1, evenly spaced in mel (HTK)."""
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """D names, from the lowest band to the highest."""
+        """D names, from the lowest band to the highest band."""
         return tuple(f"mel{band}" for band in range(self.dim))
 
     def __call__(self, signal: np.ndarray, rate: int) -> np.ndarray:
-        """Log-mel bands of one utterance.
+        """Compute the log-mel bands of one utterance.
 
         Args:
             signal: (N,) float32 in [-1, 1].
@@ -141,23 +141,23 @@ class LogMel(Spectrogram):
             (T, D) float32: log(max(power, floor)).
 
         Raises:
-            UserError: shorter than a frame, or samples that are not finite.
+            UserError: The signal is shorter than a frame, or some samples are not finite.
         """
         power = self._spectrum(signal, rate)
-        # Band by band, as the bits of one matrix product depend on the number of threads.
+        # Band by band, because the bits of a matrix product depend on the number of threads.
         bands = [np.einsum("tf,f->t", power[:, span], weights) for span, weights in self._bands]
         values = np.log(np.maximum(np.stack(bands, axis=1), np.float32(self.floor)))
-        return finite(values, self.columns)
+        return require_finite(values, self.columns)
 
     @cached_property
-    def _bins(self) -> "torch.nn.Module":
+    def _transform(self) -> "torch.nn.Module":
         from torchaudio.transforms import Spectrogram as Power
 
         return Power(power=2.0, **self._framing())
 
     @cached_property
     def _bands(self) -> list[tuple[slice, np.ndarray]]:
-        """For each band the bins that it spans, and their weights."""
+        """For each band the range of its bins, and their weights."""
         from torchaudio.functional import melscale_fbanks
 
         scale = {"norm": None, "mel_scale": "htk"}
@@ -166,7 +166,7 @@ class LogMel(Spectrogram):
         bands = []
         for weights in triangles.numpy().T:
             inside = np.flatnonzero(weights)
-            self._require(inside.size > 0, "some bands hold no bin: more points or fewer bands")
+            self._require(inside.size > 0, "some bands have no bin: raise points or lower dim")
             span = slice(inside[0], inside[-1] + 1)
             bands.append((span, weights[span].copy()))
         return bands
@@ -176,7 +176,7 @@ class LogMel(Spectrogram):
 class LogSpectrum(Spectrogram):
     """Natural logarithm of the magnitude at `dim` frequencies from `low` to `high`.
 
-    The log magnitude of the spectrum is interpolated linearly between its points.
+    The log magnitude is interpolated linearly between the points of the Fourier transform.
 
     Attributes:
         axis: "log" for frequencies in equal ratios, "linear" for equal steps.
@@ -186,22 +186,22 @@ class LogSpectrum(Spectrogram):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(self.axis in ("log", "linear"), "axis: choose log or linear")
-        self._require(self.axis == "linear" or self.low > 0, "a log axis begins above 0 Hz")
+        self._require(self.axis in ("log", "linear"), "axis must be log or linear")
+        self._require(self.axis == "linear" or self.low > 0, "low must be above 0 Hz on a log axis")
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """D names: the frequencies."""
+        """D names: the frequencies in Hz."""
         return tuple(f"{frequency:.2f}Hz" for frequency in self.frequencies)
 
     @cached_property
     def frequencies(self) -> np.ndarray:
-        """(D,) float64, Hz."""
+        """Frequencies in Hz, (D,) float64."""
         space = np.geomspace if self.axis == "log" else np.linspace
         return space(self.low, self.high, self.dim)
 
     def __call__(self, signal: np.ndarray, rate: int) -> np.ndarray:
-        """Log magnitudes of one utterance.
+        """Compute the log magnitudes of one utterance.
 
         Args:
             signal: (N,) float32 in [-1, 1].
@@ -211,23 +211,23 @@ class LogSpectrum(Spectrogram):
             (T, D) float32: log(max(magnitude, floor)), interpolated.
 
         Raises:
-            UserError: shorter than a frame, or samples that are not finite.
+            UserError: The signal is shorter than a frame, or some samples are not finite.
         """
         magnitude = self._spectrum(signal, rate)
         logarithm = np.log(np.maximum(magnitude, np.float32(self.floor)))
-        below, share = self._places
-        values = logarithm[:, below] * (1 - share) + logarithm[:, below + 1] * share
-        return finite(values, self.columns)
+        below, fraction = self._positions
+        values = logarithm[:, below] * (1 - fraction) + logarithm[:, below + 1] * fraction
+        return require_finite(values, self.columns)
 
     @cached_property
-    def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        """For each frequency the point below it, (D,) int64, and how far it is past it, float32."""
-        place = self.frequencies * self.points / self.rate
-        below = np.minimum(place.astype(np.int64), self.points // 2 - 1)
-        return below, (place - below).clip(0, 1).astype(np.float32)
+    def _positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each frequency the point below it, (D,) int64, and its distance to it, float32."""
+        position = self.frequencies * self.points / self.rate
+        below = np.minimum(position.astype(np.int64), self.points // 2 - 1)
+        return below, (position - below).clip(0, 1).astype(np.float32)
 
     @cached_property
-    def _bins(self) -> "torch.nn.Module":
+    def _transform(self) -> "torch.nn.Module":
         from torchaudio.transforms import Spectrogram as Magnitude
 
         return Magnitude(power=1.0, **self._framing())

@@ -23,7 +23,7 @@ from ser.data.batches import Task
 from ser.data.segments import Segments, each_alone
 from ser.data.standardise import per_speaker
 from ser.errors import UserError
-from ser.features import Extractor, Listener, Reader
+from ser.features import FeatureSource, Extractor, PrecomputedFeatures
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.representations import Fitted, Fitting
@@ -52,7 +52,7 @@ class Recogniser:
         result: Content of `result.json`.
         target: Name of the target and, for attributes, the rule that bins them.
         classes: Names of the C classes, in the order of the probabilities.
-        extractor: Extractor of the features.
+        extractor: FeatureSource of the features.
         training_audio: Digests of the audio files that the run was fitted or selected on.
         by_speaker: Whether features are first standardised by their speaker's own statistics.
         fitted: Representation whose codes are classified; None: features are.
@@ -65,7 +65,7 @@ class Recogniser:
     result: dict[str, Any]
     target: tuple[str, str | None]
     classes: tuple[str, ...]
-    extractor: Listener
+    extractor: Extractor
     training_audio: frozenset[str]
     by_speaker: bool
     fitted: Fitted | None
@@ -144,8 +144,8 @@ def load(folder: Path) -> Recogniser:
         raise UserError(
             f"{folder}: codes are conditioned on the true class, which is unknown for new speech"
         )
-    extractor: Extractor = build_component(cfg, "features")
-    if isinstance(extractor, Reader):
+    extractor: FeatureSource = build_component(cfg, "features")
+    if isinstance(extractor, PrecomputedFeatures):
         raise UserError(f"{folder}: features were read from files, not extracted from audio")
     if extractor.signature != saved.signature:
         log.warning(

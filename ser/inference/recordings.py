@@ -83,7 +83,7 @@ def excerpts(files: Sequence[Path], window: float | None, hop: float | None) -> 
     """
     for file in files:
         try:
-            length = audio.length(file)
+            length = audio.duration(file)
         except audio.AudioError as error:
             yield Excerpt(file, reason=error.reason)
             continue

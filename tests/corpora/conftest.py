@@ -1,4 +1,4 @@
-"""Small corpora in their published layouts, quirks included; the audio is a few samples."""
+"""Small corpora in their published layouts, with their irregularities; audio of a few samples."""
 
 import io
 from pathlib import Path
@@ -18,12 +18,12 @@ def tiny_wav() -> bytes:
 
 
 def block(utterance: str, emotion: str, values: str, ratings: str = "") -> str:
-    """A label line and its raters', as IEMOCAP writes them."""
+    """A label line and the lines of its raters, as in IEMOCAP."""
     return f"[6.2901 - 8.2357]\t{utterance}\t{emotion}\t[{values}]\n{ratings}\n"
 
 
 def add_dialogue(root: Path, session: int, name: str, blocks: dict[str, str]) -> Path:
-    """Write a dialogue's label file and the audio of every turn in `blocks`; the label file."""
+    """Write a dialogue's label file and the audio of every turn; return the label file."""
     home = root / f"Session{session}"
     wav = home / "sentences" / "wav" / name
     wav.mkdir(parents=True)
@@ -84,7 +84,7 @@ def ravdess_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cremad_root(tmp_path: Path) -> Path:
-    """Every actor once in every emotion, one odd name as published."""
+    """Every actor once in every emotion; one irregular name as published."""
     root = tmp_path / "CREMA-D"
     (root / "AudioWAV").mkdir(parents=True)
     for actor in range(1001, 1092):

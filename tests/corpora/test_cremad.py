@@ -7,7 +7,7 @@ from ser.corpora.cremad import cremad
 from ser.errors import UserError
 
 
-def test_reads_the_published_layout(cremad_root: Path) -> None:
+def test_the_published_layout_is_read(cremad_root: Path) -> None:
     corpus = cremad(cremad_root)
     assert corpus.problems == ()
     table = corpus.table
@@ -18,7 +18,7 @@ def test_reads_the_published_layout(cremad_root: Path) -> None:
     assert (row["speaker"], row["gender"], row["text"]) == ("1040", "female", "ITH")
 
 
-def test_sessions_are_tenths_of_consecutive_actors(cremad_root: Path) -> None:
+def test_sessions_are_ten_groups_of_consecutive_actors(cremad_root: Path) -> None:
     table = cremad(cremad_root).table
     sessions = table.groupby("session")["speaker"].unique().map(sorted)
     assert list(sessions.index) == [f"{n:02d}" for n in range(1, 11)]
@@ -26,7 +26,7 @@ def test_sessions_are_tenths_of_consecutive_actors(cremad_root: Path) -> None:
     assert [actor for session in sessions for actor in session] == sorted(table["speaker"].unique())
 
 
-def test_sessions_do_not_depend_on_which_actors_are_there(cremad_root: Path) -> None:
+def test_sessions_do_not_depend_on_which_actors_are_present(cremad_root: Path) -> None:
     whole = cremad(cremad_root).table["session"]
     for file in (cremad_root / "AudioWAV").glob("10[0-4]*.wav"):
         file.unlink()
@@ -55,21 +55,21 @@ def test_faulty_demographics_are_problems(cremad_root: Path) -> None:
     assert gender.drop("1005").notna().all()
 
 
-def test_strange_names_are_problems(cremad_root: Path) -> None:
-    strange = ["1000_ITH_SAD_XX.wav", "1092_ITH_SAD_XX.wav", "1001_ITH_SUR_XX.wav", "1001.wav"]
-    for name in strange:
+def test_unknown_names_are_problems(cremad_root: Path) -> None:
+    unknown = ["1000_ITH_SAD_XX.wav", "1092_ITH_SAD_XX.wav", "1001_ITH_SUR_XX.wav", "1001.wav"]
+    for name in unknown:
         (cremad_root / "AudioWAV" / name).touch()
     corpus = cremad(cremad_root)
-    assert sorted(p.file.name for p in corpus.problems) == sorted(strange)
+    assert sorted(p.file.name for p in corpus.problems) == sorted(unknown)
     assert len(corpus.table) == 91 * 6
 
 
-def test_wrong_root_names_the_right_one(cremad_root: Path) -> None:
+def test_the_error_for_a_wrong_root_names_the_right_one(cremad_root: Path) -> None:
     for wrong in (cremad_root.parent, cremad_root / "AudioWAV"):
-        with pytest.raises(UserError, match=rf"Right would be corpus\.root={cremad_root}\."):
+        with pytest.raises(UserError, match=rf"The right one is corpus\.root={cremad_root}\."):
             cremad(wrong)
     shutil.rmtree(cremad_root / "AudioWAV")
-    with pytest.raises(UserError, match=r"looked for AudioWAV.* found VideoDemographics\.csv"):
+    with pytest.raises(UserError, match=r"expected .*AudioWAV.* found VideoDemographics\.csv"):
         cremad(cremad_root)
     with pytest.raises(UserError, match=r"corpus\.root=.*SER_CREMAD_ROOT"):
         cremad(None)

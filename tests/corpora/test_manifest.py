@@ -10,7 +10,7 @@ from ser.errors import UserError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two recordings in `wav`; whether they can be heard does not matter here."""
+    """Two empty recordings in `wav`."""
     (tmp_path / "wav").mkdir()
     for name in ("one", "two"):
         (tmp_path / "wav" / f"{name}.wav").touch()
@@ -43,7 +43,7 @@ def test_utterance_and_speaker_are_enough(folder: Path, subfolder: str) -> None:
     assert list(corpus.table["file"]) == [str(folder / f"wav/{n}.wav") for n in ("one", "two")]
 
 
-def test_all_columns_and_blanks(folder: Path) -> None:
+def test_all_columns_are_read_and_blanks_are_missing_values(folder: Path) -> None:
     text = (
         "utterance,file,start,end,speaker,gender,session,dialogue,style,text,emotion,"
         "valence,activation,dominance\n"
@@ -54,7 +54,7 @@ def test_all_columns_and_blanks(folder: Path) -> None:
     assert corpus.problems == ()
     a, b = corpus.table.loc["a"], corpus.table.loc["b, again"]
     assert (a["start"], a["end"], a["activation"], a["text"]) == (0.0, 1.5, 2.5, "t1")
-    assert b["speaker"] == "007"  # no number
+    assert b["speaker"] == "007"  # not read as a number
     assert b[["end", "session", "emotion", "valence"]].isna().all()
 
 
@@ -70,21 +70,21 @@ def test_parquet_equals_csv(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("wav/two.wav,,,,,", "no speaker"),
-        (",bob,,,,", "neither file nor utterance"),
-        ("wav/one.wav,bob,,,,", "utterance 'wav/one' again, first in line 2"),
-        ("wav/six.wav,bob,,,,", "no audio at"),
+        ("wav/two.wav,,,,,", "the speaker is missing"),
+        (",bob,,,,", "file and utterance are both missing"),
+        ("wav/one.wav,bob,,,,", "duplicate utterance 'wav/one', first in line 2"),
+        ("wav/six.wav,bob,,,,", "no audio file"),
         ("wav/two.wav,bob,,,,high", "valence must be a number, found 'high'"),
         ("wav/two.wav,bob,,,,inf", "valence must be a number, found 'inf'"),
         ("wav/two.wav,bob,f,,,", "gender must be 'female' or 'male', found 'f'"),
-        ("wav/two.wav,bob,,2,1,", "not a stretch of time"),
-        ("wav/two.wav,bob,,-1,1,", "not a stretch of time"),
-        ("wav/two.wav,bob,,,", "5 cells under 6 columns"),
-        ("wav/two.wav,bob,,,,,", "7 cells under 6 columns"),
+        ("wav/two.wav,bob,,2,1,", "must be before end 1.0"),
+        ("wav/two.wav,bob,,-1,1,", "must not be negative"),
+        ("wav/two.wav,bob,,,", "5 cells, but 6 columns"),
+        ("wav/two.wav,bob,,,,,", "7 cells, but 6 columns"),
     ],
 )
-def test_a_faulty_row_is_a_problem_with_its_line(folder: Path, row: str, reason: str) -> None:
-    # the quoted line break and the blank line must not shift the count
+def test_an_invalid_row_is_a_problem_with_its_line(folder: Path, row: str, reason: str) -> None:
+    # the quoted line break and the blank line must be counted
     head = 'file,speaker,gender,start,end,valence\nwav/one.wav,"an\nn",,,,\n\n'
     corpus = manifest(write(folder, f"{head}{row}\n"))
     (problem,) = corpus.problems
@@ -94,7 +94,7 @@ def test_a_faulty_row_is_a_problem_with_its_line(folder: Path, row: str, reason:
     assert list(corpus.table.index) == ["wav/one"]
 
 
-def test_an_unknown_column_suggests_the_nearest(folder: Path) -> None:
+def test_an_unknown_column_is_a_problem_with_a_suggestion(folder: Path) -> None:
     corpus = manifest(write(folder, "file,speaker,emotoin,zzz\nwav/one.wav,ann,fear,1\n"))
     first, second = corpus.problems
     assert first.line == second.line == 1
@@ -103,18 +103,18 @@ def test_an_unknown_column_suggests_the_nearest(folder: Path) -> None:
     assert "emotoin" not in corpus.table
 
 
-def test_what_cannot_be_a_manifest(folder: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_an_error(folder: Path) -> None:
     with pytest.raises(UserError, match=r"corpus\.root=.*SER_MANIFEST_ROOT"):
         manifest(None)
     with pytest.raises(UserError, match=r"lacks the column speaker; .*did you mean 'speaker'"):
         manifest(write(folder, "file,speakr\nwav/one.wav,ann\n"))
     with pytest.raises(UserError, match=r"lacks the column speaker and file \(or utterance\)"):
         manifest(write(folder, "file;speaker\nwav/one.wav;ann\n"))
-    with pytest.raises(UserError, match="several columns of the name file"):
+    with pytest.raises(UserError, match="duplicate columns: file"):
         manifest(write(folder, "file,file,speaker\nwav/one.wav,wav/two.wav,ann\n"))
     with pytest.raises(UserError, match="no utterance could be read"):
         manifest(write(folder, "file,speaker\n"))
-    with pytest.raises(UserError, match=r"is a folder; .*there are mine\.csv in it"):
+    with pytest.raises(UserError, match=r"is a folder; .*it contains mine\.csv"):
         manifest(folder)
     with pytest.raises(UserError, match=r"neither \.csv nor \.parquet"):
         manifest(folder / "wav" / "one.wav")

@@ -7,7 +7,7 @@ from ser.corpora.ravdess import ravdess
 from ser.errors import UserError
 
 
-def test_reads_the_published_layout(ravdess_root: Path) -> None:
+def test_the_published_layout_is_read(ravdess_root: Path) -> None:
     corpus = ravdess(ravdess_root)
     assert corpus.problems == ()
     table = corpus.table
@@ -22,7 +22,7 @@ def test_reads_the_published_layout(ravdess_root: Path) -> None:
     assert (row["gender"], row["session"]) == ("female", "11+12")
 
 
-def test_sessions_are_consecutive_pairs_a_man_and_a_woman(ravdess_root: Path) -> None:
+def test_sessions_are_pairs_of_a_man_and_a_woman(ravdess_root: Path) -> None:
     table = ravdess(ravdess_root).table
     sessions = table.groupby("session")["speaker"].unique().map(sorted)
     assert len(sessions) == 12
@@ -31,7 +31,7 @@ def test_sessions_are_consecutive_pairs_a_man_and_a_woman(ravdess_root: Path) ->
     assert (table.groupby("session")["gender"].nunique() == 2).all()
 
 
-def test_the_folder_of_the_archive_is_found(ravdess_root: Path) -> None:
+def test_root_can_be_the_folder_or_that_of_the_archive(ravdess_root: Path) -> None:
     plain = ravdess(ravdess_root).table
     inner = ravdess_root / "Audio_Speech_Actors_01-24"
     inner.mkdir()
@@ -42,25 +42,27 @@ def test_the_folder_of_the_archive_is_found(ravdess_root: Path) -> None:
     assert ravdess(inner).table.equals(nested)
 
 
-def test_song_video_and_strayed_files_are_problems(ravdess_root: Path) -> None:
+def test_songs_videos_and_misplaced_files_are_problems(ravdess_root: Path) -> None:
     home = ravdess_root / "Actor_05"
-    strange = [
+    unknown = [
         "03-02-06-01-02-01-05.wav",  # song
         "01-01-06-01-02-01-05.wav",  # video
         "03-01-09-01-02-01-05.wav",  # no such emotion
         "03-01-06-01-01-02-06.wav",  # another actor's
     ]
-    for name in strange:
+    for name in unknown:
         shutil.copy(home / "03-01-06-01-02-01-05.wav", home / name)
     before = len(ravdess(ravdess_root).table)
     corpus = ravdess(ravdess_root)
-    assert sorted(p.file.name for p in corpus.problems) == sorted(strange)
+    assert sorted(p.file.name for p in corpus.problems) == sorted(unknown)
     assert len(corpus.table) == before == 24 * 15
 
 
-def test_wrong_or_incomplete_root(ravdess_root: Path) -> None:
+def test_the_error_for_a_wrong_root_names_the_right_one_or_what_is_missing(
+    ravdess_root: Path,
+) -> None:
     for wrong in (ravdess_root.parent, ravdess_root / "Actor_03"):
-        with pytest.raises(UserError, match=rf"Right would be corpus\.root={ravdess_root}"):
+        with pytest.raises(UserError, match=rf"The right one is corpus\.root={ravdess_root}"):
             ravdess(wrong)
     shutil.rmtree(ravdess_root / "Actor_07")
     for file in (ravdess_root / "Actor_11").iterdir():

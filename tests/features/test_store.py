@@ -1,12 +1,11 @@
-"""The store: filled by real openSMILE, read back, killed, damaged, shared and refused."""
+"""The store: filled by openSMILE, loaded, killed, damaged, shared by processes, read-only."""
 
 import io
 import json
 import os
+import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import soundfile
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from processes import exit_codes, fork
 from rich.console import Console
 
 from ser.corpora import audio
@@ -27,9 +27,12 @@ from ser.features.spectrogram import LogMel
 from ser.features.store import Store
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONALS = OpenSmile("ComParE_2016", "func", "utterance", 6373, 16000)
-DESCRIPTORS = OpenSmile("ComParE_2016", "lld", "frame", 65, 16000)
+# The smallest set that gives functionals and descriptors in one pass.
+FUNCTIONALS = OpenSmile("eGeMAPSv02", "func", "utterance", 88, 16000)
+DESCRIPTORS = OpenSmile("eGeMAPSv02", "lld", "frame", 25, 16000)
 BANDS = LogMel("frame", 40, 16000, "hamming", 0.02, 0.01, 1024, 0.0, 8000.0, 1e-10)
+FRAME = 4 * DESCRIPTORS.dim  # bytes
+NOBODY = 65534  # user and group without permissions
 
 
 def table_of(files: list[Path]) -> pd.DataFrame:
@@ -82,22 +85,22 @@ def copy(filled, tmp_path) -> Path:
 
 @dataclass
 class Refusing:
-    """Stands for an extractor whose features are all stored: extracting is a defect."""
+    """An extractor whose features are all stored, so that extraction is an error."""
 
     like: OpenSmile | LogMel
 
     def __getattr__(self, name: str):
-        if name == "together":
-            raise AssertionError("extracted although it is stored")
+        if name == "all_outputs":
+            raise AssertionError("extracted although the features are stored")
         return getattr(self.like, name)
 
     def __call__(self, signal, rate):
-        raise AssertionError("extracted although it is stored")
+        raise AssertionError("extracted although the features are stored")
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("extractor", [FUNCTIONALS, DESCRIPTORS, BANDS], ids=["func", "lld", "mel"])
-def test_load_gives_what_the_extractor_gives_in_the_tables_order(
+def test_load_returns_the_extractors_output_in_the_order_of_the_table(
     filled, table, extractor, in_memory
 ):
     shuffled = table.iloc[[5, 0, 7, 3, 3, 1]]  # one utterance twice
@@ -119,11 +122,11 @@ def test_load_gives_what_the_extractor_gives_in_the_tables_order(
 
 @pytest.mark.parametrize(
     "file",
-    # COVAREP's features are not extracted but read: see test_covarep.py.
+    # COVAREP's features are precomputed: see test_covarep.py.
     sorted(f for f in (ROOT / "conf" / "features").glob("*.yaml") if f.stem != "covarep"),
     ids=lambda f: f.stem,
 )
-def test_every_configured_extractor_gives_what_its_config_says(file, table, tmp_path):
+def test_every_configured_extractor_has_the_level_and_dim_of_its_config(file, table, tmp_path):
     extractor = instantiate(OmegaConf.load(file))
     features = quiet(tmp_path).load(table.iloc[:2], extractor, in_memory=True)
     config = OmegaConf.load(file)
@@ -131,22 +134,24 @@ def test_every_configured_extractor_gives_what_its_config_says(file, table, tmp_
     assert features.values.shape[1] == config.dim == len(features.columns)
 
 
-def test_descriptors_come_with_functionals(table, tmp_path):
+def test_descriptors_are_stored_with_functionals(table, tmp_path):
     store = quiet(tmp_path)
-    (account,) = store.fill(table, [FUNCTIONALS])
-    assert (account.made, account.found, account.failures) == (8, 0, ())
+    (report,) = store.fill(table, [FUNCTIONALS])
+    assert (report.extracted, report.present, report.failures) == (8, 0, ())
     store.load(table, Refusing(DESCRIPTORS), in_memory=True)
-    accounts = store.fill(table, [DESCRIPTORS, BANDS])
-    assert [(a.made, a.found) for a in accounts] == [(0, 8), (8, 0)]
+    reports = store.fill(table, [DESCRIPTORS, BANDS])
+    assert [(each.extracted, each.present) for each in reports] == [(0, 8), (8, 0)]
 
 
-def test_fill_says_what_it_did(table, tmp_path):
+def test_fill_prints_a_report(table, tmp_path):
     console = Console(record=True, file=io.StringIO(), width=200)
     Store(tmp_path, console=console).fill(table, [FUNCTIONALS])
-    assert f"8 made, 0 there already, 0 failed: {FUNCTIONALS.signature}" in console.export_text()
+    assert (
+        f"8 extracted, 0 already stored, 0 failed: {FUNCTIONALS.signature}" in console.export_text()
+    )
 
 
-def test_equal_audio_has_one_entry_and_parts_of_a_file_their_own(table, tmp_path):
+def test_equal_audio_shares_one_entry_and_each_part_of_a_file_has_its_own(table, tmp_path):
     twice = pd.concat([table.iloc[:2], table.iloc[:1].rename(index={"u0": "again"})])
     parts = table.iloc[[7, 7]].assign(start=[0.1, np.nan], end=[0.5, 0.4])
     store = quiet(tmp_path / "store")
@@ -162,16 +167,16 @@ def test_equal_audio_has_one_entry_and_parts_of_a_file_their_own(table, tmp_path
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "emptied", "deleted", "swapped"])
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_damaged_entries_are_found_and_made_again(copy, table, damage, in_memory):
-    sound = quiet(copy).load(table, DESCRIPTORS, in_memory=True).values.copy()
+def test_damaged_entries_are_detected_and_extracted_again(copy, table, damage, in_memory):
+    intact = quiet(copy).load(table, DESCRIPTORS, in_memory=True).values.copy()
     names = sorted(entries_of(copy / DESCRIPTORS.signature), key=lambda f: f.stat().st_size)
     victim, other = names[2], names[5]
     content = victim.read_bytes()
     match damage:
         case "cut":
-            victim.write_bytes(content[:-260])  # one frame: still a whole number of frames
+            victim.write_bytes(content[:-FRAME])  # still a whole number of frames
         case "longer":
-            victim.write_bytes(content + b"\0" * 260)
+            victim.write_bytes(content + b"\0" * FRAME)
         case "flipped":
             victim.write_bytes(content[:999] + bytes([content[999] ^ 1]) + content[1000:])
         case "emptied":
@@ -181,30 +186,30 @@ def test_damaged_entries_are_found_and_made_again(copy, table, damage, in_memory
         case "swapped":
             victim.write_bytes(other.read_bytes())
     values = quiet(copy).load(table, DESCRIPTORS, in_memory).values
-    np.testing.assert_array_equal(values, sound)
+    np.testing.assert_array_equal(values, intact)
     assert victim.read_bytes() == content
-    (account,) = quiet(copy).fill(table, [DESCRIPTORS])
-    assert (account.made, account.found) == (0, 8)
+    (report,) = quiet(copy).fill(table, [DESCRIPTORS])
+    assert (report.extracted, report.present) == (0, 8)
 
 
-def test_fill_finds_damage(copy, table):
+def test_fill_detects_damage(copy, table):
     victim = entries_of(copy / FUNCTIONALS.signature)[0]
     victim.write_bytes(victim.read_bytes()[:-4] + b"\0\0\0\0")
-    (account,) = quiet(copy).fill(table, [FUNCTIONALS])
-    assert (account.made, account.found) == (1, 7)
+    (report,) = quiet(copy).fill(table, [FUNCTIONALS])
+    assert (report.extracted, report.present) == (1, 7)
 
 
 @pytest.mark.parametrize("place", [1000, -1, -100])  # rows, footer, offsets
-def test_damaged_packed_file_is_made_again(copy, table, place):
-    sound = quiet(copy).load(table, DESCRIPTORS, in_memory=False).values.copy()
+def test_damaged_packed_file_is_written_again(copy, table, place):
+    intact = quiet(copy).load(table, DESCRIPTORS, in_memory=False).values.copy()
     (file,) = (copy / DESCRIPTORS.signature / "packed").iterdir()
     content = bytearray(file.read_bytes())
     before = bytes(content)
     content[place] ^= 1
     file.write_bytes(content)
     values = quiet(copy).load(table, DESCRIPTORS, in_memory=False).values
-    np.testing.assert_array_equal(values, sound)
-    shutil.copy(file, tmp := file.with_name("copy"))  # touched, but sound
+    np.testing.assert_array_equal(values, intact)
+    shutil.copy(file, tmp := file.with_name("copy"))  # another modification time, but intact
     os.replace(tmp, file)
     inode = file.stat().st_ino
     quiet(copy).load(table, DESCRIPTORS, in_memory=False)
@@ -212,7 +217,7 @@ def test_damaged_packed_file_is_made_again(copy, table, place):
     assert len(before) == file.stat().st_size
 
 
-def test_changed_audio_is_noticed(table, tmp_path):
+def test_changed_audio_is_detected(table, tmp_path):
     file = tmp_path / "a.wav"
     shutil.copy(table["file"].iloc[0], file)
     one, store = table_of([file]), quiet(tmp_path / "store")
@@ -226,7 +231,7 @@ def test_changed_audio_is_noticed(table, tmp_path):
     assert [*store.contents(one)] != [content]
 
 
-def test_contents_are_those_of_the_audio_wherever_it_lies(table, tmp_path):
+def test_contents_identify_audio_independently_of_its_path(table, tmp_path):
     store = quiet(tmp_path / "store")
     moved = [Path(shutil.copy(file, tmp_path)) for file in table["file"]]
     contents = [*store.contents(table)]
@@ -238,22 +243,22 @@ def test_contents_are_those_of_the_audio_wherever_it_lies(table, tmp_path):
     assert [*store.contents(table_of(moved))] == contents
 
 
-def test_failures_are_collected_by_file_with_their_reason(table, tmp_path):
+def test_failures_are_reported_by_file_with_their_reason(table, tmp_path):
     files = {name: tmp_path / f"{name}.wav" for name in ("short", "nan", "text", "gone")}
     soundfile.write(files["short"], np.zeros(400), 16000)
     soundfile.write(files["nan"], np.full(9000, np.nan, np.float32), 16000, subtype="FLOAT")
     files["text"].write_text("not audio")
     bad = pd.concat([table.iloc[:2], table_of(list(files.values()))])
     store = quiet(tmp_path / "store")
-    with pytest.raises(UserError, match="4 of 6 utterances have no features") as refused:
+    with pytest.raises(UserError, match="4 of 6 utterances have no features") as error:
         store.fill(bad, [FUNCTIONALS])
     for file in files.values():
-        assert str(file) in str(refused.value)
+        assert str(file) in str(error.value)
     console = Console(record=True, file=io.StringIO(), width=200)
-    (account,) = Store(store.root, console=console).fill(bad, [FUNCTIONALS], skip=True)
+    (report,) = Store(store.root, console=console).fill(bad, [FUNCTIONALS], skip=True)
     assert f"{files['short']}: too short" in console.export_text()
-    assert (account.made, account.found) == (0, 2)
-    reasons = {problem.file.stem: problem.reason for problem in account.failures}
+    assert (report.extracted, report.present) == (0, 2)
+    reasons = {problem.file.stem: problem.reason for problem in report.failures}
     assert list(reasons) == list(files)
     assert "too short" in reasons["short"]
     assert "not finite" in reasons["nan"]
@@ -264,10 +269,10 @@ def test_failures_are_collected_by_file_with_their_reason(table, tmp_path):
             store.load(bad, FUNCTIONALS, in_memory)
         features = store.load(bad, FUNCTIONALS, in_memory, skip=True)
         assert list(features.utterances) == ["u0", "u1"]
-        assert features.values.shape == (2, 6373)
+        assert features.values.shape == (2, 88)
 
 
-def test_features_that_are_not_finite_are_refused(table, tmp_path):
+def test_features_that_are_not_finite_are_rejected(table, tmp_path):
     class Infinite(LogMel):
         def __call__(self, signal, rate):
             return np.full((3, self.dim), np.inf, np.float32)
@@ -278,9 +283,9 @@ def test_features_that_are_not_finite_are_refused(table, tmp_path):
     assert entries_of(tmp_path / extractor.signature) == []
 
 
-def test_stereo_at_48_khz_and_full_scale(tmp_path):
-    time_ = np.arange(24000) / 48000
-    left = np.where(np.sin(2 * np.pi * 200 * time_) > 0, 1.0, -1.0)
+def test_stereo_at_48_khz_and_full_scale_is_converted(tmp_path):
+    seconds = np.arange(24000) / 48000
+    left = np.where(np.sin(2 * np.pi * 200 * seconds) > 0, 1.0, -1.0)
     stereo = np.stack([left, left], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, 48000, subtype="FLOAT")
     values = quiet(tmp_path / "store").load(
@@ -291,7 +296,7 @@ def test_stereo_at_48_khz_and_full_scale(tmp_path):
     assert 40 <= len(frames) <= 50  # half a second
 
 
-def test_processes_can_take_the_work(table, tmp_path):
+def test_processes_and_threads_write_the_same_entries(table, tmp_path):
     with joblib.parallel_config(backend="loky", n_jobs=2):
         quiet(tmp_path / "processes").fill(table, [FUNCTIONALS, DESCRIPTORS])
     quiet(tmp_path / "threads", 2).fill(table, [FUNCTIONALS, DESCRIPTORS])
@@ -301,45 +306,14 @@ def test_processes_can_take_the_work(table, tmp_path):
     assert len(threads) == 16
 
 
-FILL = """
-import sys
-from pathlib import Path
-from tests.features.test_store import DESCRIPTORS, FUNCTIONALS, quiet, table_of
-files = sorted(Path(sys.argv[2]).glob("*.wav"))[: int(sys.argv[3])]
-print("ready", flush=True)
-sys.stdin.readline()
-quiet(Path(sys.argv[1]), 1).fill(table_of(files), [FUNCTIONALS, DESCRIPTORS])
-"""
+def fill(root: Path, files: list[Path]) -> None:
+    quiet(root, 1).fill(table_of(files), [FUNCTIONALS, DESCRIPTORS])
 
 
-def filling(root: Path, folder: Path, count: int) -> subprocess.Popen:
-    """A process that is about to fill a store, and starts when told."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", FILL, str(root), str(folder), str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def start(process: subprocess.Popen) -> None:
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def test_two_processes_fill_one_store(emodb_root, tmp_path):
-    folder, root = emodb_root / "wav", tmp_path / "store"
-    processes = [filling(root, folder, 24) for _ in range(2)]
-    for process in processes:
-        start(process)
-    assert [process.wait(60) for process in processes] == [0, 0]
-    files = sorted(folder.glob("*.wav"))[:24]
+def test_two_processes_can_fill_one_store(emodb_root, tmp_path):
+    root = tmp_path / "store"
+    files = sorted((emodb_root / "wav").glob("*.wav"))[:24]
+    assert exit_codes(*(fork(fill, root, files) for _ in range(2))) == [0, 0]
     features = quiet(root).load(table_of(files), Refusing(FUNCTIONALS), in_memory=True)
     for row, file in list(zip(features.values, files, strict=True))[::6]:
         np.testing.assert_array_equal(row, FUNCTIONALS(*audio.read(file)))
@@ -347,20 +321,19 @@ def test_two_processes_fill_one_store(emodb_root, tmp_path):
     assert [file.name for file in (root / "unfinished").iterdir()] == ["probe"]
 
 
-def test_a_killed_filling_goes_on(emodb_root, tmp_path):
-    folder, root = emodb_root / "wav", tmp_path / "store"
-    process = filling(root, folder, 40)
-    start(process)
+def test_fill_continues_after_a_killed_process(emodb_root, tmp_path):
+    root = tmp_path / "store"
+    files = sorted((emodb_root / "wav").glob("*.wav"))[:40]
+    process = fork(fill, root, files)
     deadline = time.monotonic() + 60
     while len(entries_of(root)) < 10 and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    process.kill()
+    assert exit_codes(process) == [-signal.SIGKILL]
     kept = len(entries_of(root / FUNCTIONALS.signature))
     assert 4 <= kept < 40
-    files = sorted(folder.glob("*.wav"))[:40]
-    (account,) = quiet(root).fill(table_of(files), [FUNCTIONALS])
-    assert (account.made, account.found) == (40 - kept, kept)  # none of them was cut short
+    (report,) = quiet(root).fill(table_of(files), [FUNCTIONALS])
+    assert (report.extracted, report.present) == (40 - kept, kept)  # none was truncated
     fresh = quiet(tmp_path / "fresh")
     np.testing.assert_array_equal(
         quiet(root).load(table_of(files[:10]), FUNCTIONALS, in_memory=True).values,
@@ -368,7 +341,7 @@ def test_a_killed_filling_goes_on(emodb_root, tmp_path):
     )
 
 
-def test_what_a_killed_process_left_is_cleared_away(copy, table):
+def test_old_unfinished_files_are_removed(copy, table):
     old, new = copy / "unfinished" / "1-old", copy / "unfinished" / "2-new"
     for file in (old, new):
         file.write_bytes(b"part")
@@ -376,40 +349,38 @@ def test_what_a_killed_process_left_is_cleared_away(copy, table):
     entries_of(copy / BANDS.signature)[0].unlink()
     quiet(copy).fill(table, [BANDS])
     assert not old.exists()
-    assert new.exists()  # perhaps another process's
+    assert new.exists()  # another process may be writing it
 
 
-READ_ONLY = """
-import os, sys
-import pandas as pd
-from tests.features.test_store import BANDS, FUNCTIONALS, DESCRIPTORS, Refusing, quiet
-from ser.errors import UserError
-import pyarrow.lib, joblib.externals.loky
-table, root = pd.read_csv(sys.argv[1], index_col=0), sys.argv[2]
-FUNCTIONALS.columns, DESCRIPTORS.columns
-if os.geteuid() == 0:
-    os.setgid(65534), os.setuid(65534)  # permissions do not bind the superuser
-assert not os.access(root, os.W_OK)
-store = quiet(root)
-assert store.load(table, Refusing(FUNCTIONALS), True).values.shape == (8, 6373)
-assert store.load(table, Refusing(DESCRIPTORS), False).values.shape[1] == 65
-assert [a.found for a in store.fill(table, [FUNCTIONALS, DESCRIPTORS])] == [8, 8]
-for attempt in (lambda: store.load(table, FUNCTIONALS, False), lambda: store.fill(table, [BANDS])):
-    try:
-        attempt()
-    except UserError as error:
-        print(error)
-"""
+def use_read_only_store(table: pd.DataFrame, root: Path, messages: Path) -> None:
+    """Load stored features as a user who may not write, and record the errors for others."""
+    stream = messages.open("w")
+    if os.geteuid() == 0:  # permissions do not restrict the superuser
+        os.setgid(NOBODY), os.setuid(NOBODY)
+    assert not os.access(root, os.W_OK)
+    store = quiet(root)
+    assert store.load(table, Refusing(FUNCTIONALS), True).values.shape == (8, 88)
+    assert store.load(table, Refusing(DESCRIPTORS), False).values.shape[1] == 25
+    reports = store.fill(table, [FUNCTIONALS, DESCRIPTORS])
+    assert [report.present for report in reports] == [8, 8]
+    for attempt in (
+        lambda: store.load(table, FUNCTIONALS, False),
+        lambda: store.fill(table, [BANDS]),
+    ):
+        with pytest.raises(UserError) as error:
+            attempt()
+        print(error.value, file=stream, flush=True)
 
 
 def test_read_only_store(copy, table, tmp_path):
     quiet(copy).load(table, DESCRIPTORS, in_memory=False)
     shutil.rmtree(copy / BANDS.signature)
-    table.to_csv(tmp_path / "table.csv")
+    _ = FUNCTIONALS.columns, DESCRIPTORS.columns, BANDS.columns  # read from openSMILE's files
     folders = [copy, *(folder for folder in copy.rglob("*") if folder.is_dir())]
     above = [
         folder
-        # The store, the audio, this code and its libraries: the child must be able to read them.
+        # The store, the audio, this code and its libraries: the other user must be able to read
+        # them.
         for place in (copy, Path(table["file"].iloc[0]), Path(__file__), Path(np.__file__))
         for folder in place.parents
         if folder.stat().st_uid == os.geteuid()
@@ -420,69 +391,55 @@ def test_read_only_store(copy, table, tmp_path):
             folder.chmod(modes[folder] | 0o055)
         for folder in folders:
             folder.chmod(0o555)
-        done = subprocess.run(
-            [sys.executable, "-c", READ_ONLY, str(tmp_path / "table.csv"), str(copy)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        codes = exit_codes(fork(use_read_only_store, table, copy, tmp_path / "messages.txt"))
     finally:
         for folder in folders:
             folder.chmod(0o755)
         for folder, mode in modes.items():
             folder.chmod(mode)
-    assert done.returncode == 0, done.stderr
-    packed, lacking = done.stdout.strip().splitlines()
+    assert codes == [0]
+    packed, lacking = (tmp_path / "messages.txt").read_text().strip().splitlines()
     for message in (packed, lacking):
-        assert f"the store {copy} cannot be written to (Permission denied)" in message
+        assert f"the store {copy} cannot be written (Permission denied)" in message
         assert "choose another folder" in message
-    assert "a packed file of these 8 utterances is not there" in packed
+    assert "it has no packed file of these 8 utterances" in packed
     assert "8 utterances are not in it" in lacking
 
 
-def test_store_under_a_file(table, tmp_path):
+def test_a_store_below_a_file_is_an_error(table, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"the store .*file/store cannot be written to"):
+    with pytest.raises(UserError, match=r"the store .*file/store cannot be written"):
         quiet(tmp_path / "file" / "store").load(table, BANDS, in_memory=True)
 
 
-FULL = """
-import resource, signal, sys
-import pandas as pd
-from tests.features.test_store import FUNCTIONALS, quiet
-from ser.errors import UserError
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    quiet(sys.argv[2]).fill(pd.read_csv(sys.argv[1], index_col=0), [FUNCTIONALS])
-except UserError as error:
-    print(error)
-"""
+def fill_with_small_files(table: pd.DataFrame, root: Path, messages: Path) -> None:
+    """Fill a store where files may not grow beyond 300 bytes, less than an entry."""
+    with messages.open("w") as stream:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+        with pytest.raises(UserError) as error:
+            quiet(root).fill(table, [FUNCTIONALS])
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # for the message
+        print(error.value, file=stream)
 
 
-def test_a_write_that_fails_half_way(table, tmp_path):
-    """Files may grow to 20,000 bytes, less than an entry: as on a disk that fills up."""
-    table.to_csv(tmp_path / "table.csv")
-    root = tmp_path / "store"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "table.csv"), str(root)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert f"the store {root} cannot be written to (File too large)" in done.stdout, done.stderr
-    assert "make room on its disk" in done.stdout
+def test_an_entry_that_is_written_half_way_is_not_kept(table, tmp_path):
+    """A limit of the file size has the effect of a full disk."""
+    root, messages = tmp_path / "store", tmp_path / "messages.txt"
+    assert exit_codes(fork(fill_with_small_files, table, root, messages)) == [0]
+    message = messages.read_text()
+    assert f"the store {root} cannot be written (File too large)" in message
+    assert "free space on its disk" in message
     assert entries_of(root / FUNCTIONALS.signature) == []
     assert [file.name for file in (root / "unfinished").iterdir()] == ["probe"]
 
 
-def test_wrong_dim_is_told_before_any_work(table, tmp_path):
-    wrong = OpenSmile("ComParE_2016", "lld", "frame", 60, 16000)
+def test_a_wrong_dim_is_an_error_before_any_work(table, tmp_path):
+    wrong = OpenSmile("eGeMAPSv02", "lld", "frame", 20, 16000)
     for attempt in (
         lambda: quiet(tmp_path / "store").fill(table, [wrong]),
         lambda: quiet(tmp_path / "store").load(table, wrong, in_memory=True),
     ):
-        with pytest.raises(UserError, match="has 65 columns; config says dim: 60"):
+        with pytest.raises(UserError, match="has 25 columns, but the config says dim: 20"):
             attempt()
     assert not (tmp_path / "store").exists()

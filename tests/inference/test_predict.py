@@ -122,7 +122,7 @@ def odd(folder: Path, whole: Path) -> dict[str, str]:
         add(f"noise.{kind}", noise, "unreadable as audio")
     add("no channels.wav", wav[:22] + bytes(2) + wav[24:], "unreadable as audio")
     add("no rate.wav", wav[:24] + bytes(4) + wav[28:], "unreadable as audio")
-    sound("no samples.wav", np.zeros(0, np.int16), "empty: it holds no samples")
+    sound("no samples.wav", np.zeros(0, np.int16), "empty: the file has no samples")
     for value, reason in ((np.nan, "not finite"), (np.inf, "not finite"), (1e6, "samples reach")):
         spoilt = SPEECH.copy()
         spoilt[5000] = value
