@@ -1,19 +1,31 @@
 """Fixtures that several folders of tests share."""
 
+import copy
 import os
+import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+
+# One thread a process, as in runs: tests run side by side, and threads on busy cores wait for each
+# other. Before anything that counts cores is imported.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 import pytest
 import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
-from small import Composed
+from small import SHORT, Composed
 
 from ser.config import CONF, build
 from ser.config.run_key import register_resolvers
+from ser.corpora.emodb import emodb as read_emodb
+from ser.runs.run import run
 
-# As runs do; two threads on busy cores are several times slower.
 torch.set_num_threads(1)
+
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -27,30 +39,83 @@ def emodb_root() -> Path:
     return Path(root)
 
 
+@cache
+def _composed(*overrides: str) -> Composed:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", list(overrides), return_hydra_config=True)
+    names = dict(cfg.hydra.runtime.choices)
+    del cfg.hydra  # as Hydra hands it to the application
+    return cfg, names
+
+
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., Composed]:
-    """Composes train.yaml with overrides, as train.py does."""
+    """Composes train.yaml with overrides, as train.py does; the same ones once."""
 
     def compose_with(*overrides: str) -> Composed:
-        register_resolvers()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("train", list(overrides), return_hydra_config=True)
-        names = dict(cfg.hydra.runtime.choices)
-        del cfg.hydra  # as Hydra hands it to the application
-        return cfg, names
+        register_resolvers()  # a test may have cleared them
+        return copy.deepcopy(_composed(*overrides))
 
     return compose_with
 
 
 @pytest.fixture(scope="session")
-def emodb(
-    emodb_root: Path,
-    composed: Callable[..., Composed],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> list[str]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder once for all processes of a test session, each of which may ask for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, complete = shared / f"shared-{name}", shared / f"shared-{name}.complete"
+        with FileLock(shared / f"shared-{name}.lock"):
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failed process has left
+                folder.mkdir()
+                make(folder)
+                complete.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def emodb(emodb_root: Path, composed: Callable[..., Composed], once: Once) -> list[str]:
     """Overrides for EMO-DB with a store that has its functionals and descriptors."""
-    store = tmp_path_factory.mktemp("store")
-    overrides = ["corpus=emodb", f"corpus.root={emodb_root}", f"store.root={store}"]
-    cfg, _ = composed(*overrides)
-    build(cfg.store).fill(build(cfg.corpus).table, [build(cfg.features)])
-    return overrides
+    corpus = ["corpus=emodb", f"corpus.root={emodb_root}"]
+
+    def fill(store: Path) -> None:
+        cfg, _ = composed(*corpus, f"store.root={store}")
+        build(cfg.store).fill(build(cfg.corpus).table, [build(cfg.features)])
+
+    return [*corpus, f"store.root={once('emodb', fill)}"]
+
+
+@pytest.fixture(scope="session")
+def finished(emodb: list[str], composed: Callable[..., Composed], once: Once) -> Path:
+    """A finished run on EMO-DB with the options `SHORT`; a test that changes it copies it first."""
+
+    def train(folder: Path) -> None:
+        cfg, names = composed(*emodb, *SHORT)
+        run(cfg, folder, names)
+
+    return once("finished", train)
+
+
+ACTIVATION = {"anger": 4.5, "happiness": 4.0, "neutral": 2.9, "sadness": 1.5}
+
+
+@pytest.fixture(scope="session")
+def few(emodb_root: Path, once: Once) -> list[str]:
+    """A manifest of EMO-DB's ten speakers, an utterance of each of four emotions, and a store."""
+
+    def write(folder: Path) -> None:
+        table = read_emodb(emodb_root).table
+        table = table[table["emotion"].isin(ACTIVATION)]
+        table = table.groupby(["speaker", "emotion"]).head(1).copy()
+        table["activation"] = table["emotion"].map(ACTIVATION)
+        columns = ["file", "speaker", "gender", "session", "emotion", "activation"]
+        table[columns].to_csv(folder / "few.csv", index=False)
+
+    folder = once("few", write)
+    return ["corpus=manifest", f"corpus.root={folder}/few.csv", f"store.root={folder}/store"]

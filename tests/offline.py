@@ -41,7 +41,7 @@ def _named(items: Iterable[Any]) -> dict[str, Any]:
 def read(folder: Path) -> Offline:
     """The one offline run that a folder holds, which has ended."""
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     records: list[Record] = []
 
     def of(kind: str) -> list[Any]:

@@ -21,6 +21,8 @@ from ser.training.trainer import Training, probabilities
 Composed = tuple[DictConfig, Mapping[str, str]]
 
 EPOCHS = 4
+# Of a run of the default model that takes a second or two.
+SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
 CLASSES = ("a", "b", "c")
 OF_MODEL = {"mlp": "utterance", "cnn": "frame", "aae": "utterance", "aae frames": "frame"}
 

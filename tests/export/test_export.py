@@ -26,27 +26,6 @@ from ser.runs.run import run
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 
 
-@pytest.fixture(scope="module")
-def few(emodb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A manifest of EMO-DB's ten speakers, an utterance of each of four emotions, and a store."""
-    from ser.corpora.emodb import emodb
-
-    table = emodb(emodb_root).table
-    table = table[table["emotion"].isin(EMOTIONS)].groupby(["speaker", "emotion"]).head(1)
-    folder = tmp_path_factory.mktemp("few")
-    columns = ["file", "speaker", "gender", "session", "emotion"]
-    table[columns].to_csv(folder / "few.csv", index=False)
-    return [
-        "corpus=manifest",
-        f"corpus.root={folder}/few.csv",
-        f"store.root={folder}/store",
-        f"fitted={folder}/fitted",
-        "fold=session",
-        "trainer.max_epochs=2",
-        "data.batch_size=16",
-    ]
-
-
 Trained = Callable[..., Path]
 
 
@@ -56,11 +35,13 @@ def trained(
 ) -> Trained:
     """The folder of a run, trained once."""
     folders: dict[tuple[str, ...], Path] = {}
+    shared = [*few, f"fitted={tmp_path_factory.mktemp('fitted')}", "fold=session"]
+    shared += ["trainer.max_epochs=2", "data.batch_size=16"]
 
     def train(*overrides: str) -> Path:
         if overrides not in folders:
             folder = folders[overrides] = tmp_path_factory.mktemp("run")
-            cfg, names = composed(*few, *overrides)
+            cfg, names = composed(*shared, *overrides)
             (folder / ".hydra").mkdir()
             hydra = OmegaConf.create({"hydra": {"runtime": {"choices": dict(names)}}})
             OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")

@@ -23,7 +23,6 @@ EXPERIMENTS = sorted(
     for path in (CONF / "experiment").rglob("*.yaml")
 )
 HONEST = [name for name in EXPERIMENTS if not name.endswith("oracle")]
-ACTIVATION = {"anger": 4.5, "happiness": 4.0, "neutral": 2.9, "sadness": 1.5}
 
 
 def small(cfg: OmegaConf) -> list[str]:
@@ -66,27 +65,6 @@ def denoising(node: str, made: DictConfig) -> list[str]:
     return [*epochs, f"{node}.module.hidden=[8]", f"{node}.stopping.max_epochs=2"]
 
 
-@pytest.fixture(scope="module")
-def few(emodb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A manifest of EMO-DB's ten speakers, an utterance of each of four emotions, and a store."""
-    from ser.corpora.emodb import emodb
-
-    table = emodb(emodb_root).table
-    table = table[table["emotion"].isin(ACTIVATION)]
-    table = table.groupby(["speaker", "emotion"]).head(1).copy()
-    table["activation"] = table["emotion"].map(ACTIVATION)
-    folder = tmp_path_factory.mktemp("few")
-    table[["file", "speaker", "session", "emotion", "activation"]].to_csv(
-        folder / "few.csv", index=False
-    )
-    return [
-        "corpus=manifest",
-        f"corpus.root={folder}/few.csv",
-        f"store.root={folder}/store",
-        f"fitted={folder}/fitted",
-    ]
-
-
 Trained = Callable[..., Path]
 
 
@@ -98,12 +76,14 @@ def trained(
 ) -> Trained:
     """Trains a system, once for all that differ in corpus, target, fold and sizes alone."""
     folders: dict[str, Path] = {}
+    fitted = tmp_path_factory.mktemp("fitted")
 
     def train(*overrides: str) -> Path:
         cfg, names = composed(*overrides, *few)
         level = {"is13_functionals": "functionals", "is13_lld": "lld"}
         options = [
             *few,
+            f"fitted={fitted}",
             "fold=session",
             f"features={level.get(names['features'], names['features'])}",
         ]

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import warm
+from small import SHORT
 
 from ser import metrics, results
 from ser.config import build
@@ -22,22 +25,17 @@ from ser.errors import UserError
 from ser.inference.restore import restore
 from ser.runs.run import run
 
-TRAIN = Path(__file__).parents[2] / "train.py"
-SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
 RESULTS = (results.PREDICTIONS, results.RESULT, results.METRICS)
 
 
-def command(folder: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(TRAIN), *overrides, f"hydra.run.dir={folder}"]
+def command(folder: Path, *overrides: str) -> list[str | Path]:
+    return [warm.TRAIN, *overrides, f"hydra.run.dir={folder}"]
 
 
-@pytest.fixture(scope="module")
-def finished(emodb: list[str], composed: Callable, tmp_path_factory) -> Path:
-    """A run that nothing stopped."""
-    folder = tmp_path_factory.mktemp("finished")
-    cfg, names = composed(*emodb, *SHORT)
-    run(cfg, folder, names)
-    return folder
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A finished run to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "copied"))
 
 
 def test_a_run_leaves_what_it_says(finished: Path) -> None:
@@ -73,15 +71,15 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(
     """Real processes, really killed: at the start, in the midst of epochs, near the end."""
     resumed = command(tmp_path, *emodb, *SHORT, "trainer.checkpoint_seconds=0")
     for rows in (0, 2, 4):
-        with subprocess.Popen(resumed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        with warm.Process(resumed) as process:
             deadline = time.monotonic() + 120
             while _rows(tmp_path) <= rows and process.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-            assert process.poll() is None, process.communicate()[0].decode()
+            assert process.poll() is None, process.result()
             os.kill(process.pid, signal.SIGKILL)
         assert not (tmp_path / "result.json").exists()
-    told = subprocess.run(resumed, capture_output=True, text=True, check=True).stdout
+    told = warm.run(resumed, check=True).stdout
     assert "continuing from" in told
     for name in RESULTS:
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
@@ -95,18 +93,18 @@ def _rows(folder: Path) -> int:
 
 
 def test_a_finished_run_is_not_trained_again_unless_forced(
-    finished: Path, emodb: list[str], composed: Callable, monkeypatch: pytest.MonkeyPatch
+    copied: Path, emodb: list[str], composed: Callable
 ) -> None:
     cfg, names = composed(*emodb, *SHORT)
-    before = {name: (finished / name).stat().st_mtime_ns for name in RESULTS}
-    content = {name: (finished / name).read_bytes() for name in RESULTS}
+    before = {name: (copied / name).stat().st_mtime_ns for name in RESULTS}
+    content = {name: (copied / name).read_bytes() for name in RESULTS}
     score = json.loads(content["result.json"])["val"]["ua"]
-    assert run(cfg, finished, names) == score
-    assert {name: (finished / name).stat().st_mtime_ns for name in RESULTS} == before
+    assert run(cfg, copied, names) == score
+    assert {name: (copied / name).stat().st_mtime_ns for name in RESULTS} == before
     forced, names = composed(*emodb, *SHORT, "force=true")
-    assert run(forced, finished, names) == score
-    assert (finished / "predictions.csv").stat().st_mtime_ns > before["predictions.csv"]
-    assert {name: (finished / name).read_bytes() for name in RESULTS} == content
+    assert run(forced, copied, names) == score
+    assert (copied / "predictions.csv").stat().st_mtime_ns > before["predictions.csv"]
+    assert {name: (copied / name).read_bytes() for name in RESULTS} == content
 
 
 def test_a_checkpoint_of_another_config_is_not_continued(
@@ -116,7 +114,7 @@ def test_a_checkpoint_of_another_config_is_not_continued(
     cfg, names = composed(*emodb, *SHORT, "seed=1")
     run(cfg, tmp_path / "alone", names)
     first = command(tmp_path / "shared", *emodb, *SHORT, "trainer.checkpoint_seconds=0")
-    with subprocess.Popen(first, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with warm.Process(first) as process:
         while _rows(tmp_path / "shared") < 4:
             assert process.poll() is None
             time.sleep(0.001)
@@ -134,7 +132,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     full = command(tmp_path, *emodb, *SHORT, "trainer.checkpoint_seconds=0")
     limit = 200_000
     told = subprocess.run(
-        full,
+        [sys.executable, *full],
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
@@ -143,7 +141,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     assert "error: " in told.stderr
     assert "the same command continues" in told.stderr
     assert "Traceback" not in told.stderr
-    subprocess.run(full, capture_output=True, check=True)
+    warm.run(full, check=True)
     for name in RESULTS:
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
 
@@ -160,16 +158,12 @@ def test_memory_mapped_features_give_the_same_bytes(
         assert (tmp_path / "true" / name).read_bytes() == (tmp_path / "false" / name).read_bytes()
 
 
-def test_restored_it_gives_the_same_probabilities(finished: Path, emodb: list[str]) -> None:
-    # As Hydra does beside a run.
-    (finished / ".hydra").mkdir(exist_ok=True)
-    subprocess.run(
-        [sys.executable, str(TRAIN), *emodb, *SHORT, f"hydra.run.dir={finished}"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    prepared, model = restore(finished)
+def test_restored_it_gives_the_same_probabilities(copied: Path, emodb: list[str]) -> None:
+    (copied / ".hydra").mkdir()  # as Hydra does beside a run
+    warm.run(command(copied, *emodb, *SHORT), check=True)
+    prepared, model = restore(copied)
     (batch,) = prepared.data.split_dataloader("test")
-    table = results.RunFolder(finished).read_predictions()
+    table = results.RunFolder(copied).read_predictions()
     stored = table[table["part"] == "test"].filter(like="p_").to_numpy()
     np.testing.assert_allclose(model.probabilities(batch).detach(), stored, rtol=1e-6)
 
@@ -262,7 +256,7 @@ def test_faulty_audio_stops_a_run_by_name_or_is_left_out_when_told(
 def test_mistakes_are_told_without_a_traceback(
     overrides: list[str], told: str, tmp_path: Path
 ) -> None:
-    found = subprocess.run(command(tmp_path, *overrides), capture_output=True, text=True)
+    found = warm.run(command(tmp_path, *overrides))
     assert found.returncode == 1
     assert told in found.stderr
     assert "Traceback" not in found.stderr
@@ -271,6 +265,6 @@ def test_mistakes_are_told_without_a_traceback(
 def test_help_and_completion_wait_for_nothing_heavy() -> None:
     code = "import sys, train; print([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules])"
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=TRAIN.parent, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=warm.ROOT, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -115,17 +116,35 @@ def coded(cfg: DictConfig, run: Prepared, folder: Path) -> DataModule:
     return network.coded_data(cfg, run, fitted, segments, False, place)
 
 
+def train_in(
+    folder: Path, composed: Callable[..., Composed], *overrides: str, **made: object
+) -> dict[str, np.ndarray]:
+    """Trains all stages in a folder, and gives probabilities by part."""
+    cfg, names = composed(*overrides, *SMALL, f"fitted={folder}/fitted")
+    outcome = train(cfg, prepared(cfg, **made), RunFolder(folder / "run"), names["model"], [])  # type: ignore[arg-type]
+    return dict(outcome.probabilities)
+
+
 @pytest.fixture
 def trained(composed: Callable[..., Composed], tmp_path: Path) -> Callable:
     """Trains all stages in a folder of its own, and gives probabilities by part."""
+    return lambda folder, *overrides, **made: train_in(
+        tmp_path / folder, composed, *overrides, **made
+    )
 
-    def train_in(folder: str, *overrides: str, **made: object) -> dict[str, np.ndarray]:
-        place = tmp_path / folder
-        cfg, names = composed(*overrides, *SMALL, f"fitted={place}/fitted")
-        outcome = train(cfg, prepared(cfg, **made), RunFolder(place / "run"), names["model"], [])  # type: ignore[arg-type]
-        return dict(outcome.probabilities)
 
-    return train_in
+@pytest.fixture(scope="module")
+def honest(
+    composed: Callable[..., Composed], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, dict[str, np.ndarray]]]:
+    """Trains all stages with a representation, once: the folder, and probabilities by part."""
+
+    @cache
+    def train_once(name: str) -> tuple[Path, dict[str, np.ndarray]]:
+        folder = tmp_path_factory.mktemp(name)
+        return folder, train_in(folder, composed, f"representation={name}")
+
+    return train_once
 
 
 def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray], part: str) -> bool:
@@ -134,15 +153,15 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray], part: str)
 
 @pytest.mark.parametrize("name", ["autoencoder", "vae", "cvae", "cvae_null", "cvae_oracle"])
 def test_other_test_labels_change_no_prediction_unless_the_oracle_is_asked(
-    name: str, trained: Callable
+    name: str, honest: Callable, trained: Callable
 ) -> None:
     other = LABELS.copy()
     other.loc[TEST] = np.roll(LABELS.loc[TEST].to_numpy(), 1)
     assert (other != LABELS).any()
-    honest = trained("honest", f"representation={name}")
+    _, expected = honest(name)
     permuted = trained("permuted", f"representation={name}", labels=other)
-    assert same(honest, permuted, "val")
-    assert same(honest, permuted, "test") is (name != "cvae_oracle")
+    assert same(expected, permuted, "val")
+    assert same(expected, permuted, "test") is (name != "cvae_oracle")
 
 
 def test_the_oracle_s_leak_is_marked(composed: Callable[..., Composed]) -> None:
@@ -154,16 +173,16 @@ def test_the_oracle_s_leak_is_marked(composed: Callable[..., Composed]) -> None:
 
 @pytest.mark.parametrize("name", ["vae", "cvae"])
 def test_a_test_part_of_garbage_changes_nothing_that_is_fitted_or_chosen(
-    name: str, trained: Callable, tmp_path: Path
+    name: str, honest: Callable, trained: Callable, tmp_path: Path
 ) -> None:
     garbage = frames()
     rows = slice(OFFSETS[36], None)
     garbage[rows] = np.random.default_rng(0).normal(0, 1e6, garbage[rows].shape)
-    honest = trained("honest", f"representation={name}")
+    folder, expected = honest(name)
     spoilt = trained("spoilt", f"representation={name}", values=garbage)
-    assert same(honest, spoilt, "val")
-    assert not same(honest, spoilt, "test")
-    (first,), (second,) = ((tmp_path / x / "fitted").iterdir() for x in ("honest", "spoilt"))
+    assert same(expected, spoilt, "val")
+    assert not same(expected, spoilt, "test")
+    (first,), (second,) = ((x / "fitted").iterdir() for x in (folder, tmp_path / "spoilt"))
     assert first.name == second.name
     for left in ("standardiser.npz", "metrics.csv"):
         assert (first / left).read_bytes() == (second / left).read_bytes()
@@ -171,12 +190,12 @@ def test_a_test_part_of_garbage_changes_nothing_that_is_fitted_or_chosen(
 
 @pytest.mark.parametrize("after", [5, 20])
 def test_killed_in_either_stage_it_ends_in_the_same_numbers(
-    after: int, trained: Callable, tmp_path: Path
+    after: int, honest: Callable, trained: Callable, tmp_path: Path
 ) -> None:
     class Killed(BaseException):
         pass
 
-    whole = trained("whole", "representation=cvae")
+    folder, whole = honest("cvae")
     step, seen = PhasedModel.training_step, []
 
     def killing(self: PhasedModel, batch: object, number: int) -> None:
@@ -193,7 +212,7 @@ def test_killed_in_either_stage_it_ends_in_the_same_numbers(
     assert same(whole, again, "val")
     assert same(whole, again, "test")
     for name in (results.METRICS, f"{results.REPRESENTATION}/{results.METRICS}"):
-        files = [(tmp_path / x / "run" / name).read_bytes() for x in ("whole", "killed")]
+        files = [(x / "run" / name).read_bytes() for x in (folder, tmp_path / "killed")]
         assert files[0] == files[1]
 
 
@@ -426,12 +445,11 @@ def test_a_machine_on_segments_concludes_with_what_is_kept(
 
 @pytest.mark.parametrize("ready", [False, True])
 def test_loggers_are_shown_both_stages_each_over_its_epochs(
-    ready: bool, trained: Callable, composed: Callable[..., Composed], tmp_path: Path
+    ready: bool, honest: Callable, composed: Callable[..., Composed], tmp_path: Path
 ) -> None:
     """Whether the autoencoder is trained by this run, or was by another."""
-    if ready:
-        trained("shared", "representation=vae")
-    cfg, names = composed("representation=vae", *SMALL, f"fitted={tmp_path}/shared/fitted")
+    shared = honest("vae")[0] if ready else tmp_path
+    cfg, names = composed("representation=vae", *SMALL, f"fitted={shared}/fitted")
     folder = tmp_path / "logged"
     about = run_info(folder)
     shown = [

@@ -4,14 +4,13 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
+import warm
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
@@ -27,7 +26,6 @@ from ser.config.checks import check
 from ser.config.run_key import register_resolvers, result_options
 from ser.errors import UserError
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 # One trial after the other, in this process, its logs where pytest finds them.
 SERIAL = ["hydra/launcher=basic", "hydra.sweeper.n_jobs=1"]
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
@@ -162,16 +160,16 @@ def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     ]  # fmt: skip
     overrides = [*emodb, *tiny, "trainer.checkpoint_seconds=0"]
     command = [
-        sys.executable, str(TRAIN), "search=aae", *overrides, *SERIAL,
+        warm.TRAIN, "search=aae", *overrides, *SERIAL,
         "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={tmp_path}",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with warm.Process(command) as process:
         deadline = time.monotonic() + 120
         while len(curves := list(tmp_path.rglob(results.METRICS))) < 2 or any(
             len(file.read_text().splitlines()) < 3 for file in curves
         ):
             assert time.monotonic() < deadline
-            assert process.poll() is None, process.communicate()[0].decode()
+            assert process.poll() is None, process.result()
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)
     (study,) = studies(tmp_path)
@@ -179,7 +177,7 @@ def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     (finished,) = (file.parent for file in tmp_path.rglob(results.RESULT))
     before = {file: file.stat().st_mtime_ns for file in finished.iterdir()}
 
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    told = warm.run(command, check=True).stdout
     assert sum("continuing from" in log.read_text() for log in tmp_path.rglob("train.log")) == 1
     again = studies(tmp_path)[0].trials
     assert [trial.state for trial in again] == [TrialState.COMPLETE] * 2

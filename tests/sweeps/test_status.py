@@ -36,8 +36,6 @@ def test_states_of_runs_are_distinguished(
     results.write_json(stopped.folder / results.UNFINISHED, {})
     running = planned(tmp_path / "running")
     results.write_json(running.folder / results.UNFINISHED, {"seconds": 5.0})
-    began = time.time() - 20
-    os.utime(running.folder / results.UNFINISHED, (began, began))
     runs = (done, failed, stopped, running, planned(tmp_path / "missing"))
     code = (
         "import sys, time; from pathlib import Path; from ser.results import RunFolder\n"
@@ -48,6 +46,8 @@ def test_states_of_runs_are_distinguished(
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
+        began = time.time() - 20
+        os.utime(running.folder / results.UNFINISHED, (began, began))
         statuses = [read_status(run) for run in runs]
         states = [each.state for each in statuses]
         assert states == ["done", "failed", "stopped", "running", "missing"]

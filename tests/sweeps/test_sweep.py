@@ -10,21 +10,21 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 
 from ser import results
 from ser.errors import UserError
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 SHORT = ["trainer.max_epochs=2", "model.encoder.hidden=[32]"]
 SAME = (results.PREDICTIONS, results.RESULT, results.METRICS, results.UTTERANCES)
 
 
-def command(folder: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(TRAIN), "-m", *SHORT, *overrides, f"hydra.sweep.dir={folder}"]
+def command(folder: Path, *overrides: str) -> list[str | Path]:
+    return [warm.TRAIN, "-m", *SHORT, *overrides, f"hydra.sweep.dir={folder}"]
 
 
 def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, *overrides), capture_output=True, text=True)
+    return warm.run(command(folder, *overrides))
 
 
 def summary(told: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
@@ -140,12 +140,7 @@ def test_slurm_launcher_submits_one_array_job(
 def test_killed_sweep_is_continued(serial: Path, emodb: list[str], tmp_path: Path) -> None:
     """SIGKILL to every process of it, as soon as the first run is finished."""
     overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
-    with subprocess.Popen(
-        command(tmp_path, *overrides),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with warm.Process(command(tmp_path, *overrides), new_session=True) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.RESULT)):
             assert process.poll() is None
@@ -166,21 +161,17 @@ def test_sweep_continues_after_a_worker_is_killed(
 ) -> None:
     """As by a system that is out of memory: the pool breaks, and a new one goes on."""
     overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
-    with subprocess.Popen(
-        [*command(tmp_path, *overrides), "hydra.launcher.n_jobs=2"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with warm.Process([*command(tmp_path, *overrides), "hydra.launcher.n_jobs=2"]) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.UNFINISHED)):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         (begun, *_) = tmp_path.rglob(results.LOCK)
         os.kill(_holder(begun), signal.SIGKILL)
-        told = process.communicate()[0]
-    assert process.returncode == 0
-    assert "a worker process died" in told
-    assert "4 runs: 4 completed" in told
+        done = process.result()
+    assert done.returncode == 0
+    assert "a worker process died" in done.stdout
+    assert "4 runs: 4 completed" in done.stdout
     made = contents(tmp_path / "emodb", SAME)
     assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
     assert len(made) == 4 * len(SAME)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.special import softmax
+from small import SHORT
 
 from ser import metrics, results
 from ser.config import build, run_key
@@ -15,8 +16,6 @@ from ser.data.prepare import CALIBRATED, prepare
 from ser.errors import UserError
 from ser.runs.run import run, train
 from ser.training import calibration
-
-SHORT = ["trainer.max_epochs=6", "model.encoder.hidden=[32, 32]"]
 
 
 def drawn(temperature: float, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -79,14 +78,12 @@ def test_it_calibrates_draws_of_a_network_too_sure() -> None:
 
 
 def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
-    emodb: list[str], composed: Callable, tmp_path: Path
+    finished: Path, emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
-    plain, names = composed(*emodb, *SHORT)
-    asked, _ = composed(*emodb, *SHORT, "calibrate=temperature")
-    run(plain, tmp_path / "plain", names)
+    asked, names = composed(*emodb, *SHORT, "calibrate=temperature")
     run(asked, tmp_path / "asked", names)
     before, after = (
-        results.RunFolder(tmp_path / name).read_predictions() for name in ("plain", "asked")
+        results.RunFolder(folder).read_predictions() for folder in (finished, tmp_path / "asked")
     )
     assert before["prediction"].equals(after["prediction"])
     result = results.read_json(tmp_path / "asked" / results.RESULT)
@@ -95,7 +92,7 @@ def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
     expected = calibration.rescaled(before[columns].to_numpy(np.float32), result["temperature"])
     np.testing.assert_allclose(after[columns], expected, rtol=1e-6)
     assert CALIBRATED in result["remarks"]
-    assert "temperature" not in (results.read_json(tmp_path / "plain" / results.RESULT) or {})
+    assert "temperature" not in (results.read_json(finished / results.RESULT) or {})
     rows = after[after["part"] == "test"]
     counted = metrics.reliability(
         rows[columns].max(axis=1).to_numpy(), (rows["truth"] == rows["prediction"]).to_numpy()

@@ -4,8 +4,6 @@ import errno
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
+import warm
 from small import EPOCHS, fit, made_data, made_model
 from torch import distributed
 
@@ -28,7 +27,6 @@ from ser.training.ddp import DDP, side_by_side
 from ser.training.phased import PhasedModel
 
 FORK = multiprocessing.get_context("fork")
-TRAIN = Path(__file__).parents[2] / "train.py"
 ON_TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
 
@@ -162,8 +160,7 @@ def test_killed_as_a_group_and_continued_a_run_ends_in_the_same_bytes(
     process.join()
     assert not (killed / results.RESULT).exists()
     assert (killed / "checkpoints" / "last.ckpt").exists()
-    command = [sys.executable, str(TRAIN), *short, f"hydra.run.dir={killed}"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = warm.run([warm.TRAIN, *short, f"hydra.run.dir={killed}"], check=True)
     assert told.stdout.count("continuing from") == 1
     assert told.stdout.count("parameters") == 1
     assert told.stderr == ""

@@ -2,10 +2,10 @@
 
 import logging
 import multiprocessing
-import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -89,25 +89,31 @@ def test_those_who_see_other_gpus_are_not_in_the_way(runs: Runs) -> None:
     assert runs.waits(runs.start(("GPU-b", "GPU-a")))
 
 
-def test_waiting_is_told_once(tmp_path: Path, runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_is_told_once(
+    tmp_path: Path,
+    runs: Runs,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     number = runs.start(GPUS[:1])
     assert runs.gpu(number) == "GPU-a"
     caplog.set_level(logging.INFO)
-    ender = FORK.Process(target=end_after, args=(0.5, runs.pipes[number]))
-    ender.start()
-    started = time.monotonic()
+    looks = 0
+
+    def end_at_the_third_look(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            runs.pipes[number].send("end")
+            runs.processes[number].join()
+
+    monkeypatch.setattr(devices, "time", SimpleNamespace(sleep=end_at_the_third_look))
     with free_slot(GPUS[:1], 1, tmp_path / "locks"):
-        assert time.monotonic() - started > 0.3
-    ender.join()
+        assert looks == 3
     told = "waiting for a free GPU: all 1 slots are taken"
     assert [
         record.getMessage() for record in caplog.records if record.name == "ser.training.devices"
     ] == [told]
-
-
-def end_after(seconds: float, pipe: Connection) -> None:
-    time.sleep(seconds)
-    pipe.send("end")
 
 
 def test_fewer_gpus_than_asked_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,223 @@
+"""Commands in processes that start warm: forked from one that has imported torch already.
+
+`python train.py` needs seconds to import torch, Lightning and Hydra's plug-ins. Here one process
+per test process imports them once and forks another for each command. Such a process is as one of
+its own in all else: it has its own arguments, environment, working directory, output and exit
+code, it can be killed, and the interpreter ends it.
+"""
+
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TRAIN = ROOT / "train.py"
+LIMIT = 300.0  # seconds that a command may take
+
+
+class Process:
+    """A command that runs, much as `subprocess.Popen`; leaving its context waits for it.
+
+    Args:
+        arguments: those of `python`: a script, `-m` and a module, or `-c` and code.
+        cwd: working directory; default: that of this process.
+        env: environment; default: that of this process.
+        new_session: whether it leads a session and process group of its own.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        new_session: bool = False,
+    ) -> None:
+        self.args = list(map(str, arguments))
+        self.returncode: int | None = None
+        request = {
+            "arguments": self.args,
+            "cwd": os.fspath(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+            "new_session": new_session,
+        }
+        self._out, self._err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
+        ours, theirs = os.pipe()
+        content = json.dumps(request).encode()
+        header = len(content).to_bytes(8, "big")
+        fds = [theirs, self._out.fileno(), self._err.fileno()]
+        server = _server()
+        socket.send_fds(server, [header], fds)
+        server.sendall(content)
+        os.close(theirs)
+        self._status = os.fdopen(ours)
+        self.pid = int(self._status.readline())
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, or None while it runs."""
+        return self.returncode if not self._ended_within(0) else self._read()
+
+    def wait(self, timeout: float = LIMIT) -> int:
+        """Waits for the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it took longer; it is killed.
+        """
+        if not self._ended_within(timeout):
+            self.kill()
+            raise subprocess.TimeoutExpired(self.args, timeout, *self._output())
+        return self._read()
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def result(self, timeout: float = LIMIT) -> subprocess.CompletedProcess[str]:
+        """Waits for the exit code and gives what was written."""
+        return subprocess.CompletedProcess(self.args, self.wait(timeout), *self._output())
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None and self.poll() is None:
+            self.kill()
+        self.wait()
+
+    def _ended_within(self, timeout: float) -> bool:
+        if self.returncode is not None:
+            return True
+        ready, _, _ = select.select([self._status], [], [], timeout)
+        return bool(ready)
+
+    def _read(self) -> int:
+        if self.returncode is None:
+            self.returncode = int(self._status.readline())
+            self._status.close()
+        return self.returncode
+
+    def _output(self) -> tuple[str, str]:
+        texts = []
+        for file in (self._out, self._err):
+            file.seek(0)
+            texts.append(file.read())
+        return texts[0], texts[1]
+
+
+def run(
+    arguments: Sequence[str | Path], *, check: bool = False, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` with captured text.
+
+    Args:
+        arguments: as of `Process`.
+        check: whether a status other than 0 raises `subprocess.CalledProcessError`.
+        options: of `Process`.
+    """
+    done = Process(arguments, **options).result()
+    if check and done.returncode:
+        print(done.stdout, done.stderr, sep="\n")  # for pytest to show
+        done.check_returncode()
+    return done
+
+
+# ---- the process that is forked
+
+
+@cache
+def _server() -> socket.socket:
+    """Starts this file as a process of its own, which ends when this socket is closed."""
+    ours, theirs = socket.socketpair()
+    fd = theirs.fileno()
+    subprocess.Popen([sys.executable, __file__, str(fd)], pass_fds=[fd], cwd=ROOT)
+    theirs.close()
+    return ours
+
+
+def _import() -> dict[str, str]:
+    """Imports what commands need, and gives the variables that this leaves in the environment."""
+    before = dict(os.environ)
+    from hydra.core.plugins import Plugins
+
+    import ser.runs.run  # noqa: F401
+
+    Plugins.instance()
+    return {name: value for name, value in os.environ.items() if before.get(name) != value}
+
+
+def _serve(server: socket.socket) -> None:
+    """Forks a process for each request; returns in that process, where it is as a fresh one."""
+    variables = _import()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    while True:
+        header, fds, _, _ = socket.recv_fds(server, 8, 3)
+        if not header:
+            os._exit(0)
+        content = b""
+        size = int.from_bytes(header, "big")
+        while len(content) < size:
+            content += server.recv(size - len(content))
+        if os.fork() == 0:
+            break
+        for fd in fds:
+            os.close(fd)
+    server.close()
+    _supervise(*fds)
+    request = json.loads(content)
+    os.environ.clear()
+    os.environ.update(variables | request["env"])
+    os.chdir(request["cwd"])
+    if request["new_session"]:
+        os.setsid()
+    sys.argv = request["arguments"]
+
+
+def _supervise(status: int, out: int, err: int) -> None:
+    """Forks the command's process and reports its number and status; returns in it alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if (pid := os.fork()) != 0:
+        os.write(status, f"{pid}\n".encode())
+        _, code = os.waitpid(pid, 0)
+        os.write(status, f"{os.waitstatus_to_exitcode(code)}\n".encode())
+        os._exit(0)
+    os.close(status)
+    for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
+        os.dup2(source, target)
+        os.close(source)
+
+
+def _execute() -> None:
+    """What `python` does with its arguments."""
+    first = sys.argv[0]
+    if first in ("-m", "-c"):
+        sys.path[0] = os.getcwd() if first == "-m" else ""
+        what, sys.argv[:2] = sys.argv[1], [first]
+        if first == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.path[0] = str(Path(first).parent.resolve())
+        runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _execute()
