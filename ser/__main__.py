@@ -132,7 +132,7 @@ def export(run: Path, **options: Any) -> int:
 
     The export is checked against the run before it is written.
     """
-    from ser.export import export as export_run
+    from ser.export import export_run
 
     return export_run(run, **options)
 

@@ -1,7 +1,7 @@
-"""A finished run as a folder that others can use without `ser`: `python -m ser export`.
+"""Export of a finished run for use without `ser`: `python -m ser export`.
 
-Whatever was fitted goes into one graph, from features to probabilities; features stay what their
-extractor makes of sound. The folder has the shape that model hubs expect.
+All fitted parts become one graph from features to class probabilities. Feature extraction is not
+part of it. The layout of the exported folder is the one that model hubs expect.
 """
 
 from collections.abc import Sequence
@@ -20,44 +20,46 @@ from ser.inference.loading import Recogniser, load
 from ser.results import RunFolder
 
 Format = Literal["onnx", "safetensors"]
-# What each format needs beyond what is always there.
-NEEDED = {
+# Optional packages that each format needs.
+PACKAGES = {
     "safetensors": ("safetensors",),
     "onnx": ("safetensors", "onnx", "onnxscript", "onnxruntime"),
 }
 ONNX, WEIGHTS, CONFIG, CARD = "model.onnx", "model.safetensors", "config.json", "README.md"
-KIND = "ser"  # what a config.json of ours says of itself
+MODEL_TYPE = "ser"  # marks a folder as an export of this project
 
 
-def export(
+def export_run(
     run: Path, *, kind: Format, out: Path | None, licence: str | None, audio: Sequence[Path]
 ) -> int:
-    """Writes a run's model, weights, config and card into a folder, and holds it against the run.
+    """Write the model, weights, config and card of a run to a folder, after a check.
 
     Args:
-        run: folder of one finished run.
-        kind: "onnx": a model of ONNX and its weights; "safetensors": the weights alone.
-        out: folder; None: in outputs/exports, named by what was run.
-        licence: of the weights; None: the card says that somebody has to choose.
-        audio: recordings on whose features both are compared; none: utterances of the run.
+        run: Folder of a finished run.
+        kind: "onnx": ONNX model and weights; "safetensors": weights only.
+        out: Folder of the export; None: a folder in outputs/exports, named after the run.
+        licence: Licence of the weights; None: the card says that none was chosen.
+        audio: Recordings on which the export is compared with the run; empty: utterances of the
+            run.
 
     Returns:
-        0.
+        The exit status, 0.
 
     Raises:
-        UserError: no such run, one that cannot be a graph, a package that is not there, a folder
-            that holds something else, or a model that tells something else than the run.
+        UserError: There is no such run, it cannot be expressed as a graph, a package is not
+            installed, the folder contains other files, or the exported model gives other
+            probabilities than the run.
     """
-    missing = [name for name in NEEDED[kind] if find_spec(name) is None]
+    missing = [name for name in PACKAGES[kind] if find_spec(name) is None]
     if missing:
         raise UserError(f'--format {kind} needs {", ".join(missing)}: pip install -e ".[export]"')
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        recogniser = load(_one(run))
+        recogniser = load(_require_one_run(run))
         cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
         assert isinstance(cfg, DictConfig)
-        out = out or Path("outputs/exports") / named(recogniser.result)
-        _require_ours(out)
+        out = out or Path("outputs/exports") / export_name(recogniser.result)
+        _require_export_folder(out)
         _write(recogniser, cfg, kind, out, licence, audio)
     return 0
 
@@ -70,47 +72,55 @@ def _write(
     licence: str | None,
     audio: Sequence[Path],
 ) -> None:
-    # Imported here: what can be told of an export is told before torch's exporter is loaded.
+    # Imported here, because torch's exporter is slow to import: errors of usage come before it.
     from ser.export import card, checking, program
     from ser.export.graph import Graph
 
     graph = Graph(recogniser).eval()
-    facts = config(recogniser, cfg)
-    longest = None
-    if recogniser.extractor.level == "frame":
-        longest = (2 * cfg.data.max_frames + 1) * cfg.segments.get("hop", 1)
-    made = program.traced(graph, recogniser.extractor.dim, longest)
-    files = {WEIGHTS: program.as_safetensors(made)}
-    tell = checking.by_torch(graph)
+    facts = model_config(recogniser, cfg)
+    traced = program.trace(graph, recogniser.extractor.dim, _traced_frames(recogniser, cfg))
+    files = {WEIGHTS: program.to_safetensors(traced)}
+    predict = checking.torch_predictor(graph)
     if kind == "onnx":
-        files[ONNX] = program.as_onnx(made, {"classes": ", ".join(facts["classes"])})
-        tell = checking.by_onnx(files[ONNX])
-    (out / ONNX).unlink(missing_ok=True)  # an earlier one, whatever comes of this
-    on = checking.of_audio(recogniser, audio) if audio else checking.of_run(recogniser, cfg)
-    checked = checking.checked(tell, recogniser, *on)
-    text = card.card(recogniser, facts, kind, licence, str(checked))
-    results.write_json(out / CONFIG, facts)  # first: it marks the folder as ours
+        files[ONNX] = program.to_onnx(traced, {"classes": ", ".join(facts["classes"])})
+        predict = checking.onnx_predictor(files[ONNX])
+    (out / ONNX).unlink(missing_ok=True)  # of an earlier export, even if this one fails
+    features = (
+        checking.features_of_recordings(recogniser, audio)
+        if audio
+        else checking.features_of_run(recogniser, cfg)
+    )
+    comparison = checking.compare(predict, recogniser, *features)
+    text = card.render_card(recogniser, facts, kind, licence, str(comparison))
+    results.write_json(out / CONFIG, facts)  # first, because it marks the folder as an export
     for name, content in files.items():
         results.write_bytes(out / name, content)
     results.write_text(out / CARD, text)
     for name in (*files, CONFIG, CARD):
         console.print(f"{out / name}: {(out / name).stat().st_size:,} bytes", markup=False)
-    console.print(str(checked), markup=False)
+    console.print(str(comparison), markup=False)
 
 
-def config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
-    """The content of `config.json`: what somebody must know to use the model."""
+def _traced_frames(recogniser: Recogniser, cfg: DictConfig) -> int | None:
+    """Return a number of frames with several segments and windows; None for vectors."""
+    if recogniser.extractor.level != "frame":
+        return None
+    return (2 * cfg.data.max_frames + 1) * cfg.segments.get("hop", 1)
+
+
+def model_config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
+    """Return the content of `config.json`: all that is needed to use the model."""
     result, extractor = recogniser.result, recogniser.extractor
     target, bins = recogniser.target
     names = dict(enumerate(recogniser.classes))
-    wide: list[str | int] = ["utterances", extractor.dim]
-    inputs: dict[str, Any] = {"features": {"shape": wide, "dtype": "float32"}}
+    shape: list[str | int] = ["utterances", extractor.dim]
+    inputs: dict[str, Any] = {"features": {"shape": shape, "dtype": "float32"}}
     if extractor.level == "frame":
         inputs["features"]["shape"] = ["utterances", "frames", extractor.dim]
         inputs["lengths"] = {"shape": ["utterances"], "dtype": "int64"}
     features: Any = OmegaConf.to_container(cfg.features, resolve=True)
     return {
-        "model_type": KIND,
+        "model_type": MODEL_TYPE,
         "system": result["system"],
         "fold": result["fold_index"],
         "seed": result["seed"],
@@ -135,44 +145,45 @@ def config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
 
 
 def _has_windows(recogniser: Recogniser) -> bool:
-    """Whether a network sees frames, or codes of segments, in their order."""
+    """Return whether the model is a network on sequences of frames or of codes of segments."""
     pooled = recogniser.fitted is not None and recogniser.fitted.pools
-    one_by_one = getattr(recogniser.classify, "segments", None) is not None
-    return recogniser.extractor.level == "frame" and not pooled and not one_by_one
+    on_segments = getattr(recogniser.classify, "segments", None) is not None
+    return recogniser.extractor.level == "frame" and not pooled and not on_segments
 
 
-def named(result: dict[str, Any]) -> str:
-    """The folder of a run's export.
+def export_name(result: dict[str, Any]) -> str:
+    """Return the name of the folder for the export of a run.
 
     Examples:
         >>> system = {"corpus": "emodb", "target": "emotion", "features": "lld", "model": "cnn"}
         >>> rest = {"fold_index": 3, "seed": 7, "run_key": "493100ac8464df87"}
-        >>> named({"system": {**system, "fold": "session"}, **rest})
+        >>> export_name({"system": {**system, "fold": "session"}, **rest})
         'emodb-emotion-lld-cnn-session-3-seed-7-493100ac'
     """
     names = result["system"]
     model = "-".join(names[group] for group in ("representation", "model") if group in names)
-    what = [names["corpus"], names["target"], names["features"], model, names["fold"]]
-    which = [result["fold_index"], "seed", result["seed"], result["run_key"][:8]]
-    return "-".join(map(str, (*what, *which)))
+    system = [names["corpus"], names["target"], names["features"], model, names["fold"]]
+    run = [result["fold_index"], "seed", result["seed"], result["run_key"][:8]]
+    return "-".join(map(str, (*system, *run)))
 
 
-def _one(folder: Path) -> Path:
-    """The folder, if it is that of a run, or else says which ones lie below it."""
+def _require_one_run(folder: Path) -> Path:
+    """Return the folder if it is that of a run, otherwise raise an error with the runs in it."""
     runs = [each.path for each in RunFolder.all_finished(folder)]
     if runs == [folder]:
         return folder
-    more = f", and {len(runs) - 3} more" if len(runs) > 3 else ""
+    more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
     raise UserError(
-        f"{folder} holds {len(runs)} finished runs, and one is exported, by its own folder: "
+        f"{folder} contains {len(runs)} finished runs; give the folder of one of them: "
         f"{', '.join(map(str, runs[:3]))}{more}"
     )
 
 
-def _require_ours(out: Path) -> None:
+def _require_export_folder(out: Path) -> None:
+    """Raise a UserError unless the folder is new, empty or an earlier export."""
     if not out.exists():
         return
-    told = results.read_json(out / CONFIG) if out.is_dir() else None
-    ours = (told or {}).get("model_type") == KIND
-    if not ours and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out} is there, and no export: a new folder, or an empty one")
+    facts = results.read_json(out / CONFIG) if out.is_dir() else None
+    is_export = (facts or {}).get("model_type") == MODEL_TYPE
+    if not is_export and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out} exists and is not an export; choose a new or an empty folder")

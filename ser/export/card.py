@@ -1,4 +1,4 @@
-"""The model card: what the model is, what it was tested on, and what nobody should do with it."""
+"""The model card: description, test results and limits of an exported model."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,107 +19,103 @@ from ser.report.tables import NONE, Table, percent, sliced
 from ser.sweeps import grid
 
 TEMPLATE = Path(__file__).parent / "card.md.j2"
-# Names that the hub gives to scores, and what they are called here.
-METRICS = {"ua": "recall", "wa": "accuracy", "f1": "f1"}
-CALLED = {
+# Names of scores on model hubs, and in the text of the card.
+HUB_METRICS = {"ua": "recall", "wa": "accuracy", "f1": "f1"}
+SCORES = {
     "ua": "UA (unweighted accuracy, macro recall)",
     "wa": "WA (weighted accuracy)",
     "f1": "F1 (macro)",
     "ece": "ECE (calibration error)",
 }
-PARTS = {"test": "test", "val": "validation"}
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
 OPENSMILE = "ser.features.opensmile.OpenSmile"
 
 
-def card(
+def render_card(
     recogniser: Recogniser,
     facts: Mapping[str, Any],
     kind: str,
     licence: str | None,
-    checked: str,
+    comparison: str,
 ) -> str:
-    """The text of a `README.md` for a model hub.
+    """Return the text of a `README.md` for a model hub.
 
     Args:
-        recogniser: what was exported.
-        facts: content of its `config.json`.
-        kind: the format.
-        licence: of the weights; None: nobody has chosen one.
-        checked: what a comparison with PyTorch has found.
+        recogniser: Run that was exported.
+        facts: Content of its `config.json`.
+        kind: Format of the export.
+        licence: Licence of the weights; None: none was chosen.
+        comparison: Result of the comparison of the export with the run.
 
     Raises:
-        UserError: the run's predictions cannot be read.
+        UserError: The predictions of the run cannot be read.
     """
-    result, found = recogniser.result, findings(recogniser.folder.path)
-    part = "test" if result["test"] else "val"
-    about = {
+    result, findings = recogniser.result, run_findings(recogniser.folder.path)
+    split = "test" if result["test"] else "val"
+    content = {
         "result": result,
         "facts": facts,
         "name": system(result),
-        "part": PARTS[part],
+        "split": SPLITS[split],
         "kind": kind,
         "licence": licence,
-        "checked": checked,
-        "front": _front(recogniser, kind, licence, part),
-        "use": _use(facts) if kind == "onnx" else None,
-        "counts": markdown(_counts(result)),
-        "scores": markdown(_scores(found, result[part])),
-        "recalls": markdown(_recalls(result, part)),
-        "slices": _slices(found),
-        "elsewhere": _elsewhere(recogniser.folder.path),
-        "limits": list(_limits(recogniser, found, part)),
+        "comparison": comparison,
+        "front_matter": _front_matter(recogniser, kind, licence, split),
+        "usage": _feature_code(facts) if kind == "onnx" else None,
+        "counts": markdown(_count_table(result)),
+        "scores": markdown(_score_table(findings, result[split])),
+        "recalls": markdown(_recall_table(result, split)),
+        "subsets": _subset_table(findings),
+        "other_corpora": _other_corpora_table(recogniser.folder.path),
+        "limits": list(_limits(recogniser, findings, split)),
     }
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["md"] = md
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(about)
+    return template.render(content)
 
 
-def findings(folder: Path) -> Findings:
-    """What a report tells of one run."""
-    of_run = grid.find_runs(folder)
-    if len(of_run.runs) > 1:
-        raise UserError(f"{folder} holds another run below it: a folder that holds one")
-    return reckoned(of_run, finished_runs(of_run))
+def run_findings(folder: Path) -> Findings:
+    """Return the data of a report on one run."""
+    runs = grid.find_runs(folder)
+    if len(runs.runs) > 1:
+        raise UserError(f"{folder} contains another run below it; export a folder of one run")
+    return reckoned(runs, finished_runs(runs))
 
 
-def _front(recogniser: Recogniser, kind: str, licence: str | None, part: str) -> str:
-    """The YAML that a model hub reads."""
+def _front_matter(recogniser: Recogniser, kind: str, licence: str | None, split: str) -> str:
+    """Return the YAML that a model hub reads."""
     result = recogniser.result
-    names, scores = result["system"], result[part]
+    names, scores = result["system"], result[split]
     task: dict[str, Any] = {"type": "audio-classification", "name": "Speech emotion recognition"}
-    told = [
-        {"type": METRICS[name], "name": CALLED[name], "value": scores[name]} for name in METRICS
+    metrics = [
+        {"type": HUB_METRICS.get(name, name), "name": title, "value": scores[name]}
+        for name, title in SCORES.items()
     ]
-    told.append({"type": "ece", "name": CALLED["ece"], "value": scores["ece"]})
-    split: dict[str, Any] = {
+    dataset: dict[str, Any] = {
+        "type": names["corpus"],
+        "name": names["corpus"],
         "config": f"{names['fold']} {result['fold_index']}",
-        "split": PARTS[part],
+        "split": SPLITS[split],
     }
     content = {
         "license": licence or "other",
         "library_name": "onnx" if kind == "onnx" else "pytorch",
         "pipeline_tag": task["type"],
         "tags": ["speech-emotion-recognition", "speech", "ser", names["model"], names["features"]],
-        "metrics": list(METRICS.values()),
+        "metrics": list(HUB_METRICS.values()),
         "model-index": [
             {
                 "name": system(result),
-                "results": [
-                    {
-                        "task": task,
-                        "dataset": {"type": names["corpus"], "name": names["corpus"], **split},
-                        "metrics": told,
-                    }
-                ],
+                "results": [{"task": task, "dataset": dataset, "metrics": metrics}],
             }
         ],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).strip()
 
 
-def _use(facts: Mapping[str, Any]) -> str:
-    """Python that makes `features` of one recording: (1, D) or (1, T, F)."""
+def _feature_code(facts: Mapping[str, Any]) -> str:
+    """Return Python code that computes `features` of one recording, (1, D) or (T, F)."""
     node = facts["features"]
     if node["_target_"] == OPENSMILE and node["set"] in FeatureSet.__members__:
         return (
@@ -137,84 +133,90 @@ def _use(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _counts(result: Mapping[str, Any]) -> Table:
-    parts = [part for part in ("train", "val", "test") if part in result["class_counts"]]
-    counts = [result["class_counts"][part] for part in parts]
+def _count_table(result: Mapping[str, Any]) -> Table:
+    splits = [split for split in SPLITS if split in result["class_counts"]]
+    counts = [result["class_counts"][split] for split in splits]
     rows = [(name, *(str(each[name]) for each in counts)) for name in result["classes"]]
     rows.append(("all", *(f"{sum(each.values()):,}" for each in counts)))
-    rows.append(("speakers", *(str(len(result["speakers"][part])) for part in parts)))
-    columns = ("utterances", *("validation" if part == "val" else part for part in parts))
-    return Table("Utterances by class and part", columns, tuple(rows))
+    rows.append(("speakers", *(str(len(result["speakers"][split])) for split in splits)))
+    columns = ("utterances", *(SPLITS[split] for split in splits))
+    return Table("Utterances by class and split", columns, tuple(rows))
 
 
-def _scores(found: Findings, scores: Mapping[str, Any]) -> Table:
-    """With the report's own interval, where it has one."""
-    (interval,) = found.intervals
-    reach = NONE if interval is None else " to ".join(map(percent, interval))
-    guessed = {"ua": percent(scores["chance_ua"]), "wa": percent(scores["majority_wa"])}
+def _score_table(findings: Findings, scores: Mapping[str, Any]) -> Table:
+    """Return the scores with the confidence interval of the report, where it has one."""
+    (interval,) = findings.intervals
+    intervals = {"ua": _interval_text(interval)}
+    chance = {"ua": percent(scores["chance_ua"]), "wa": percent(scores["majority_wa"])}
     rows = [
-        (
-            CALLED[name],
-            percent(scores[name]),
-            reach if name == "ua" else "",
-            guessed.get(name, ""),
-        )
-        for name in CALLED
+        (title, percent(scores[name]), intervals.get(name, ""), chance.get(name, ""))
+        for name, title in SCORES.items()
     ]
-    columns = ("%", "score", "95% over speakers", "guessing, largest class")
-    return Table("In all", columns, tuple(rows))
+    columns = ("%", "score", "95% over speakers", "chance level, largest class")
+    return Table("Overall", columns, tuple(rows))
 
 
-def _recalls(result: Mapping[str, Any], part: str) -> Table:
-    scores, classes = result[part], result["classes"]
+def _interval_text(interval: tuple[float, float] | None) -> str:
+    return NONE if interval is None else " to ".join(map(percent, interval))
+
+
+def _recall_table(result: Mapping[str, Any], split: str) -> Table:
+    scores, classes = result[split], result["classes"]
     rows = []
     for name, row in zip(classes, scores["confusion"], strict=True):
         recall = scores["recall"][name]
-        told = "absent" if recall is None else percent(recall)
-        rows.append((name, *map(str, row), told))
-    return Table(
-        "True class by rows, told class by columns", ("", *classes, "recall %"), tuple(rows)
-    )
+        rows.append((name, *map(str, row), "absent" if recall is None else percent(recall)))
+    title = "Confusion matrix: true classes in rows, predicted classes in columns"
+    return Table(title, ("", *classes, "recall %"), tuple(rows))
 
 
-def _elsewhere(folder: Path) -> str | None:
-    """Scores on corpora that the run was tested on beside its own; None: there are none."""
-    planned = with_evaluations(grid.find_runs(folder))
-    found = reckoned(planned, finished_runs(planned))
+def _other_corpora_table(folder: Path) -> str | None:
+    """Return the scores on other corpora; None if the run was not tested on any."""
+    runs = with_evaluations(grid.find_runs(folder))
+    findings = reckoned(runs, finished_runs(runs))
     rows = []
-    for cell, summed, interval in found.rows:
-        if cell.tested_on is None or summed is None:
+    for cell, summary, interval in findings.rows:
+        if cell.tested_on is None or summary is None:
             continue
-        reach = NONE if interval is None else " to ".join(map(percent, interval))
-        shares = [percent(summed.mean("pooled", name)) for name in ("ua", "chance_ua", "wa")]
-        rows.append((cell.tested_on, shares[0], reach, *shares[1:]))
-    columns = ("corpus", "UA", "95% over speakers", "guessing UA", "WA")
+        ua, chance, wa = (
+            percent(summary.mean("pooled", name)) for name in ("ua", "chance_ua", "wa")
+        )
+        rows.append((cell.tested_on, ua, _interval_text(interval), chance, wa))
+    columns = ("corpus", "UA", "95% over speakers", "chance level of UA", "WA")
     return markdown(Table("On other corpora", columns, tuple(rows))) if rows else None
 
 
-def _slices(found: Findings) -> str | None:
-    (column,) = found.columns
-    table = sliced(found, column)
+def _subset_table(findings: Findings) -> str | None:
+    """Return the scores by gender, style and the like; None if nothing of this is known."""
+    (column,) = findings.columns
+    table = sliced(findings, column)
     return None if table is None else markdown(table)
 
 
-def _limits(recogniser: Recogniser, found: Findings, part: str) -> Iterator[str]:
+def _limits(recogniser: Recogniser, findings: Findings, split: str) -> Iterator[str]:
+    """Yield what limits the scores of this run."""
     result = recogniser.result
-    (interval,), (cell,) = found.intervals, found.cells
-    if part == "val":
+    (interval,), (cell,) = findings.intervals, findings.cells
+    if split == "val":
         yield (
-            "No test part: these scores are of validation, by which the weights were chosen, and "
-            "so too high."
+            "There is no test split. These scores are of the validation split, on which the "
+            "checkpoint was selected, and are therefore too high."
         )
-    if "chosen" in result:  # by inner folds over both
-        yield "What is exported was fitted on the training and the validation part together."
+    if "chosen" in result:  # options were selected by inner folds over both
+        yield "The exported model was fitted on the training and validation splits together."
     if interval is None:
-        why = "No speaker tested differs from another" if cell.speakers > 1 else "One is tested"
-        yield f"No interval over speakers ({why.lower()}): how far others differ is unknown."
-    elif interval[0] <= result[part]["chance_ua"]:
-        yield "Not shown to be above guessing: the interval's lower end is not."
-    absent = [name for name, recall in result[part]["recall"].items() if recall is None]
+        speakers = "test speakers do not differ" if cell.speakers > 1 else "one test speaker"
+        yield (
+            f"There is no confidence interval over speakers ({speakers}). How much the scores of "
+            "other speakers differ is unknown."
+        )
+    elif interval[0] <= result[split]["chance_ua"]:
+        yield "UA is not shown to be above chance level, which is within its confidence interval."
+    absent = [name for name, recall in result[split]["recall"].items() if recall is None]
     if absent:
-        yield f"Of {', '.join(absent)} nobody was tested, and UA and F1 leave it out."
+        yield f"No utterance of {', '.join(absent)} was tested. UA and F1 leave this out."
     if not result["speaker_independent"]:
-        yield "Speakers were heard in training: strangers will be told worse than these scores say."
+        yield (
+            "Speakers of the training split were tested. Scores of other speakers will be lower "
+            "than these."
+        )

@@ -1,4 +1,4 @@
-"""What was exported beside the run that it came of, on the same features."""
+"""Comparison of an exported model with its run, on the same features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,58 +17,63 @@ from ser.inference.predict import extract
 from ser.inference.recordings import Excerpt, excerpts, recordings
 
 TOLERANCE = 1e-4
-UTTERANCES = 8  # of the run's own that are looked at
-TOGETHER = 8  # in a batch
+UTTERANCES = 8  # of the run that are compared
+BATCH = 8
 CORPORA = "ser.corpora."
 
-# Arrays by the names of inputs -> (N, C) probabilities.
-Tell = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+# Arrays by names of inputs -> (N, C) probabilities.
+Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a check has found.
+class Comparison:
+    """The result of a comparison.
 
     Attributes:
-        on: what of, in words.
-        difference: the largest of two probabilities that should be the same.
+        data: Description of the utterances, e.g. "3 recordings".
+        difference: Largest absolute difference of two probabilities.
     """
 
-    on: str
+    data: str
     difference: float
 
     def __str__(self) -> str:
-        return f"on {self.on} probabilities differ from PyTorch's by {self.difference:.1e} at most"
+        return (
+            f"the largest difference to the probabilities of the run in PyTorch is "
+            f"{self.difference:.1e}, on {self.data}"
+        )
 
 
-def checked(tell: Tell, recogniser: Recogniser, on: str, arrays: Sequence[np.ndarray]) -> Checked:
-    """Compares, in batches of several lengths.
+def compare(
+    predict: Predict, recogniser: Recogniser, data: str, arrays: Sequence[np.ndarray]
+) -> Comparison:
+    """Compare an exported model with its run, in batches of utterances of different lengths.
 
     Args:
-        tell: what was exported.
-        recogniser: it was made of.
-        on: what the features are of, in words.
-        arrays: features of utterances.
+        predict: Exported model.
+        recogniser: Run that it was made from.
+        data: Description of the utterances.
+        arrays: Features of each utterance.
 
     Raises:
-        UserError: it tells something else.
+        UserError: The probabilities differ by more than `TOLERANCE`.
     """
-    found = []
-    for start in range(0, len(arrays), TOGETHER):
-        some = arrays[start : start + TOGETHER]
-        found.append(np.abs(tell(padded(some)) - recogniser(some)).max())
-    difference = float(np.max(found))
+    differences = []
+    for start in range(0, len(arrays), BATCH):
+        batch = arrays[start : start + BATCH]
+        differences.append(np.abs(predict(pad(batch)) - recogniser(batch)).max())
+    difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise UserError(
-            f"what was exported of {recogniser.folder.path} tells probabilities that differ by "
-            f"{difference:.1e} from the run's own on {on}, and {TOLERANCE:g} is allowed: "
-            "nothing was written; python -m ser predict tells what the run itself does"
+            f"the exported model gives probabilities that differ by {difference:.1e} from those "
+            f"of {recogniser.folder.path} on {data}; the tolerance is {TOLERANCE:g}. Nothing was "
+            "written. python -m ser predict uses the run itself"
         )
-    return Checked(on, difference)
+    return Comparison(data, difference)
 
 
-def padded(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Features of N utterances, (D,) or (T, F) each, as inputs by name."""
+def pad(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return features of N utterances, (D,) or (T, F) each, as inputs by name."""
     if arrays[0].ndim == 1:
         return {"features": np.stack(arrays)}
     lengths = np.array([len(each) for each in arrays])
@@ -78,8 +83,8 @@ def padded(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {"features": features, "lengths": lengths}
 
 
-def by_onnx(content: bytes) -> Tell:
-    """A model of ONNX under onnxruntime."""
+def onnx_predictor(content: bytes) -> Predict:
+    """Return a function that runs an ONNX model with onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -89,75 +94,87 @@ def by_onnx(content: bytes) -> Tell:
     return lambda inputs: session.run(None, dict(inputs))[0]
 
 
-def by_torch(graph: Graph) -> Tell:
-    """A graph as it is."""
+def torch_predictor(graph: Graph) -> Predict:
+    """Return a function that runs a graph with torch."""
 
-    def tell(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    def predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
             return graph(*(torch.from_numpy(each) for each in inputs.values())).numpy()
 
-    return tell
+    return predict
 
 
-# ---- features to compare on
+# ---- features to compare on, with a description
 
 
-def of_audio(recogniser: Recogniser, paths: Sequence[Path]) -> tuple[str, list[np.ndarray]]:
-    """Features of recordings, and what they are in words.
+def features_of_recordings(
+    recogniser: Recogniser, paths: Sequence[Path]
+) -> tuple[str, list[np.ndarray]]:
+    """Return features of recordings.
+
+    Args:
+        recogniser: Run whose features are extracted.
+        paths: Recordings, or folders that are searched for them.
 
     Raises:
-        UserError: there are none that can be used.
+        UserError: No recording can be used.
     """
-    found = [extract(each, [recogniser.extractor]) for each in _listed(paths)]
-    arrays = _arrays(found, recogniser)
+    files = excerpts(recordings(paths), None, None)
+    extracted = [extract(each, [recogniser.extractor]) for each in files]
+    arrays = _arrays(extracted, recogniser)
     if not arrays:
-        raise UserError(f"--audio {paths[0]}: {found[0].reason}")
+        raise UserError(f"--audio {paths[0]}: {extracted[0].reason}")
     return "1 recording" if len(arrays) == 1 else f"{len(arrays)} recordings", arrays
 
 
-def of_run(recogniser: Recogniser, cfg: DictConfig) -> tuple[str, list[np.ndarray]]:
-    """Features of utterances that the run told of or, where its corpus is gone, drawn ones."""
-    own = [extract(each, [recogniser.extractor]) for each in _utterances(recogniser, cfg)]
-    arrays = _arrays(own, recogniser)
+def features_of_run(recogniser: Recogniser, cfg: DictConfig) -> tuple[str, list[np.ndarray]]:
+    """Return features of utterances of the run, or random ones if its corpus is not available."""
+    utterances = _utterances(recogniser, cfg)
+    extracted = [extract(each, [recogniser.extractor]) for each in utterances]
+    arrays = _arrays(extracted, recogniser)
     if arrays:
-        return f"{len(arrays)} utterances that the run told of", arrays
-    return "features drawn by lot", drawn(recogniser, cfg.data.max_frames)
+        return f"{len(arrays)} utterances of the run", arrays
+    return "random features", random_features(recogniser, cfg.data.max_frames)
 
 
-def drawn(recogniser: Recogniser, max_frames: int) -> list[np.ndarray]:
-    """Features with the mean and the spread of the training part's, some longer than a window."""
+def random_features(recogniser: Recogniser, max_frames: int) -> list[np.ndarray]:
+    """Draw features with the mean and deviation of the training split, some longer than a window.
+
+    Args:
+        recogniser: Run that the features are for.
+        max_frames: Length of its windows.
+    """
     rng = np.random.default_rng(0)
-    # Of the first standardisation that features go through.
+    # The first standardisation that features pass through.
     first = next(each for each in Graph(recogniser).modules() if hasattr(each, "scale"))
     mean, scale = (getattr(first, name).numpy() for name in ("mean", "scale"))
-    counts: list[tuple[int, ...]] = [()] * TOGETHER
+    shapes: list[tuple[int, ...]] = [()] * BATCH
     if recogniser.extractor.level == "frame":
-        counts = [(1,), (7,), (120,), (max_frames,), (max_frames + 300,)]
+        shapes = [(1,), (7,), (120,), (max_frames,), (max_frames + 300,)]
     return [
-        (mean + scale * rng.normal(size=(*count, len(mean)))).astype(np.float32) for count in counts
+        (mean + scale * rng.normal(size=(*shape, len(mean)))).astype(np.float32) for shape in shapes
     ]
 
 
 def _utterances(recogniser: Recogniser, cfg: DictConfig) -> list[Excerpt]:
+    """Return utterances that the run has predicted, spread evenly; none without its corpus."""
     node: Any = cfg.corpus
-    # Read, and never made anew; and nothing is called that is no corpus.
-    there = node.get("root") is not None and Path(node.root).exists()
-    if not there or not is_defined_in((CORPORA,), str(node._target_)):
+    # The corpus is only read: it must exist, and no function but that of a corpus is called.
+    exists = node.get("root") is not None and Path(node.root).exists()
+    if not exists or not is_defined_in((CORPORA,), str(node._target_)):
         return []
     try:
         table = build(node).table
-    except UserError:  # no longer what it was
+    except UserError:  # the corpus has changed
         return []
-    told = recogniser.folder.read_predictions()
-    ids = [each for each in told["utterance"][::-1] if each in table.index]
+    predictions = recogniser.folder.read_predictions()
+    ids = [each for each in predictions["utterance"][::-1] if each in table.index]
     chosen = sorted({round(n) for n in np.linspace(0, len(ids) - 1, UTTERANCES)}) if ids else []
     rows = table.loc[[ids[n] for n in chosen]]
     return [Excerpt(Path(row.file), row.start, row.end) for row in rows.itertuples()]
 
 
-def _listed(paths: Sequence[Path]) -> list[Excerpt]:
-    return list(excerpts(recordings(paths), None, None))
-
-
-def _arrays(found: Sequence[Excerpt], recogniser: Recogniser) -> list[np.ndarray]:
-    return [each.arrays[recogniser.extractor.signature] for each in found if each.reason is None]
+def _arrays(extracted: Sequence[Excerpt], recogniser: Recogniser) -> list[np.ndarray]:
+    """Return the features of the utterances that could be extracted."""
+    signature = recogniser.extractor.signature
+    return [each.arrays[signature] for each in extracted if each.reason is None]

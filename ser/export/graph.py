@@ -1,8 +1,8 @@
-"""A recogniser as one torch module: features in, probabilities out, nothing fitted left outside.
+"""A finished run as one torch module, from features to class probabilities.
 
-The same steps as `ser.inference.loading`, on batches padded to their longest utterance, so that
-they can be written down as one graph. How many segments or windows an utterance has depends on its
-length alone: each gets as many as the longest could have, and those beyond its own do not count.
+The steps are those of `ser.inference.loading`, on batches that are padded to the longest utterance,
+so that they can be traced as one graph. The number of segments or windows of an utterance depends
+on its length. Each utterance gets as many as the longest may have; those beyond its end are masked.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ser.data import segments
 from ser.data.batches import UNLABELLED, Batch
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.export.linear import Projection, scores
+from ser.export.linear import Projection, linear_scores
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.inference.loading import Recogniser
 from ser.networks.conv import mask
@@ -27,48 +27,56 @@ from ser.representations.sequences import SequenceNetwork
 from ser.representations.stack import Stacked
 from ser.training.phased import PhasedModel
 
-# What steps hand on: (N, K) and None, or (N, T, K) and (N,) lengths.
-Seen = tuple[Tensor, Tensor | None]
+# Vectors (N, K) and None, or sequences (N, T, K) and their lengths (N,).
+Values = tuple[Tensor, Tensor | None]
 
 
 class Graph(nn.Module):
     """Features of N utterances -> (N, C) probabilities.
 
     Args:
-        recogniser: whose numbers it makes.
+        recogniser: Run that the graph computes.
 
     Raises:
-        UserError: a part of it cannot be written down as a graph.
+        UserError: A part of the run cannot be expressed as a graph.
     """
 
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
         if recogniser.by_speaker:
             raise UserError(
-                f"{recogniser.folder.path} standardises by speaker (data.standardise=speaker), "
-                "which needs all of a speaker's utterances, and a graph sees each by itself; "
-                "python -m ser predict --one-speaker tells of them, and a run with "
-                "data.standardise=train can be exported"
+                f"{recogniser.folder.path} standardises by speaker (data.standardise=speaker). "
+                "This needs all utterances of a speaker, but an exported model processes each by "
+                "itself. Use python -m ser predict --one-speaker, or export a run with "
+                "data.standardise=train"
             )
-        self.codes = coded(recogniser.fitted, recogniser.segments) if recogniser.fitted else None
-        self.classify = classified(recogniser.classify)
+        self.codes = (
+            make_coder(recogniser.fitted, recogniser.segments) if recogniser.fitted else None
+        )
+        self.classify = make_classifier(recogniser.classify)
         self.temperature = recogniser.result.get("temperature")
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(N, D) features, or (N, T, F) frames and (N,) how many of each are no padding."""
-        seen: Seen = (features, lengths)
+        """Return probabilities, (N, C).
+
+        Args:
+            features: (N, D) vectors, or (N, T, F) frames.
+            lengths: (N,) numbers of frames without padding; None: vectors.
+        """
+        values: Values = (features, lengths)
         if self.codes is not None:
-            seen = self.codes(*seen)
-        found = self.classify(*seen)
+            values = self.codes(*values)
+        probabilities = self.classify(*values)
         if self.temperature is not None:
-            # As of `ser.training.calibration`: after the mean over windows or segments.
+            # After the mean over windows or segments, as in `ser.training.calibration`.
             least = torch.finfo(torch.float32).tiny
-            found = (found.double().clamp(min=least).log() / self.temperature).softmax(dim=1)
-        return found.float()
+            logits = probabilities.double().clamp(min=least).log()
+            probabilities = (logits / self.temperature).softmax(dim=1)
+        return probabilities.float()
 
 
 class Standardise(nn.Module):
-    """(..., D) -> standardised, (..., D) float32; frames beyond an utterance's end become zero."""
+    """(..., D) -> standardised (..., D) float32; frames beyond the end of an utterance become 0."""
 
     mean: Tensor
     scale: Tensor
@@ -82,22 +90,26 @@ class Standardise(nn.Module):
         self.register_buffer("clip", torch.tensor(clip, dtype=torch.float64))
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        # In double precision, as in training: openSMILE's values reach 1e13.
+        # In double precision, as in training, because values of openSMILE reach 1e13.
         x = ((x.double() - self.mean) / self.scale).clamp(-self.clip, self.clip).float()
         return x if lengths is None else x.masked_fill(~mask(lengths, x.shape[1]), 0.0)
 
 
-# ---- which frames are seen together
+# ---- segments and windows
 
 
-def taken(x: Tensor, frames: Tensor) -> Tensor:
-    """(N, T, F) and numbers (N, S, L) of its frames -> (N, S, L, F)."""
+def gather_frames(x: Tensor, frames: Tensor) -> Tensor:
+    """Return frames by their indices: (N, T, F) and (N, S, L) -> (N, S, L, F)."""
     flat = frames.flatten(1)[..., None].expand(-1, -1, x.shape[2])
     return x.gather(1, flat).unflatten(1, frames.shape[1:])
 
 
-def stretches(lengths: Tensor, longest: int, *, frames: int, hop: int) -> tuple[Tensor, Tensor]:
-    """As `ser.data.segments.cut`: (N, S, L) numbers of frames, and (N,) how many segments count."""
+def cut(lengths: Tensor, longest: int, *, frames: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Return segments as `ser.data.segments.cut` does.
+
+    Returns:
+        Indices of frames, (N, S, L), and numbers of segments, (N,).
+    """
     spare = (lengths - frames).clamp(min=0)
     counts = 1 + (spare + hop - 1) // hop
     most = 1 + (torch.sym_max(longest - frames, 0) + hop - 1) // hop
@@ -106,29 +118,33 @@ def stretches(lengths: Tensor, longest: int, *, frames: int, hop: int) -> tuple[
     return torch.minimum(starts[..., None] + torch.arange(frames), last), counts
 
 
-def contexts(lengths: Tensor, longest: int, *, past: int, future: int) -> tuple[Tensor, Tensor]:
-    """As `ser.data.segments.context`: (N, T, L) numbers of frames, (N,) how many segments count."""
+def context(lengths: Tensor, longest: int, *, past: int, future: int) -> tuple[Tensor, Tensor]:
+    """Return segments as `ser.data.segments.context` does.
+
+    Returns:
+        Indices of frames, (N, T, L), and numbers of segments, (N,).
+    """
     around = torch.arange(longest)[:, None] + torch.arange(-past, future + 1)
     last = lengths[:, None, None] - 1
     return torch.minimum(around.clamp(min=0)[None], last), lengths
 
 
-CUTS: dict[Callable[..., Any], Callable[..., tuple[Tensor, Tensor]]] = {
-    segments.cut: stretches,
-    segments.context: contexts,
+COUNTERPARTS: dict[Callable[..., Any], Callable[..., tuple[Tensor, Tensor]]] = {
+    segments.cut: cut,
+    segments.context: context,
 }
 
 
-def cut_by(cut: Any) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
-    """The counterpart of a partial of a function of `ser.data.segments`."""
-    return partial(CUTS[cut.func], **cut.keywords)
+def make_cutter(segmentation: Any) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
+    """Return the counterpart of a partial of a function of `ser.data.segments`."""
+    return partial(COUNTERPARTS[segmentation.func], **segmentation.keywords)
 
 
 class Windows(nn.Module):
-    """An utterance in as few stretches as cover it, evenly spread, as of `FrameBatches`.
+    """Splits an utterance into as few windows as cover it, evenly spread, as `FrameBatches` does.
 
     Args:
-        most: longest of them, in frames.
+        most: Length of a window at most, in frames.
     """
 
     def __init__(self, most: int) -> None:
@@ -136,139 +152,145 @@ class Windows(nn.Module):
         self.most = most
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, T, F) and (N,) -> windows (N, W, L, F), their (N, W) lengths, (N,) how many count."""
+        """Return windows (N, W, L, F), their lengths (N, W) and the numbers of windows (N,).
+
+        Args:
+            x: (N, T, F) padded frames.
+            lengths: (N,) numbers of frames.
+        """
         most = self.most
         counts = (lengths + most - 1) // most
         spare = (lengths - most).clamp(min=0)[:, None]
         place = torch.arange((x.shape[1] + most - 1) // most)
         starts = spare * place // (counts - 1).clamp(min=1)[:, None]
-        # Those that do not count stand where the last one does.
+        # Windows that do not count start where the last one does.
         starts = torch.minimum(starts, spare)
         inside = lengths.clamp(max=most)[:, None].expand_as(starts)
-        numbers = torch.arange(torch.sym_min(x.shape[1], most))
-        # Beyond an utterance's end lies padding, which is zero; beyond the batch's, nothing.
-        frames = (starts[..., None] + numbers).clamp(max=x.shape[1] - 1)
-        windows = taken(x, frames)
-        return windows.masked_fill(~(numbers < inside[..., None])[..., None], 0.0), inside, counts
+        offsets = torch.arange(torch.sym_min(x.shape[1], most))
+        # Frames beyond the end of an utterance are padding; those beyond the batch do not exist.
+        frames = (starts[..., None] + offsets).clamp(max=x.shape[1] - 1)
+        windows = gather_frames(x, frames)
+        return windows.masked_fill(~(offsets < inside[..., None])[..., None], 0.0), inside, counts
 
 
-def averaged(found: Tensor, counts: Tensor) -> Tensor:
-    """(N, S, C) of which the first (N,) count -> (N, C)."""
-    return (found * mask(counts, found.shape[1])).sum(dim=1) / counts[:, None]
+def masked_mean(x: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of the first `counts` (N,) of S values: (N, S, C) -> (N, C)."""
+    return (x * mask(counts, x.shape[1])).sum(dim=1) / counts[:, None]
+
+
+def unlabelled_batch(x: Tensor, lengths: Tensor | None = None) -> Batch:
+    """Return inputs as a batch without labels."""
+    return Batch(x, torch.full((x.shape[0],), UNLABELLED), lengths)
 
 
 # ---- codes
-
-
-def unlabelled(x: Tensor) -> Tensor:
-    return torch.full((x.shape[0],), UNLABELLED)
 
 
 class Coder(nn.Module):
     """Codes of vectors, or of each segment of frames.
 
     Args:
-        fitted: a representation.
-        cut: see `cut_by`; of vectors nothing is made.
+        fitted: Representation.
+        segmentation: See `make_cutter`; not used for vectors.
     """
 
-    def __init__(self, fitted: Network, cut: Any) -> None:
+    def __init__(self, fitted: Network, segmentation: Any) -> None:
         super().__init__()
         self.standardise = Standardise(fitted.standardiser)
-        self.module, self.cut = fitted.module, cut_by(cut)
+        self.module, self.cut = fitted.module, make_cutter(segmentation)
 
-    def forward(self, x: Tensor, lengths: Tensor | None) -> Seen:
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Values:
         x = self.standardise(x, lengths)
         if lengths is None:
-            return self.module.codes(Batch(x, unlabelled(x))), None
+            return self.module.codes(unlabelled_batch(x)), None
         frames, counts = self.cut(lengths, x.shape[1])
-        each = taken(x, frames)
-        flat = each.flatten(0, 1).flatten(1)
-        codes = self.module.codes(Batch(flat, unlabelled(flat)))
-        return codes.unflatten(0, each.shape[:2]), counts
+        cut_out = gather_frames(x, frames)
+        codes = self.module.codes(unlabelled_batch(cut_out.flatten(0, 1).flatten(1)))
+        return codes.unflatten(0, cut_out.shape[:2]), counts
 
 
 class SequenceCoder(nn.Module):
-    """One code of all frames of an utterance."""
+    """One code per utterance, of its sequence of frames."""
 
     def __init__(self, fitted: SequenceNetwork) -> None:
         super().__init__()
         self.standardise = Standardise(fitted.standardiser)
         self.module = fitted.module
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Seen:
+    def forward(self, x: Tensor, lengths: Tensor) -> Values:
         x = self.standardise(x, lengths)
-        return self.module.codes(Batch(x, unlabelled(x), lengths)), None
+        return self.module.codes(unlabelled_batch(x, lengths)), None
 
 
 class ProjectionCoder(nn.Module):
-    """Coordinates of vectors."""
+    """Coordinates of vectors on the axes of a projection."""
 
     def __init__(self, fitted: Projected) -> None:
         super().__init__()
         self.standardise = Standardise(fitted.standardiser)
         self.project = Projection(fitted.transformer, fitted.size)
 
-    def forward(self, x: Tensor, lengths: None) -> Seen:
+    def forward(self, x: Tensor, lengths: None) -> Values:
         return self.project(self.standardise(x, None)), None
 
 
 class StackedCoder(nn.Module):
-    """Codes of codes."""
+    """Codes of the codes of another representation."""
 
     def __init__(self, lower: nn.Module, upper: nn.Module) -> None:
         super().__init__()
         self.lower, self.upper = lower, upper
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Seen:
+    def forward(self, x: Tensor, lengths: Tensor) -> Values:
         return self.upper(*self.lower(x, lengths))
 
 
 @singledispatch
-def coded(fitted: Fitted, cut: Any) -> nn.Module:
-    """What a fitted representation does, as a module.
+def make_coder(fitted: Fitted, segmentation: Any) -> nn.Module:
+    """Return the module that computes codes as a fitted representation does.
 
     Raises:
-        UserError: there is none for this kind.
+        UserError: A representation of this type cannot be exported.
     """
     raise UserError(
-        f"a representation of {type(fitted).__name__} cannot be exported; "
-        "python -m ser predict tells of recordings by it"
+        f"a representation of type {type(fitted).__name__} cannot be exported; "
+        "use python -m ser predict"
     )
 
 
-@coded.register
-def _(fitted: Network, cut: Any) -> nn.Module:
-    return Coder(fitted, cut)
+@make_coder.register
+def _(fitted: Network, segmentation: Any) -> nn.Module:
+    return Coder(fitted, segmentation)
 
 
-@coded.register
-def _(fitted: SequenceNetwork, cut: Any) -> nn.Module:
+@make_coder.register
+def _(fitted: SequenceNetwork, segmentation: Any) -> nn.Module:
     return SequenceCoder(fitted)
 
 
-@coded.register
-def _(fitted: Projected, cut: Any) -> nn.Module:
+@make_coder.register
+def _(fitted: Projected, segmentation: Any) -> nn.Module:
     return ProjectionCoder(fitted)
 
 
-@coded.register
-def _(fitted: Stacked, cut: Any) -> nn.Module:
-    # Each code of the lower one is a frame by itself to the upper one.
-    return StackedCoder(coded(fitted.lower, cut), coded(fitted.upper, segments.each_alone))
+@make_coder.register
+def _(fitted: Stacked, segmentation: Any) -> nn.Module:
+    # For the upper representation each code of the lower one is a segment of one frame.
+    lower = make_coder(fitted.lower, segmentation)
+    return StackedCoder(lower, make_coder(fitted.upper, segments.each_alone))
 
 
 # ---- probabilities
 
 
-class Networked(nn.Module):
-    """Probabilities of a network, means over the windows or segments of an utterance.
+class NetworkGraph(nn.Module):
+    """Probabilities of a network, averaged over the windows or segments of an utterance.
 
     Args:
-        network: and what it is handed features by.
+        network: Network of the run.
 
     Raises:
-        UserError: it tells of utterances in a way of its own.
+        UserError: The model combines the segments of an utterance in another way.
     """
 
     def __init__(self, network: NetworkClassifier) -> None:
@@ -276,53 +298,53 @@ class Networked(nn.Module):
         kind = type(network.model)
         if kind.probabilities is not PhasedModel.probabilities:
             raise UserError(
-                f"model={kind.__name__}: it tells of an utterance by statistics of its segments, "
-                "which cannot be exported; python -m ser predict tells of recordings by it"
+                f"model={kind.__name__} predicts an utterance from statistics of its segments, "
+                "which cannot be exported; use python -m ser predict"
             )
         self.standardise = Standardise(network.standardiser)
         self.model = network.model
-        self.cut = None if network.segments is None else cut_by(network.segments)
+        self.cut = None if network.segments is None else make_cutter(network.segments)
         self.windows = Windows(network.max_frames)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         x = self.standardise(x, lengths)
         if lengths is None:
-            return self._told(x, None)
+            return self._probabilities(x, None)
         if self.cut is not None:
             frames, counts = self.cut(lengths, x.shape[1])
-            each = taken(x, frames)
-            found = self._told(each.flatten(0, 1).flatten(1), None)
+            parts = gather_frames(x, frames)
+            probabilities = self._probabilities(parts.flatten(0, 1).flatten(1), None)
         else:
-            each, inside, counts = self.windows(x, lengths)
-            found = self._told(each.flatten(0, 1), inside.flatten())
-        return averaged(found.unflatten(0, each.shape[:2]), counts)
+            parts, inside, counts = self.windows(x, lengths)
+            probabilities = self._probabilities(parts.flatten(0, 1), inside.flatten())
+        return masked_mean(probabilities.unflatten(0, parts.shape[:2]), counts)
 
-    def _told(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return self.model(Batch(x, unlabelled(x), lengths)).softmax(dim=1)
+    def _probabilities(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        return self.model(unlabelled_batch(x, lengths)).softmax(dim=1)
 
 
-class Estimated(nn.Module):
+class EstimatorGraph(nn.Module):
     """Probabilities of a scikit-learn classifier."""
 
     def __init__(self, estimator: EstimatorClassifier) -> None:
         super().__init__()
-        self.scores = scores(estimator.fitted)
+        self.scores = linear_scores(estimator.fitted)
 
     def forward(self, x: Tensor, lengths: None) -> Tensor:
         return self.scores(x).softmax(dim=1)
 
 
 @singledispatch
-def classified(classify: Any) -> nn.Module:
-    """What a run's classifier does, as a module."""
+def make_classifier(classify: Any) -> nn.Module:
+    """Return the module that computes probabilities as the classifier of a run does."""
     raise AssertionError(classify)
 
 
-@classified.register
+@make_classifier.register
 def _(classify: NetworkClassifier) -> nn.Module:
-    return Networked(classify)
+    return NetworkGraph(classify)
 
 
-@classified.register
+@make_classifier.register
 def _(classify: EstimatorClassifier) -> nn.Module:
-    return Estimated(classify)
+    return EstimatorGraph(classify)

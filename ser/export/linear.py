@@ -1,4 +1,4 @@
-"""What scikit-learn has fitted, as torch modules, where it is linear."""
+"""Fitted linear transforms and classifiers of scikit-learn as torch modules."""
 
 import numpy as np
 import torch
@@ -10,19 +10,15 @@ from torch import Tensor, nn
 from ser.errors import UserError
 
 
-def _buffer(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(values, np.float64))
-
-
 class Projection(nn.Module):
-    """(N, D) -> (N, K): the first axes of PCA or LDA.
+    """(N, D) features -> (N, K) coordinates on the first axes of a PCA or LDA.
 
     Args:
-        transform: fitted.
+        transform: Fitted PCA or LDA.
         size: K.
 
     Raises:
-        UserError: it is neither.
+        UserError: The transform is neither.
     """
 
     centre: Tensor
@@ -36,25 +32,25 @@ class Projection(nn.Module):
             centre, axes = transform.xbar_, transform.scalings_
         else:
             raise UserError(
-                f"representation.transform: {transform} cannot be exported; PCA without whitening "
-                "and LDA (solver svd) can"
+                f"representation.transform: {transform} cannot be exported. Only PCA without "
+                "whitening and LDA with solver=svd can"
             )
-        self.register_buffer("centre", _buffer(centre))
-        self.register_buffer("axes", _buffer(axes[:, :size]))
+        self.register_buffer("centre", _double(centre))
+        self.register_buffer("axes", _double(axes[:, :size]))
 
     def forward(self, x: Tensor) -> Tensor:
         return ((x.double() - self.centre) @ self.axes).float()
 
 
-class Scores(nn.Module):
-    """(N, K) values -> (N, C) logits of a linear classifier behind a standardisation.
+class LinearScores(nn.Module):
+    """(N, K) features -> (N, C) logits of a standardisation and a linear classifier.
 
     Args:
-        pipeline: of both.
-        inverse_temperature: by which scores are multiplied; None: there is no temperature.
+        pipeline: Fitted pipeline of both.
+        inverse_temperature: Factor of the scores; None: they are not calibrated.
 
     Raises:
-        UserError: the classifier is not linear.
+        UserError: The classifier is not linear.
     """
 
     mean: Tensor
@@ -67,50 +63,61 @@ class Scores(nn.Module):
         scaler, classifier = (step for _, step in pipeline.steps)
         if not hasattr(classifier, "coef_"):
             raise UserError(
-                f"model.classifier: {classifier} has no linear function of its features; an SVM of "
-                "kernel linear and logistic regression can be exported, and python -m ser predict "
-                "tells of recordings by every other"
+                f"model.classifier: {classifier} is not linear in its features and cannot be "
+                "exported. An SVM with a linear kernel and logistic regression can; "
+                "python -m ser predict works with every classifier"
             )
-        self.register_buffer("mean", _buffer(scaler.mean_))
-        self.register_buffer("scale", _buffer(scaler.scale_))
-        self.register_buffer("weight", _buffer(classifier.coef_))
-        self.register_buffer("bias", _buffer(classifier.intercept_))
+        self.register_buffer("mean", _double(scaler.mean_))
+        self.register_buffer("scale", _double(scaler.scale_))
+        self.register_buffer("weight", _double(classifier.coef_))
+        self.register_buffer("bias", _double(classifier.intercept_))
         self.classes = len(classifier.classes_)
-        # libsvm compares classes in pairs, and scikit-learn counts who wins.
-        self.votes = hasattr(classifier, "decision_function_shape") and self.classes > 2
-        # Of two classes there is one score: scikit-learn's temperature takes logits -x and x.
-        self.low = 0.0 if inverse_temperature is None else -1.0
-        self.sharpness = 1.0 if inverse_temperature is None else inverse_temperature
+        # libsvm compares classes in pairs; scikit-learn turns the comparisons into votes.
+        self.pairwise = hasattr(classifier, "decision_function_shape") and self.classes > 2
+        # Two classes have one score x. With a temperature scikit-learn uses the logits (-x, x),
+        # without one (0, x).
+        self.first_of_two = 0.0 if inverse_temperature is None else -1.0
+        self.factor = 1.0 if inverse_temperature is None else inverse_temperature
 
     def forward(self, x: Tensor) -> Tensor:
-        # In single precision, as scikit-learn's scaler has it.
+        # In single precision, as scikit-learn's scaler computes it.
         x = (x - self.mean.to(x.dtype)) / self.scale.to(x.dtype)
-        found = x.double() @ self.weight.T + self.bias
-        if self.votes:
-            found = self._counted(found)
+        scores = x.double() @ self.weight.T + self.bias
+        if self.pairwise:
+            scores = self._one_vs_rest(scores)
         elif self.classes == 2:
-            found = torch.cat([self.low * found, found], dim=1)
-        return self.sharpness * found
+            scores = torch.cat([self.first_of_two * scores, scores], dim=1)
+        return self.factor * scores
 
-    def _counted(self, found: Tensor) -> Tensor:
-        """(N, C (C - 1) / 2) scores of the first class over the second -> (N, C) votes.
+    def _one_vs_rest(self, scores: Tensor) -> Tensor:
+        """Convert scores of the first class over the second to a score per class.
 
-        Confidences, squeezed into a third of a vote, break ties: `_ovr_decision_function` of
-        scikit-learn.
+        The score of a class is its number of wins. Confidences, scaled to less than a third of a
+        vote, break ties, as in `_ovr_decision_function` of scikit-learn.
+
+        Args:
+            scores: (N, C (C - 1) / 2).
+
+        Returns:
+            (N, C).
         """
         first, second = np.triu_indices(self.classes, k=1)
         of_first = torch.eye(self.classes, dtype=torch.float64)[first]
         of_second = torch.eye(self.classes, dtype=torch.float64)[second]
-        wins = (found >= 0).double()
+        wins = (scores >= 0).double()
         votes = wins @ of_first + (1 - wins) @ of_second
-        confidences = found @ (of_first - of_second)
+        confidences = scores @ (of_first - of_second)
         return votes + confidences / (3 * (confidences.abs() + 1))
 
 
-def scores(fitted: CalibratedClassifierCV | Pipeline) -> Scores:
-    """What `ser.models.estimator` has fitted."""
+def linear_scores(fitted: CalibratedClassifierCV | Pipeline) -> LinearScores:
+    """Return the module of a classifier that `ser.models.estimator` has fitted."""
     if isinstance(fitted, Pipeline):
-        return Scores(fitted, None)
+        return LinearScores(fitted, None)
     (calibrated,) = fitted.calibrated_classifiers_
     (temperature,) = calibrated.calibrators
-    return Scores(calibrated.estimator, float(temperature.beta_))
+    return LinearScores(calibrated.estimator, float(temperature.beta_))
+
+
+def _double(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float64))

@@ -1,4 +1,4 @@
-"""A graph written down: its numbers as safetensors, all of it as ONNX."""
+"""Conversion of a graph to files: its tensors as safetensors, the whole graph as ONNX."""
 
 import logging
 import warnings
@@ -16,78 +16,79 @@ from ser.export.graph import Graph
 OPSET = 20
 INPUTS, OUTPUT = ("features", "lengths"), "probabilities"
 AXES = {"features": ("utterances", "frames"), "lengths": ("utterances",)}
+# Utterances in the example with which a graph is traced. With one, torch would fix the size of
+# the dimension to 1.
+EXAMPLES = 3
 
 
-def traced(graph: Graph, width: int, longest: int | None) -> ExportedProgram:
-    """The operations of a graph, for any number of utterances of any length.
+def trace(graph: Graph, width: int, frames: int | None) -> ExportedProgram:
+    """Trace a graph for any number of utterances of any length.
 
     Args:
-        graph: in evaluation mode.
-        width: values of an utterance, or of a frame.
-        longest: so many frames that nothing in the graph is there only once; None: utterances are
-            vectors.
+        graph: Graph in evaluation mode.
+        width: Values per utterance, or per frame.
+        frames: Number of frames of the example. It must be so large that there are several of all
+            parts of an utterance, such as windows and segments. None: utterances are vectors.
     """
-    # Three of them: of a dimension of 1 torch would take for granted that it stays so.
-    count = 3
     shapes: tuple[dict[int, object], ...] = ({0: Dim.DYNAMIC},)
-    examples: tuple[Tensor, ...] = (torch.zeros(count, width),)
-    if longest is not None:
-        examples = (torch.zeros(count, longest, width), torch.full((count,), longest))
+    examples: tuple[Tensor, ...] = (torch.zeros(EXAMPLES, width),)
+    if frames is not None:
+        examples = (torch.zeros(EXAMPLES, frames, width), torch.full((EXAMPLES,), frames))
         shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _silence_exporter():
         return torch.export.export(graph, examples, dynamic_shapes=shapes, strict=False)
 
 
-def numbers(program: ExportedProgram) -> dict[str, Tensor]:
-    """Parameters and buffers that the operations read, by their names in the graph.
+def used_tensors(program: ExportedProgram) -> dict[str, Tensor]:
+    """Return the parameters and buffers that the program reads, by their names in the graph.
 
-    What only training needs, such as decoders and discriminators, is not among them.
+    Tensors that only training needs, such as those of decoders and discriminators, are left out.
     """
-    there = {**program.state_dict, **program.constants}
+    tensors = {**program.state_dict, **program.constants}
     inputs = (node for node in program.graph.nodes if node.op == "placeholder")
     specs = zip(inputs, program.graph_signature.input_specs, strict=True)
     kinds = (InputKind.PARAMETER, InputKind.BUFFER)
     return {
-        str(spec.target): there[str(spec.target)].detach().contiguous().clone()
+        str(spec.target): tensors[str(spec.target)].detach().contiguous().clone()
         for node, spec in specs
         if node.users and spec.kind in kinds
     }
 
 
-def as_safetensors(program: ExportedProgram) -> bytes:
-    """The numbers in a file that hubs and other programs read."""
+def to_safetensors(program: ExportedProgram) -> bytes:
+    """Return the tensors of a program in the format of safetensors."""
     from safetensors.torch import save
 
-    # More of such facts would stand there in another order each time.
-    return save(numbers(program), {"format": "pt"})
+    # One entry only: safetensors writes several in a different order each time.
+    return save(used_tensors(program), {"format": "pt"})
 
 
-def fill(graph: nn.Module, file: Path) -> None:
-    """Gives a graph the numbers that `as_safetensors` wrote into a file.
+def load_weights(graph: nn.Module, file: Path) -> None:
+    """Load the tensors that `to_safetensors` has saved into a graph.
 
     Args:
-        graph: of a run of the same config.
-        file: `model.safetensors`.
+        graph: Graph of a run of the same config.
+        file: Path of `model.safetensors`.
     """
     from safetensors.torch import load_file
 
-    held = dict(graph.named_parameters()) | dict(graph.named_buffers())
+    tensors = dict(graph.named_parameters()) | dict(graph.named_buffers())
     with torch.no_grad():
         for name, values in load_file(file).items():
-            held[name].copy_(values)
+            tensors[name].copy_(values)
 
 
-def as_onnx(program: ExportedProgram, facts: Mapping[str, str]) -> bytes:
-    """A model of ONNX with inputs `INPUTS`, or the first, and output `OUTPUT`.
+def to_onnx(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
+    """Return an ONNX model with the output `OUTPUT` and both or the first of `INPUTS`.
 
     Args:
-        program: see `traced`.
-        facts: kept in it.
+        program: Program as `trace` returns it.
+        metadata: Properties that are saved in the model.
     """
     import onnx
 
-    with _quiet():
-        made = torch.onnx.export(
+    with _silence_exporter():
+        exported = torch.onnx.export(
             program,
             dynamo=True,
             opset_version=OPSET,
@@ -96,31 +97,31 @@ def as_onnx(program: ExportedProgram, facts: Mapping[str, str]) -> bytes:
             external_data=False,
             verbose=False,
         )
-    assert made is not None
-    model = made.model_proto
-    _strip(model)
+    assert exported is not None
+    model = exported.model_proto
+    _remove_debug_information(model)
     for value in (*model.graph.input, *model.graph.output):
         for axis, name in enumerate(AXES.get(value.name, ("utterances",))):
             value.type.tensor_type.shape.dim[axis].dim_param = name
-    onnx.helper.set_model_props(model, dict(facts))
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
 
 
-def _strip(model) -> None:
-    """Takes out what tells of this machine: each operation names the line of code it came from."""
+def _remove_debug_information(model) -> None:
+    """Remove what describes this machine: each operation names the file and line it came from."""
     del model.graph.value_info[:]
     del model.graph.metadata_props[:]
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
-    for number in model.graph.initializer:
-        del number.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps from the terminal what the exporter tells of its own steps and of other packages."""
+def _silence_exporter() -> Iterator[None]:
+    """Suppress the messages of the exporter about its own steps and about other packages."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -23,7 +23,7 @@ from ser.data.batches import Task
 from ser.data.segments import Segments, each_alone
 from ser.data.standardise import per_speaker
 from ser.errors import UserError
-from ser.features import FeatureSource, Extractor, PrecomputedFeatures
+from ser.features import Extractor, FeatureSource, PrecomputedFeatures
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.representations import Fitted, Fitting
@@ -52,7 +52,7 @@ class Recogniser:
         result: Content of `result.json`.
         target: Name of the target and, for attributes, the rule that bins them.
         classes: Names of the C classes, in the order of the probabilities.
-        extractor: FeatureSource of the features.
+        extractor: Extractor of the features.
         training_audio: Digests of the audio files that the run was fitted or selected on.
         by_speaker: Whether features are first standardised by their speaker's own statistics.
         fitted: Representation whose codes are classified; None: features are.

@@ -1,4 +1,4 @@
-"""What is exported tells of real speech what its run tells, and its card what the run reached."""
+"""Exported models give the probabilities of their runs, and cards the scores."""
 
 import importlib.util
 import json
@@ -125,7 +125,7 @@ Exports = Callable[[str], tuple[Path, Path]]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_onnx_tells_of_real_speech_what_the_run_tells(
+def test_onnx_model_gives_the_probabilities_of_the_run(
     name: str, exports: Exports, emodb_root: Path
 ) -> None:
     folder, out = exports(name)
@@ -133,32 +133,32 @@ def test_onnx_tells_of_real_speech_what_the_run_tells(
     arrays = speech(recogniser, emodb_root)
     expected = recogniser(arrays)
     assert expected.std(axis=0).max() > 0
-    tell = checking.by_onnx((out / "model.onnx").read_bytes())
-    np.testing.assert_allclose(tell(checking.padded(arrays)), expected, atol=1e-5)
+    tell = checking.onnx_predictor((out / "model.onnx").read_bytes())
+    np.testing.assert_allclose(tell(checking.pad(arrays)), expected, atol=1e-5)
     # One alone, as it is with others that are longer.
-    np.testing.assert_allclose(tell(checking.padded(arrays[:1])), expected[:1], atol=1e-5)
+    np.testing.assert_allclose(tell(checking.pad(arrays[:1])), expected[:1], atol=1e-5)
     if recogniser.extractor.level == "frame":
         short = [arrays[0][:1], arrays[1][:37]]
-        inputs = checking.padded(short)
+        inputs = checking.pad(short)
         np.testing.assert_allclose(tell(inputs), recogniser(short), atol=1e-5)
         inputs["features"][0, 1:] = 1e6  # what stands beyond an utterance's end
         np.testing.assert_allclose(tell(inputs), recogniser(short), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_graph_tells_of_real_speech_what_the_run_tells(
+def test_graph_gives_the_probabilities_of_the_run(
     name: str, trained: Trained, emodb_root: Path
 ) -> None:
     recogniser = load(trained(*OTHERS[name]))
     arrays = speech(recogniser, emodb_root)
     expected = recogniser(arrays)
     assert expected.std(axis=0).max() > 0
-    tell = checking.by_torch(Graph(recogniser).eval())
-    np.testing.assert_allclose(tell(checking.padded(arrays)), expected, atol=1e-5)
+    tell = checking.torch_predictor(Graph(recogniser).eval())
+    np.testing.assert_allclose(tell(checking.pad(arrays)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["aae", "svm", "cvae and blstm"])
-def test_weights_alone_tell_the_same_once_they_are_loaded(
+def test_loaded_weights_give_the_probabilities_of_the_run(
     name: str, exports: Exports, emodb_root: Path
 ) -> None:
     folder, out = exports(name)
@@ -167,13 +167,13 @@ def test_weights_alone_tell_the_same_once_they_are_loaded(
         for numbers in (*graph.parameters(), *graph.buffers()):
             numbers.zero_()
     arrays = speech(recogniser, emodb_root)
-    tell, inputs = checking.by_torch(graph), checking.padded(arrays)
+    tell, inputs = checking.torch_predictor(graph), checking.pad(arrays)
     assert not np.allclose(tell(inputs), recogniser(arrays), atol=1e-3)
-    program.fill(graph, out / "model.safetensors")
+    program.load_weights(graph, out / "model.safetensors")
     np.testing.assert_allclose(tell(inputs), recogniser(arrays), atol=1e-5)
 
 
-def test_weights_alone_are_those_that_are_used(trained: Trained, tmp_path: Path) -> None:
+def test_export_contains_only_weights_that_are_used(trained: Trained, tmp_path: Path) -> None:
     out = exported(trained(*OTHERS["aae"]), tmp_path / "out", "--format", "safetensors")
     assert sorted(file.name for file in out.iterdir()) == [
         "README.md", "config.json", "model.safetensors"
@@ -198,7 +198,7 @@ def card(out: Path) -> tuple[dict, str]:
     return yaml.safe_load(front), text
 
 
-def test_the_card_tells_what_the_run_reached(exports: Exports) -> None:
+def test_card_contains_the_scores_of_the_run(exports: Exports) -> None:
     folder, out = exports("mlp")
     result = results.read_json(folder / "result.json")
     assert result is not None
@@ -218,10 +218,10 @@ def test_the_card_tells_what_the_run_reached(exports: Exports) -> None:
         assert f"\n## {heading}\n" in text
     for name in (*EMOTIONS, "gender", "female", "male", "speakers"):
         assert name in text
-    assert "Nobody has chosen one" in text
+    assert "No licence has been chosen" in text
 
 
-def test_remarks_stand_in_bold(exports: Exports, tmp_path: Path) -> None:
+def test_card_contains_remarks_in_bold(exports: Exports, tmp_path: Path) -> None:
     _, out = exports("mlp")
     _, text = card(out)
     assert "**calibrated: probabilities are under a temperature" in text
@@ -234,12 +234,12 @@ def test_remarks_stand_in_bold(exports: Exports, tmp_path: Path) -> None:
     options = ("--format", "safetensors", "--licence", "cc-by-nc-4.0")
     front, text = card(exported(folder, tmp_path / "out", *options))
     assert "**speaker dependent: speakers are in train and test**" in text
-    assert "Speakers were heard in training" in text
+    assert "Speakers of the training split were tested" in text
     assert front["license"] == "cc-by-nc-4.0"
-    assert "Nobody has chosen one" not in text
+    assert "No licence has been chosen" not in text
 
 
-def test_the_card_tells_of_other_corpora(
+def test_card_contains_scores_on_other_corpora(
     exports: Exports, emodb_root: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(exports("svm")[0], tmp_path / "run")
@@ -250,14 +250,14 @@ def test_the_card_tells_of_other_corpora(
     other = ["corpus=manifest", f"corpus.root={tmp_path}/mine.csv", f"store.root={tmp_path}/store"]
     assert main(["evaluate", str(folder), *other]) == 0
     _, text = card(exported(folder, tmp_path / "out", "--format", "safetensors"))
-    assert "fitted on the training and the validation part together" in text
+    assert "fitted on the training and validation splits together" in text
     told = results.read_json(folder / "evaluated" / "mine" / "evaluation.json")
     assert told is not None
     table = text.partition("### On other corpora")[2]
     assert f"| mine | {100 * told['test']['ua']:.1f} |" in table
 
 
-def test_the_config_says_what_goes_in_and_out(exports: Exports) -> None:
+def test_config_describes_inputs_and_outputs(exports: Exports) -> None:
     _, out = exports("aae")
     facts = json.loads((out / "config.json").read_text())
     assert [facts["id2label"][str(n)] for n in range(4)] == facts["classes"] == list(EMOTIONS)
@@ -267,7 +267,7 @@ def test_the_config_says_what_goes_in_and_out(exports: Exports) -> None:
     assert len(facts["columns"]) == 65
 
 
-def test_no_file_names_a_folder_of_this_machine(exports: Exports) -> None:
+def test_no_file_contains_a_path_of_this_machine(exports: Exports) -> None:
     folder, out = exports("aae")
     code = Path(program.__file__).parent.parent
     for file in out.iterdir():
@@ -276,7 +276,7 @@ def test_no_file_names_a_folder_of_this_machine(exports: Exports) -> None:
 
 
 @pytest.mark.parametrize("name", ["aae", "mlp", "sequences and mlp"])
-def test_what_the_card_says_to_do_works(
+def test_code_in_the_card_works(
     name: str,
     exports: Exports,
     emodb_root: Path,
@@ -297,27 +297,29 @@ def test_what_the_card_says_to_do_works(
     np.testing.assert_allclose(list(found.values()), expected, atol=1e-5)
 
 
-# ---- the check, and the folder
+# ---- the comparison with the run, and the folder
 
 
-def test_the_check_is_on_what_is_there(exports: Exports, emodb_root: Path, tmp_path: Path) -> None:
+def test_comparison_uses_the_available_audio(
+    exports: Exports, emodb_root: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(exports("aae")[0], tmp_path / "run")
     recogniser, file = load(folder), folder / ".hydra" / "config.yaml"
-    on, arrays = checking.of_run(recogniser, OmegaConf.load(file))  # type: ignore[arg-type]
-    assert on == "8 utterances that the run told of"
+    on, arrays = checking.features_of_run(recogniser, OmegaConf.load(file))  # type: ignore[arg-type]
+    assert on == "8 utterances of the run"
     assert len({len(each) for each in arrays}) > 4
-    on, arrays = checking.of_audio(recogniser, [emodb_root / "wav" / "08a01Na.wav"])
+    on, arrays = checking.features_of_recordings(recogniser, [emodb_root / "wav" / "08a01Na.wav"])
     assert (on, len(arrays)) == ("1 recording", 1)
     cfg = OmegaConf.load(file)
     cfg.corpus.root = str(tmp_path / "away.csv")
-    on, arrays = checking.of_run(recogniser, cfg)  # type: ignore[arg-type]
-    assert on == "features drawn by lot"
+    on, arrays = checking.features_of_run(recogniser, cfg)  # type: ignore[arg-type]
+    assert on == "random features"
     assert max(map(len, arrays)) > 100
-    tell = checking.by_onnx((exports("aae")[1] / "model.onnx").read_bytes())
-    assert checking.checked(tell, recogniser, on, arrays).difference < 1e-5
+    tell = checking.onnx_predictor((exports("aae")[1] / "model.onnx").read_bytes())
+    assert checking.compare(tell, recogniser, on, arrays).difference < 1e-5
 
 
-def test_what_tells_something_else_is_not_left_behind(
+def test_model_with_other_probabilities_is_not_written(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -325,14 +327,16 @@ def test_what_tells_something_else_is_not_left_behind(
     exported(folder, out, "--format", "safetensors")
     (out / "model.onnx").write_bytes(b"of another day")
     content = (out / "model.safetensors").read_bytes()
-    monkeypatch.setattr(program, "as_onnx", lambda made, facts: b"")
-    monkeypatch.setattr(checking, "by_onnx", lambda content: lambda inputs: np.full((1, 4), 0.25))
+    monkeypatch.setattr(program, "to_onnx", lambda program, metadata: b"")
+    monkeypatch.setattr(
+        checking, "onnx_predictor", lambda content: lambda inputs: np.full((1, 4), 0.25)
+    )
     assert main(["export", str(folder), "--out", str(out)]) == 1
     assert not (out / "model.onnx").exists()
     assert (out / "model.safetensors").read_bytes() == content
 
 
-def test_the_same_run_gives_the_same_bytes_and_a_clean_terminal(
+def test_export_is_reproducible_and_prints_no_warnings(
     exports: Exports, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder, first = exports("mlp")
@@ -345,21 +349,21 @@ def test_the_same_run_gives_the_same_bytes_and_a_clean_terminal(
         assert file.read_bytes() == (second / file.name).read_bytes(), file.name
 
 
-# ---- what cannot be, told
+# ---- errors
 
 
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
         ((*MLP, "data.standardise=speaker"), "standardises by speaker"),
-        ((*SVM[:2], "+model.grid.kernel=[rbf]"), "no linear function of its features"),
+        ((*SVM[:2], "+model.grid.kernel=[rbf]"), "is not linear in its features"),
         (
             ("model=dnn_elm", "features=logmel40", "segments=context", "model.units=4"),
             "statistics of its segments, which cannot be exported",
         ),
     ],
 )
-def test_what_is_no_graph_is_refused(
+def test_run_that_cannot_be_a_graph_raises_an_error(
     overrides: tuple[str, ...],
     reason: str,
     trained: Trained,
@@ -371,7 +375,7 @@ def test_what_is_no_graph_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_codes_under_true_classes_are_refused(
+def test_codes_conditioned_on_true_classes_raise_an_error(
     exports: Exports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shutil.copytree(exports("cvae and blstm")[0], tmp_path / "run")
@@ -382,7 +386,7 @@ def test_codes_under_true_classes_are_refused(
     assert "true class, which nobody knows" in capsys.readouterr().err
 
 
-def test_mistakes_are_told(
+def test_wrong_option_raises_a_clear_error(
     trained: Trained,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -397,11 +401,13 @@ def test_mistakes_are_told(
     for name in ("a", "b"):
         shutil.copytree(folder, tmp_path / "runs" / name)
     told = refused(tmp_path / "runs")
-    assert "2 finished runs, and one is exported" in told
+    assert "2 finished runs; give the folder of one" in told
     assert str(tmp_path / "runs" / "a") in told
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
-    assert "no export: a new folder" in refused(folder, "--out", tmp_path / "mine")
+    assert "is not an export; choose a new or an empty folder" in refused(
+        folder, "--out", tmp_path / "mine"
+    )
     assert os.listdir(tmp_path / "mine") == ["notes.txt"]
     options = ("--format", "safetensors", "--out", tmp_path / "out")
     assert "missing: no such file" in refused(folder, *options, "--audio", tmp_path / "absent.wav")
