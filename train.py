@@ -1,4 +1,4 @@
-"""Trains one system on one fold with one seed, and tests it once: `python train.py --help`."""
+"""Train one system on one fold with one seed, and test it once: `python train.py --help`."""
 
 import sys
 
@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from ser.config.explain import explain
+from ser.config.help import help_text
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 
@@ -15,10 +16,10 @@ started = False
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
-    """Returns the validation score, which is what a sweeper may see."""
+    """Return the validation score, the only score that a sweeper may see."""
     global started
     started = True
-    # Imported here: --help and tab completion must not wait for torch.
+    # Imported here, because --help and tab completion should not wait for torch.
     from hydra.core.hydra_config import HydraConfig
 
     from ser.runs.run import run
@@ -29,17 +30,20 @@ def main(cfg: DictConfig) -> float:
     try:
         return run(cfg, hydra_config.runtime.output_dir, names, brief=many)
     except UserError as error:
-        if many:  # the sweep goes on, and tells at its end
+        if many:  # the sweep continues, and reports the error at its end
             raise
         raise SystemExit(f"\nerror: {error}") from None
 
 
 if __name__ == "__main__":
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text())
+        sys.exit()
     try:
         main()
     except SystemExit as stop:
         if stop.code == 1 and not started:
-            # Hydra has said what it could not compose; say what would be right.
+            # Hydra has printed what it could not compose; print what would be valid.
             for reason in explain(sys.argv[1:]):
                 print(f"\nerror: {reason}", file=sys.stderr)
         raise
