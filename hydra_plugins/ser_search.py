@@ -1,6 +1,6 @@
-"""Hydra's Optuna sweeper, but for a search that can be stopped at any time (see `conf/search/`).
+"""Hydra's Optuna sweeper for a search that can be stopped at any time (see `conf/search/`).
 
-Hydra imports this whenever `train.py` starts, so that what is heavy is imported where it is used.
+Hydra imports this module whenever `train.py` starts, so heavy imports are inside functions.
 """
 
 import logging
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 log = logging.getLogger(__name__)
-# Of the study's database: it tells of each of its own parts, as soon as Hydra makes the sampler.
+# The database of a study logs each of its own plug-ins when Hydra creates the sampler.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-FOUND = "optimization_results.yaml"  # as Hydra's sweeper calls it
+RESULTS = "optimization_results.yaml"  # file name of Hydra's sweeper
 
 
 class Search(Sweeper):
-    """A study that the same command continues: what Hydra's sweeper does, and
+    """An Optuna study that the same command resumes.
 
-    - `n_trials` are those of the whole study;
-    - a trial that was cut short is made first, and its run goes on from its checkpoint;
-    - the sampler draws anew, where its seed would have it propose its first trials again;
-    - what else could change a score makes another study, so that scores compare.
+    Differences from Hydra's sweeper:
+
+    - `n_trials` counts the trials of the whole study, not those of one command;
+    - an interrupted trial is repeated first, and its run continues from its checkpoint;
+    - a resumed sampler gets another seed, because its own would propose the first trials again;
+    - anything else that could change a score starts another study, so that scores are comparable.
 
     Args:
-        params: what is searched, in Hydra's syntax.
-        options: further ones of `hydra/sweeper=optuna`.
+        params: Ranges of options, in Hydra's syntax.
+        options: Further options of `hydra/sweeper=optuna`.
     """
 
     def __init__(self, *, params: DictConfig, **options: Any) -> None:
@@ -74,7 +76,7 @@ class Search(Sweeper):
         from optuna.logging import set_verbosity
         from optuna.storages import RDBStorage
 
-        set_verbosity(logging.WARNING)  # the study is named below
+        set_verbosity(logging.WARNING)  # the name of the study is logged below
         searched, fixed = self._searched(arguments)
         name = f"{folder.name}-{self._digest(searched)}"
         storage = RDBStorage(self.options["storage"])
@@ -83,29 +85,29 @@ class Search(Sweeper):
         )
         done = _resume(study, storage)
         left = max(0, self.options["n_trials"] - done)
-        log.info("%s: %d trials to make, %d made before", name, left, done)
+        log.info("%s: %d trials left, %d finished before", name, left, done)
         changed = {"study_name": name, "n_trials": left, "params": OmegaConf.create(searched)}
         node = self.cfg.hydra.sweeper.sampler
         if node.get("seed") is not None:
-            # With its own seed it would propose its first trials again.
+            # With the same seed it would propose its first trials again.
             changed["sampler"] = instantiate(node, seed=node.seed + len(study.trials))
         sweeper = OptunaSweeper(**self.options | changed)
         sweeper.setup(**self.context)
         sweeper.sweep(fixed)
-        found = Path(self.cfg.hydra.sweep.dir, FOUND).replace(folder / FOUND)
-        self._tell(found, fixed)
+        path = Path(self.cfg.hydra.sweep.dir, RESULTS).replace(folder / RESULTS)
+        self._log_best(path, fixed)
 
     def _searched(self, arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-        """What is searched, ranges by key, and the overrides that fix the rest.
+        """Return the searched ranges by key, and the overrides that fix other options.
 
         Raises:
-            UserError: the luckiest seed or the easiest fold is asked for.
+            UserError: The search varies the seed or the fold, whose best value means nothing.
         """
         level = self.cfg.features.level
         searched = {
             key: value
             for key, value in self.params.items()
-            # Networks for features of another level are not used.
+            # Networks for features of the other level are not used.
             if not key.startswith("networks.") or key.startswith(f"networks.{level}.")
         }
         fixed = []
@@ -118,35 +120,36 @@ class Search(Sweeper):
                 fixed.append(str(override.input_line))
         for key in ("seed", "fold.index"):
             if key in searched:
-                raise UserError(f"{key}={searched[key]}: a search is of one, e.g. {key}=0")
+                raise UserError(f"{key}={searched[key]}: a search needs one value, e.g. {key}=0")
         return searched, fixed
 
     def _digest(self, searched: dict[str, str]) -> str:
-        """Changes whenever scores would not be comparable, or are looked for elsewhere."""
+        """Return a hash that changes with anything that makes scores incomparable."""
         content = run_key.result_options(self.cfg)
         content |= {"root": str(self.cfg.corpus.root), "searched": searched}
         return run_key.digest(content)[:8]
 
-    def _tell(self, found: Path, fixed: list[str]) -> None:
-        best = OmegaConf.load(found)
+    def _log_best(self, path: Path, fixed: list[str]) -> None:
+        """Log the best trial and the command that trains and tests it."""
+        best = OmegaConf.load(path)
         model = f"model={self.cfg.hydra.runtime.choices.model}"
         final = [model, *fixed, *(f"{key}={value}" for key, value in best.best_params.items())]
-        # Trials choose the model by way of the search, and are not tested.
+        # The overrides of the search itself do not belong to the command.
         words = [w for w in dict.fromkeys(final) if not w.startswith(("search=", "test="))]
         log.info(
-            "best on validation: UA %.1f%% (%s). Trained again and tested, once, by\n  %s",
+            "best validation UA: %.1f%% (%s). Train it again and test it once with\n  %s",
             100 * best.best_value,
-            found,
+            path,
             shlex.join(["python", "train.py", *words]),
         )
 
 
 def _resume(study: "Study", storage: "RDBStorage") -> int:
-    """Has trials that were cut short wait to be made again; counts those that are made."""
+    """Queue interrupted trials again, and return the number of finished ones."""
     from optuna.trial import TrialState
 
     study_id = storage.get_study_id_from_name(study.study_name)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        cut = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-        storage.set_trial_state(cut, TrialState.WAITING)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        storage.set_trial_state(trial_id, TrialState.WAITING)
     return len(study.get_trials(states=(TrialState.COMPLETE,)))

@@ -1,8 +1,8 @@
-"""Hydra's own sweeper, but for what a research sweep needs (see `ser.sweeps.sweep`).
+"""Hydra's basic sweeper with skipping of finished runs (see `ser.sweeps.sweep`).
 
-Finished runs are left out before they are launched, a failed one does not hide the others, and one
-line says what became of all. Hydra imports this whenever `train.py` starts, and every process that
-a launcher makes imports it, too: so the resolvers that name run folders are registered here.
+Finished runs are skipped before launching, a failed run does not stop the others, and a summary is
+printed at the end. Hydra imports this module whenever `train.py` starts, in every process of a
+launcher too, so the resolvers that name run folders are registered here.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper(BasicSweeper):
-    """Args as of `hydra/sweeper=basic`."""
+    """Sweeper that launches unfinished runs only; Args as of `hydra/sweeper=basic`."""
 
     def sweep(self, arguments: list[str]) -> Any:
         try:
@@ -31,7 +31,7 @@ class Sweeper(BasicSweeper):
         except UserError as error:
             sys.exit(f"\nerror: {error}")
         if failed:
-            sys.exit(f"\nerror: {len(failed)} failed; the same command tries them again")
+            sys.exit(f"\nerror: {len(failed)} failed; repeat the command to try them again")
 
     def _sweep(self, arguments: list[str]) -> dict[Path, str]:
         assert self.config is not None

@@ -1,6 +1,6 @@
-"""The config: what identifies a run.
+"""The configuration: composition, validation and run identity.
 
-Imported by `train.py` before Hydra starts, so it imports nothing heavy at its top.
+`train.py` imports this package before Hydra starts, so nothing heavy is imported at its top.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ def choices(group: str) -> list[str]:
 
 
 def build(node: DictConfig) -> Any:
-    """Hydra's `instantiate`, with lists and dicts as plain ones and our errors as they are.
+    """Instantiate a node with Hydra, with plain lists and dicts.
 
     Raises:
-        UserError: as whatever else is raised by what is instantiated; Hydra would wrap it.
+        Exception: The original error of the target, e.g. a `UserError`; Hydra would wrap it.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -38,7 +38,7 @@ def build(node: DictConfig) -> Any:
 
 
 def targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
-    """All nodes of a config that name what they configure, each with its path."""
+    """Yield all nodes below `node` that have a `_target_`, each with its dotted path."""
     if not OmegaConf.is_dict(node):
         return
     if "_target_" in node:

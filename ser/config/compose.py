@@ -1,4 +1,4 @@
-"""Configs as `train.py` composes them, for all other commands."""
+"""Compose configurations as `train.py` does, for all other commands."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -15,13 +15,13 @@ from ser.errors import UserError
 
 
 def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
-    """One config for each combination of comma-separated values.
+    """Compose one configuration for each combination of comma-separated values.
 
     Args:
-        overrides: as for train.py, e.g. ["corpus=emodb", "features=functionals,lld"].
+        overrides: Arguments as of train.py, e.g. ["corpus=emodb", "features=functionals,lld"].
 
     Raises:
-        UserError: they cannot be composed.
+        UserError: The overrides cannot be composed.
     """
     register_resolvers()
     choices = []

@@ -1,4 +1,4 @@
-"""Why Hydra could not compose a config, in words."""
+"""Explain why Hydra cannot compose a configuration."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -10,18 +10,24 @@ from ser.config import CONF, choices
 
 
 def explain(overrides: Sequence[str]) -> list[str]:
-    """Why Hydra could not compose these overrides, in words, as far as this can tell.
+    """Explain which of some overrides are invalid, as far as this can be determined.
+
+    Args:
+        overrides: Arguments of `train.py` that Hydra could not compose.
+
+    Returns:
+        One message per invalid choice of a group, otherwise one per unknown option.
 
     Examples:
         >>> explain(["model=mpl", "trainer.max_epoch=3"])[1]
         'trainer.max_epoch: there is no such option; did you mean max_epochs?'
     """
-    # What Hydra has of its own (launchers, sweepers) it explains well enough.
+    # Hydra's messages about its own groups (launchers, sweepers) are clear enough.
     overrides = [text for text in overrides if not text.startswith("hydra")]
     groups = [text for text in overrides if (CONF / text.partition("=")[0]).is_dir()]
-    wrong = [reason for text in groups if (reason := _explain_group(text))]
-    if wrong:
-        return wrong
+    reasons = [reason for text in groups if (reason := _explain_group(text))]
+    if reasons:
+        return reasons
     options = [text.lstrip("+~").partition("=")[0] for text in overrides if text not in groups]
     return [reason for option in options if (reason := _explain_option(option, groups))]
 
@@ -45,7 +51,7 @@ def _explain_option(key: str, groups: list[str]) -> str | None:
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             node: Any = compose("train", groups)
-    except HydraException:  # which Hydra itself has told by now
+    except HydraException:  # Hydra has printed it already
         return None
     path = ""
     for name in key.split("."):
@@ -59,7 +65,7 @@ def _explain_option(key: str, groups: list[str]) -> str | None:
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """That an option is unknown, and what it may have been meant to be."""
+    """Return a message about an unknown option, with the closest known ones."""
     close = get_close_matches(name, list(known), n=1)
     if close:
         return f"there is no such option; did you mean {close[0]}?"

@@ -37,6 +37,38 @@ def test_wrong_options_are_named(override: str, message: str, composed: Compose)
     assert message in str(error.value)
 
 
+def test_all_problems_are_reported_at_once(composed: Compose) -> None:
+    cfg = composed(
+        "seed=-1",
+        "data.batch_size=big",
+        "~data.clip",
+        "trainer.max_epochs=ten",
+        "+trainer.epochs=3",
+        "fit_on=all",
+        "model=svm",
+        "calibrate=temperature",
+    )
+    with pytest.raises(UserError) as error:
+        check(cfg)
+    assert str(error.value).splitlines() == [
+        "seed=-1: seeds count from 0",
+        "data.clip is missing",
+        "data.batch_size=big: input should be a valid integer",
+        "trainer.epochs: there is no such option; did you mean max_epochs?",
+        "trainer.max_epochs=ten: input should be a valid integer",
+        "fit_on=all is for a representation, and there is none",
+        "calibrate=temperature is for networks: model=svm and model=logistic fit a temperature of "
+        "their own, on scores of speakers left out",
+    ]
+
+
+def test_combinations_with_an_invalid_part_are_not_checked(composed: Compose) -> None:
+    with pytest.raises(UserError) as error:
+        check(composed("features=lld", "model.encoder._target_=ser.networks.mlp.Missing"))
+    (line,) = str(error.value).splitlines()
+    assert line == "model.encoder._target_=ser.networks.mlp.Missing: nothing of this name"
+
+
 def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) -> None:
     with pytest.raises(UserError, match=r"needs utterance-level.*frame-level: features=.*is10"):
         check(composed("features=lld"))
@@ -49,11 +81,11 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
         (["representation=vae", "features=lld"], "MLPEncoder needs utterance-level"),
         (["representation=vae", "model=lstm"], "LSTMEncoder needs frame-level"),
         (["features=lld", "model=mlp"], "needs utterance-level"),
-        (["model=softmax"], "Pyramid needs frame-level features, and these are utterance-level"),
+        (["model=softmax"], "Pyramid needs frame-level features, but these are utterance-level"),
         (["representation=blstm_autoencoder"], "needs frame-level features"),
         (
             ["representation=blstm_autoencoder", "features=lld", "model=lstm"],
-            "LSTMEncoder needs frames, and this representation gives an utterance one code",
+            "LSTMEncoder needs frames, but this representation has one code per utterance",
         ),
         (["fit_on=all"], "fit_on=all is for a representation, and there is none"),
         (["transfer=weights"], "transfer=weights is for a representation"),
@@ -70,7 +102,8 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
                 "transfer=weights",
                 "representation.size=50",
             ],
-            "model.encoder.hidden=[320, 160, 80]: with transfer=weights as the representation's",
+            "model.encoder.hidden=[320, 160, 80]: transfer=weights needs the widths of the "
+            "representation, [320, 160, 50]",
         ),
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
         (
@@ -80,7 +113,7 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
         (["representation=cvae_oracle", "model=svm"], "reading=oracle is not for model=svm"),
         (
             ["representation=cvae", "representation.module.reading=null", "model=mlp"],
-            "reading=null makes codes without a class, which training must have seen",
+            "reading=null encodes without a class, which training must have included",
         ),
         (
             ["representation=cvae", "representation.module.reading=none", "model=mlp"],

@@ -253,7 +253,7 @@ def test_what_cannot_be_tested_elsewhere_is_told_before_it_is_trained(
     composed: Callable[..., Composed],
 ) -> None:
     for options, reason in {
-        ("experiment=latif2018/cvae_lstm_oracle",): "codes under the true class",
+        ("experiment=latif2018/cvae_lstm_oracle",): "needs the true classes",
         ("features=covarep", "features.root=x", "model=cnn"): "reads features of one corpus",
     }.items():
         with pytest.raises(UserError, match=reason):

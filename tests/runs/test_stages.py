@@ -199,7 +199,10 @@ def test_sampling_needs_a_run_that_can(
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["train_on=both", "model=svm"], "needs something that draws: representation=aae"),
+        (
+            ["train_on=both", "model=svm"],
+            "needs a representation that can generate samples: representation=aae",
+        ),
         (["train_on=fake"], "train_on=fake: input should be 'real', 'synthetic' or 'both'"),
         (["representation=pca"], "only model=svm and model=logistic choose one of several"),
         (

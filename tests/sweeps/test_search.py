@@ -138,7 +138,7 @@ def test_options_of_networks_for_another_feature_level_are_not_searched(tmp_path
 
 
 def test_search_over_seeds_raises_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="seed=0,1: a search is of one"):
+    with pytest.raises(SystemExit, match="seed=0,1: a search needs one value"):
         search(tmp_path, lambda trial: 0.5, 1, swept="seed=0,1")
 
 
