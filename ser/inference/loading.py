@@ -23,7 +23,7 @@ from ser.data.batches import Task
 from ser.data.segments import Segments, each_alone
 from ser.data.standardise import per_speaker
 from ser.errors import UserError
-from ser.features import FeatureSource, Extractor, PrecomputedFeatures
+from ser.features import Extractor, FeatureSource, PrecomputedFeatures
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.representations import Fitted, Fitting

@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 from ser.console import console, system
 from ser.corpora import audio
 from ser.errors import UserError
-from ser.features import Listener
-from ser.features.extraction import extracted
+from ser.features import Extractor
+from ser.features.extraction import compute
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, load_all
 from ser.inference.recordings import LONGEST, Excerpt, excerpts, recordings
 from ser.results import write_text
@@ -122,7 +122,7 @@ def predict_excerpts(
 def _extract_ahead(
     pool: ThreadPoolExecutor,
     requested: Sequence[Excerpt],
-    extractors: Sequence[Listener],
+    extractors: Sequence[Extractor],
     count: int,
 ) -> Iterator[Excerpt]:
     """Yield excerpts in order with their features, extracting up to `count` ahead."""
@@ -135,12 +135,12 @@ def _extract_ahead(
         yield submitted.popleft().result()
 
 
-def extract(excerpt: Excerpt, extractors: Sequence[Listener]) -> Excerpt:
+def extract(excerpt: Excerpt, extractors: Sequence[Extractor]) -> Excerpt:
     """Fill in the features of a excerpt, or the reason why there are none."""
     if excerpt.reason is not None:
         return excerpt
     try:
-        features = extracted(extractors, *audio.read(excerpt.file, excerpt.start, excerpt.end))
+        features = compute(extractors, *audio.read(excerpt.file, excerpt.start, excerpt.end))
     except audio.AudioError as error:
         excerpt.reason = error.reason
         return excerpt
