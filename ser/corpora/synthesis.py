@@ -1,9 +1,9 @@
-"""Speech from espeak-ng, the same bits on every run.
+"""Speech synthesis by espeak-ng, with the same bits in every run.
 
-espeak-ng keeps state between calls: its noise depends on what was said before. So each utterance is
-said by a freshly forked process that has never spoken, its seed set. Forking is safe only where
-nothing else runs, hence the helpers: `python -m ser.corpora.synthesis` is a process of one thread
-that knows neither torch nor the caller's `__main__`; it forks, and the children run C code alone.
+espeak-ng keeps state between calls: its noise depends on earlier utterances. So each utterance is
+synthesised by a newly forked process, with its own seed. Forking is safe only in a process of one
+thread. Therefore a worker is a separate process, `python -m ser.corpora.synthesis`, which imports
+neither torch nor the caller's `__main__`. It forks children, which run only C code.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ser.errors import UserError
 
-RATE = 16_000  # Hz, of what is returned
+RATE = 16_000  # Hz
 
 # From espeak-ng's speak_lib.h (espeak_PARAMETER, espeak_AUDIO_OUTPUT, flags of espeak_Synth).
 ESPEAK_RATE, ESPEAK_PITCH, ESPEAK_RANGE, ESPEAK_WORDGAP = 1, 3, 4, 7
@@ -33,23 +33,23 @@ SYNCHRONOUS, DONT_EXIT, UTF8_SSML = 2, 0x8000, 0x1 | 0x10
 
 @dataclass(frozen=True)
 class Speech:
-    """What is said, and how.
+    """One utterance to synthesise.
 
     Attributes:
-        clauses: said with a pause of `pause` ms between them.
-        voice: of espeak-ng, such as `en-us+f2`.
-        seed: of every random number in this utterance.
-        rate: words a minute, 80 to 450.
-        pitch: 0 to 100; 5 are a semitone, 50 is the voice's own.
-        range: 0 (monotone) to 100.
-        gap: silence between words, in 10 ms.
-        pause: ms.
-        tract: above 1 raises formants and pitch, as a shorter vocal tract does.
-        tilt: -0.9 (dull) to 0.9 (bright).
-        level: root mean square of the speech, dB re full scale.
-        breath: noise that follows the voice, dB re the speech.
-        background: noise of the room, dB re full scale.
-        margins: seconds of the room before and after.
+        clauses: Texts, with a pause of `pause` ms between them.
+        voice: Voice of espeak-ng, such as `en-us+f2`.
+        seed: Seed of all random numbers of this utterance.
+        rate: Words per minute, 80 to 450.
+        pitch: 0 to 100; 5 are a semitone, 50 does not change the voice.
+        range: Pitch range, 0 (monotone) to 100.
+        gap: Silence between words, in 10 ms.
+        pause: Silence between clauses, ms.
+        tract: Factor of formants and pitch; above 1 as for a shorter vocal tract.
+        tilt: Spectral tilt, -0.9 (dull) to 0.9 (bright).
+        level: Root mean square of the speech, dB re full scale.
+        breath: Noise with the envelope of the voice, dB re the speech.
+        background: Stationary noise, dB re full scale.
+        margins: Seconds of noise before and after the speech.
     """
 
     clauses: tuple[str, ...]
@@ -71,28 +71,29 @@ class Speech:
 def synthesise(
     speeches: Sequence[Speech], workers: int
 ) -> Generator[NDArray[np.int16], None, None]:
-    """Say `speeches` in turn: one array of samples at `RATE` each, whatever `workers` is.
+    """Yield the samples of each utterance at `RATE`, in order; they do not depend on `workers`.
 
     Raises:
-        RuntimeError: a helper ended early; what it had to say stands on stderr.
+        RuntimeError: A worker failed; its error is on stderr.
     """
     shares = [speeches[first::workers] for first in range(workers)]
     with ExitStack() as stack:
-        helpers = [stack.enter_context(_helper()) for _ in shares]
-        stack.callback(_end, helpers)  # runs before the helpers are waited for
-        for helper, share in zip(helpers, shares, strict=True):
-            assert helper.stdin is not None
-            with suppress(BrokenPipeError), helper.stdin as requests:  # `_receive` will tell
+        processes = [stack.enter_context(_start_worker()) for _ in shares]
+        stack.callback(_kill, processes)  # runs before the context managers wait for them
+        for process, share in zip(processes, shares, strict=True):
+            assert process.stdin is not None
+            # A worker that has failed closes the pipe; `_receive` raises the error.
+            with suppress(BrokenPipeError), process.stdin as requests:
                 requests.write(json.dumps([asdict(speech) for speech in share]).encode())
         for number in range(len(speeches)):
-            yield _receive(helpers[number % workers])
+            yield _receive(processes[number % workers])
 
 
-def demand_espeak() -> None:
-    """Raise UserError where espeak-ng is not installed, or the system cannot fork."""
+def require_espeak() -> None:
+    """Raise UserError if espeak-ng is not installed or the system cannot fork."""
     remedy = (
-        "The demo corpus is speech made by espeak-ng, which {}; {}"
-        "or take human speech: corpus=emodb corpus.root=..."
+        "The demo corpus is synthesised by espeak-ng, which {}; {}"
+        "or use human speech: corpus=emodb corpus.root=..."
     )
     if not hasattr(os, "fork"):
         raise UserError(remedy.format("needs a system that can fork", "use Linux, macOS or WSL, "))
@@ -100,7 +101,7 @@ def demand_espeak() -> None:
         raise UserError(remedy.format("is not installed", 'run pip install -e ".[demo]" '))
 
 
-def _helper() -> subprocess.Popen[bytes]:
+def _start_worker() -> subprocess.Popen[bytes]:
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return subprocess.Popen(
         [sys.executable, "-m", "ser.corpora.synthesis"],
@@ -110,33 +111,35 @@ def _helper() -> subprocess.Popen[bytes]:
     )
 
 
-def _end(helpers: list[subprocess.Popen[bytes]]) -> None:
-    """End those that are still at work, when the caller gives up half-way."""
-    for helper in helpers:
-        helper.kill()
+def _kill(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Kill the workers that still run if the caller stops early."""
+    for process in processes:
+        process.kill()
 
 
-def _receive(helper: subprocess.Popen[bytes]) -> NDArray[np.int16]:
-    assert helper.stdout is not None
-    size = int.from_bytes(helper.stdout.read(4), "little")
-    samples = helper.stdout.read(size)
+def _receive(process: subprocess.Popen[bytes]) -> NDArray[np.int16]:
+    assert process.stdout is not None
+    size = int.from_bytes(process.stdout.read(4), "little")
+    samples = process.stdout.read(size)
     if not size or len(samples) < size:
-        raise RuntimeError(f"a helper of the demo corpus ended early, status {helper.wait()}")
+        raise RuntimeError(
+            f"a worker that synthesises the demo corpus failed with status {process.wait()}"
+        )
     return np.frombuffer(samples, "<i2")
 
 
-def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """The helper: JSON in, and for each speech a byte count (4 bytes) and its samples out."""
+def _work(requests: IO[bytes], replies: IO[bytes]) -> None:
+    """Run a worker: read JSON; write a byte count (4 bytes) and the samples of each utterance."""
     espeak = _Espeak()
     for request in json.loads(requests.read()):
         speech = Speech(**request)
-        samples = _record(speech, espeak.say(speech), espeak.rate).astype("<i2").tobytes()
+        samples = _record(speech, espeak.synthesise(speech), espeak.rate).astype("<i2").tobytes()
         replies.write(len(samples).to_bytes(4, "little") + samples)
         replies.flush()
 
 
 class _Espeak:
-    """The library; loaded here, and spoken to in forked children only."""
+    """The library. This process loads it; only forked children synthesise."""
 
     def __init__(self) -> None:
         import espeakng_loader
@@ -147,8 +150,8 @@ class _Espeak:
         if self.rate <= 0:
             raise RuntimeError(f"espeak-ng does not start with its data in {data.decode()}")
 
-    def say(self, speech: Speech) -> NDArray[np.int16]:
-        """The samples at `self.rate`, made by a child of its own."""
+    def synthesise(self, speech: Speech) -> NDArray[np.int16]:
+        """Return the samples at `self.rate`, from a new child process."""
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
@@ -156,7 +159,7 @@ class _Espeak:
             try:
                 os.close(reader)
                 with os.fdopen(writer, "wb") as pipe:
-                    pipe.write(self._say(speech))
+                    pipe.write(self._synthesise(speech))
                 status = 0
             finally:
                 os._exit(status)
@@ -164,10 +167,10 @@ class _Espeak:
         with os.fdopen(reader, "rb") as pipe:
             samples = pipe.read()
         if os.waitpid(child, 0)[1] or not samples:
-            raise RuntimeError(f"espeak-ng could not say {speech}")
+            raise RuntimeError(f"espeak-ng could not synthesise {speech}")
         return np.frombuffer(samples, np.int16)
 
-    def _say(self, speech: Speech) -> bytes:
+    def _synthesise(self, speech: Speech) -> bytes:
         chunks: list[bytes] = []
 
         @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
@@ -193,9 +196,10 @@ class _Espeak:
 
 
 def _record(speech: Speech, spoken: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
-    """What a microphone in the room takes down.
+    """Apply the vocal tract, tilt, breath and level, and add noise.
 
-    Sums, products and a resampler only, on one thread: nothing whose bits depend on how many.
+    These are sums, products and a resampler on one thread, so that the bits do not depend on the
+    number of threads.
     """
     random = np.random.default_rng(speech.seed)
     voice = soxr.resample(spoken.astype(np.float64), rate * speech.tract, RATE)
@@ -216,6 +220,6 @@ def _factor(decibels: float) -> float:
 
 
 if __name__ == "__main__":
-    for ended in (signal.SIGINT, signal.SIGPIPE):  # with the caller, and without a traceback
-        signal.signal(ended, signal.SIG_DFL)
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    for number in (signal.SIGINT, signal.SIGPIPE):  # end with the caller, without a traceback
+        signal.signal(number, signal.SIG_DFL)
+    _work(sys.stdin.buffer, sys.stdout.buffer)

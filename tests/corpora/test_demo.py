@@ -1,10 +1,7 @@
-"""The demo corpus is really made here, several times: it takes some seconds each."""
+"""The demo corpus, synthesised once, and parts of it again."""
 
 import hashlib
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,27 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from processes import exit_codes, fork
 
 from ser.corpora import Corpus
-from ser.corpora.demo import DIALOGUES, STAMP, TURNS, _make_once, demo
+from ser.corpora.demo import STAMP, create, demo
+from ser.corpora.demo_dialogues import DIALOGUES, TURNS, dialogue_names
 from ser.errors import UserError
-
-MAKE = "import sys; from ser.corpora.demo import demo; print(len(demo(sys.argv[1]).table))"
-
-
-def start(root: Path) -> subprocess.Popen[str]:
-    """Another process that makes the corpus in `root`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", MAKE, str(root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
 
 
 def digests(root: Path) -> dict[str, str]:
-    """What every file holds."""
+    """Digests of all files."""
     return {
         str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(root.rglob("*"))
@@ -40,11 +26,21 @@ def digests(root: Path) -> dict[str, str]:
     }
 
 
+def require_420_utterances(root: Path) -> None:
+    assert len(demo(root).table) == 420
+
+
 @pytest.fixture(scope="module")
-def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("made") / "demo"
-    demo(root)
-    return root
+def exits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int | None]]:
+    """The corpus, requested by two processes at the same time, and their exit codes."""
+    root = tmp_path_factory.mktemp("corpora") / "demo"
+    processes = [fork(require_420_utterances, root) for _ in range(2)]
+    return root, exit_codes(*processes, seconds=300)
+
+
+@pytest.fixture(scope="module")
+def demo_root(exits: tuple[Path, list[int | None]]) -> Path:
+    return exits[0]
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +48,12 @@ def corpus(demo_root: Path) -> Corpus:
     return demo(demo_root)
 
 
-def test_says_that_it_is_synthetic(corpus: Corpus) -> None:
+def test_corpus_is_marked_as_synthetic(corpus: Corpus) -> None:
     assert corpus.name == "demo"
     assert corpus.synthetic
 
 
-def test_is_read_without_a_problem(corpus: Corpus) -> None:
+def test_corpus_is_read_without_a_problem(corpus: Corpus) -> None:
     assert corpus.problems == ()
     assert len(corpus.table) == 5 * len(DIALOGUES) * TURNS == 420
     assert corpus.table["speaker"].nunique() == 10
@@ -67,7 +63,7 @@ def test_is_read_without_a_problem(corpus: Corpus) -> None:
 
 def test_every_speaker_has_every_emotion(corpus: Corpus) -> None:
     emotions = corpus.table["emotion"]
-    assert 5 <= emotions.isna().sum() <= 40, "a few without agreement"
+    assert 5 <= emotions.isna().sum() <= 40, "some without agreement"
     for speaker, own in emotions.groupby(corpus.table["speaker"]):
         own = own.replace("excitement", "happiness")
         counts = own.value_counts()
@@ -86,13 +82,13 @@ def test_attributes_are_means_of_three_raters(corpus: Corpus) -> None:
     raters = corpus.raters
     assert (raters.groupby("utterance").size() == 3).all()
     for attribute in ("valence", "activation", "dominance"):
-        assert raters[attribute].isna().any(), "blank values here and there"
+        assert raters[attribute].isna().any(), "some values are blank"
         means = raters.groupby("utterance")[attribute].mean()
         np.testing.assert_allclose(corpus.table[attribute], means[corpus.table.index], atol=1e-4)
         assert corpus.table[attribute].between(1, 5).all()
 
 
-def test_emotion_is_shown_but_not_said(corpus: Corpus, demo_root: Path) -> None:
+def test_emotions_differ_in_attributes_and_not_in_words(corpus: Corpus, demo_root: Path) -> None:
     lines = [
         line
         for file in demo_root.glob("Session*/dialog/transcriptions/*.txt")
@@ -109,7 +105,7 @@ def test_emotion_is_shown_but_not_said(corpus: Corpus, demo_root: Path) -> None:
     assert means["valence"]["happiness"] > means["valence"]["anger"] + 1
 
 
-def test_has_the_quirks_of_iemocap(demo_root: Path) -> None:
+def test_layout_has_the_irregularities_of_iemocap(demo_root: Path) -> None:
     home = demo_root / "Session3"
     assert (home / "sentences/wav/Ses03M_impro05b/Ses03M_impro05b_F003.wav").is_file()
     assert (demo_root / "Session5/dialog/EmoEvaluation/Ses05F_script01_1b.txt").is_file()
@@ -133,67 +129,77 @@ def test_audio_is_16_khz_mono_and_neither_silent_nor_clipped(corpus: Corpus) -> 
         assert np.mean(np.abs(samples.astype(int)) >= 32767) < 1e-3
 
 
-def test_the_same_bits_however_many_work_on_it(demo_root: Path, tmp_path: Path) -> None:
-    _make_once(tmp_path / "demo", workers=3)
-    assert digests(tmp_path / "demo") == digests(demo_root)
-
-
-def test_a_kill_half_way_leaves_nothing_that_is_taken_for_whole(
-    demo_root: Path, tmp_path: Path
+def test_two_processes_create_one_corpus(
+    exits: tuple[Path, list[int | None]], corpus: Corpus
 ) -> None:
+    root, codes = exits
+    assert codes == [0, 0]
+    assert [path.name for path in root.parent.iterdir() if path.is_dir()] == ["demo"]
+
+
+@pytest.fixture
+def few_dialogues(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Restrict what is synthesised to a fifth of the dialogues."""
+    names = dialogue_names()[::5]
+    monkeypatch.setattr("ser.corpora.demo.dialogue_names", lambda: names)
+    return names
+
+
+def test_after_a_kill_the_corpus_is_created_again_with_the_same_bits(
+    demo_root: Path, few_dialogues: list[str], tmp_path: Path
+) -> None:
+    """With another number of workers, too."""
     root = tmp_path / "demo"
-    maker = start(root)
+    process = fork(create, root, 1)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.rglob("*.wav"))) < 20 and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(maker.pid, signal.SIGKILL)
-    maker.communicate()
-    assert list(tmp_path.rglob("*.wav")), "killed before it began"
+    process.kill()
+    assert exit_codes(process) == [-signal.SIGKILL]
+    assert list(tmp_path.rglob("*.wav")), "killed before the first file was written"
     assert not root.exists()
-    demo(root)
-    assert digests(root) == digests(demo_root)
+    create(root, 3)
+    expected = {
+        file: digest
+        for file, digest in digests(demo_root).items()
+        if file == STAMP or any(name in file for name in few_dialogues)
+    }
+    assert digests(root) == expected
+    assert len(expected) == 1 + len(few_dialogues) * (TURNS + 4)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["demo"]
 
 
-def test_two_processes_at_once(demo_root: Path, tmp_path: Path) -> None:
-    makers = [start(tmp_path / "demo") for _ in range(2)]
-    for maker in makers:
-        said, complaint = maker.communicate(timeout=120)
-        assert (maker.returncode, said) == (0, "420\n"), complaint
-    assert digests(tmp_path / "demo") == digests(demo_root)
-
-
-def test_made_anew_by_a_changed_recipe_only(
+def test_corpus_is_created_again_only_if_the_recipe_changes(
     demo_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Path] = []
+    written: list[Path] = []
 
-    def make(folder: Path, workers: int) -> None:
-        made.append(folder)
+    def write(folder: Path, workers: int) -> None:
+        written.append(folder)
         folder.mkdir()
         (folder / STAMP).write_text('{"recipe": 99}')
 
     old = demo_root.with_name("old")
     old.mkdir()
     (old / STAMP).write_text('{"recipe": 0}')
-    monkeypatch.setattr("ser.corpora.demo._make", make)
+    monkeypatch.setattr("ser.corpora.demo.write", write)
     demo(demo_root)
-    assert not made
+    assert not written
     monkeypatch.setattr("ser.corpora.demo.RECIPE", 99)
-    _make_once(old)
-    _make_once(old)
-    assert made == [old.with_name(".old.partial")]
+    create(old)
+    create(old)
+    assert written == [old.with_name(".old.partial")]
     assert [path.name for path in old.iterdir()] == [STAMP]
 
 
-def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match=r"holds no demo corpus, but thesis\.txt"):
+    with pytest.raises(UserError, match=r"is not a demo corpus; it contains thesis\.txt"):
         demo(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_remains_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -203,7 +209,9 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
-def test_without_espeak_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_espeak_the_error_names_the_remedies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install -e "\.\[demo\]".*corpus=emodb corpus\.root='):
         demo(tmp_path / "demo")
