@@ -3,10 +3,17 @@
 import ast
 from pathlib import Path
 
-PACKAGES_IN_ORDER = (
-    "corpora features data networks training models representations runs sweeps inference export "
-    "latents report plots config"
-).split()
+# From the lowest to the highest; what is not named here comes last.
+PACKAGES = ("config", "corpora", "features", "data", "networks", "training", "models") + (
+    "representations",
+    "runs",
+    "sweeps",
+    "inference",
+    "export",
+    "latents",
+    "report",
+    "plots",
+)
 
 
 def pages(package: Path) -> dict[str, str]:
@@ -15,12 +22,10 @@ def pages(package: Path) -> dict[str, str]:
     Args:
         package: Folder of the package `ser`.
     """
+    order = {name: place for place, name in enumerate(PACKAGES)}
     folders = sorted(
-        (each.parent for each in package.glob("*/__init__.py")),
-        key=lambda folder: (
-            PACKAGES_IN_ORDER.index(folder.name) if folder.name in PACKAGES_IN_ORDER else 99,
-            folder.name,
-        ),
+        (init.parent for init in package.glob("*/__init__.py")),
+        key=lambda folder: (order.get(folder.name, len(order)), folder.name),
     )
     top = [file for file in sorted(package.glob("*.py")) if not file.stem.startswith("__")]
     rows = [f"| [`ser.{f.name}`]({f.name}.md) | {_summary(f / '__init__.py')} |" for f in folders]
@@ -34,11 +39,8 @@ def pages(package: Path) -> dict[str, str]:
     )
     written = {f"{folder.name}.md": _package_page(folder) for folder in folders}
     modules = "\n\n".join(_module(f"ser.{file.stem}") for file in top)
-    return {
-        "index.md": index,
-        **written,
-        "modules.md": f"# Modules outside of packages\n\n{modules}\n",
-    }
+    written["modules.md"] = f"# Modules outside of packages\n\n{modules}\n"
+    return {"index.md": index, **written}
 
 
 def _package_page(folder: Path) -> str:
