@@ -4,7 +4,14 @@ import ast
 from pathlib import Path
 
 # From the lowest to the highest; what is not named here comes last.
-PACKAGES = ("config", "corpora", "features", "data", "networks", "training", "models") + (
+PACKAGES = (
+    "config",
+    "corpora",
+    "features",
+    "data",
+    "networks",
+    "training",
+    "models",
     "representations",
     "runs",
     "sweeps",
