@@ -1,7 +1,7 @@
 """Sphinx configuration: ``sphinx-build -W --keep-going -b html docs docs/_build``."""
 
 import sys
-from importlib.metadata import version as installed_version
+import tomllib
 from pathlib import Path
 
 DOCS = Path(__file__).parent
@@ -10,7 +10,9 @@ sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent)]
 project = "ser"
 author = "The ser developers"
 copyright = author
-version = release = installed_version("ser")
+version = release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"][
+    "version"
+]
 
 extensions = [
     "myst_parser",

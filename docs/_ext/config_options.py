@@ -218,8 +218,8 @@ def _index_page(root: Choice, groups: Mapping[str, list[Choice]]) -> str:
 
 Every option of `python train.py` is either the choice of a *group*, which is a folder in `conf/`,
 or a value in one of its files. These pages are made from those files and their comments. A choice
-is written `model=aae`, a value `model.optimiser.lr=0.0003`. A key that the table does not have needs a
-plus sign: `+model.grid.kernel=[linear,rbf]`.
+is written `model=aae`, a value `model.optimiser.lr=0.0003`. A key that the table does not have needs
+a plus sign: `+model.grid.kernel=[linear,rbf]`.
 
 ## Groups
 
@@ -328,7 +328,7 @@ def _options_as_table(options: Any) -> str:
 def _code(text: str) -> str:
     """Return code that may be broken after dots and commas, so that tables fit on a phone."""
     text = html.escape(text, quote=False).replace("|", "&#124;")
-    breakable = re.sub(r"([._,/])", r"\1<wbr>", text)
+    breakable = re.sub(r"([.,/])", r"\1<wbr>", text)
     return f"<code>{breakable}</code>"
 
 

@@ -4,6 +4,7 @@ The pages are made from conf/, the argument parser and the docstrings, so that t
 from the program. They are written below docs/reference/ and are not under version control.
 """
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ REFERENCE = Path("reference")
 def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", _write_pages)
     app.connect("build-finished", _copy_results)
-    app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("autodoc-process-docstring", _escape)
     app.connect("autodoc-skip-member", _skip_foreign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -51,13 +52,12 @@ def _copy_results(app: Any, error: Exception | None) -> None:
             shutil.copytree(report, Path(app.outdir) / "results" / report.name, dirs_exist_ok=True)
 
 
-def _escape_bars(
-    app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]
-) -> None:
-    """Keep |x| in a docstring from being read as a substitution of reStructuredText."""
-    lines[:] = [
-        line if "``" in line or ">>>" in line else line.replace("|", r"\|") for line in lines
-    ]
+def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Keep |x| from being read as a substitution, and `classes: C.` as a list with an item C."""
+    for number, line in enumerate(lines):
+        if "``" not in line and ">>>" not in line:
+            line = line.replace("|", r"\|")
+        lines[number] = re.sub(r"(?<=: )([A-Z])\.", r"\1\.", line)
 
 
 def _skip_foreign(
