@@ -217,9 +217,11 @@ def _index_page(root: Choice, groups: Mapping[str, list[Choice]]) -> str:
     return f"""# Configuration
 
 Every option of `python train.py` is either the choice of a *group*, which is a folder in `conf/`,
-or a value in one of its files. These pages are made from those files and their comments. A choice
-is written `model=aae`, a value `model.optimiser.lr=0.0003`. A key that the table does not have needs
-a plus sign: `+model.grid.kernel=[linear,rbf]`.
+or a value in one of its files. These pages are made from those files and their comments.
+
+- A choice is written `model=aae`, a value `model.optimiser.lr=0.0003`.
+- A key that no table has needs a plus sign: `+model.grid.kernel=[linear,rbf]`.
+- `null` means none; `${{...}}` is the value of another option.
 
 ## Groups
 
