@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,11 +20,9 @@ REAL = {"corpus=emodb": "corpus=demo", "corpus.root=path/to/emodb": None}
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(once: Callable[..., Path]) -> Path:
     """Folder with the demo corpus; receives the features."""
-    folder = tmp_path_factory.mktemp("docs")
-    demo(folder / "demo")
-    return folder
+    return once("demo", lambda folder: demo(folder / "demo"))
 
 
 @pytest.mark.slow
