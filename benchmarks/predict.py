@@ -127,7 +127,7 @@ def main() -> None:
     files = files[:: max(1, len(files) // options.files)][: options.files]
     extractor = load_all(options.run)[0].extractor
     assert isinstance(extractor, OpenSmile)
-    file = min(files, key=lambda each: abs(audio.length(each) - 3.0))
+    file = min(files, key=lambda each: abs(audio.duration(each) - 3.0))
     compare_one_file(options.run, file, extractor, options.rounds)
     compare_many_files(options.run, files, extractor, options.rounds)
 
