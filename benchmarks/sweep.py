@@ -1,9 +1,9 @@
-"""How many runs an hour: one after the other against one single-threaded worker a core.
+"""Throughput of a sweep: runs in series against one single-threaded worker per CPU core.
 
-    python benchmarks/sweep.py              16 runs of the AAE on the demo corpus, each way
+    python benchmarks/sweep.py [--runs 16]
 
-Prints seconds and the ratio, starting the workers included; and what a sweep costs whose runs are
-all finished, beyond composing their configs.
+Trains runs of the AAE on the demo corpus both ways. Prints seconds, including the start of the
+workers, and their ratio; and the time of a sweep whose runs are all finished.
 """
 
 import argparse
@@ -17,7 +17,14 @@ from pathlib import Path
 TRAIN = Path(__file__).parent.parent / "train.py"
 
 
-def timed(folder: Path, launcher: str, runs: int) -> float:
+def time_sweep(folder: Path, launcher: str, runs: int) -> float:
+    """Return the seconds that a sweep takes.
+
+    Args:
+        folder: Folder for the runs.
+        launcher: Hydra launcher.
+        runs: Number of runs, each with a seed of its own.
+    """
     started = time.monotonic()
     subprocess.run(
         [
@@ -33,15 +40,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=16)
     runs = parser.parse_args().runs
-    with tempfile.TemporaryDirectory() as place:
-        timed(Path(place) / "first", "basic", 1)  # corpus and features are there from now on
-        serial = timed(Path(place) / "serial", "basic", runs)
-        side_by_side = timed(Path(place) / "joblib", "joblib", runs)
-        again = timed(Path(place) / "joblib", "joblib", runs)
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
+        time_sweep(folder / "first", "basic", 1)  # makes the corpus and the features
+        serial = time_sweep(folder / "serial", "basic", runs)
+        parallel = time_sweep(folder / "joblib", "joblib", runs)
+        finished = time_sweep(folder / "joblib", "joblib", runs)
     workers = len(os.sched_getaffinity(0))
-    print(f"{runs} runs one by one: {serial:.1f} s")
-    print(f"{workers} workers: {side_by_side:.1f} s, {serial / side_by_side:.2f}x the throughput")
-    print(f"all finished before: {again:.1f} s")
+    print(f"{runs} runs in series: {serial:.1f} s")
+    print(f"{workers} workers: {parallel:.1f} s, {serial / parallel:.2f} times the throughput")
+    print(f"all runs already finished: {finished:.1f} s")
 
 
 if __name__ == "__main__":

@@ -171,6 +171,10 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("selection", nargs="+", metavar="RUNS", help=selection)
 
 
+def _add_run(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help=text)
+
+
 def _add_report_arguments(command: argparse.ArgumentParser) -> None:
     _add_selection(command)
     out = "folder of the report (default: outputs/reports/NAME)"
@@ -178,13 +182,13 @@ def _add_report_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _add_latents_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help=ONE_RUN)
+    _add_run(command, ONE_RUN)
     audio = "embed audio in the page, link to it or omit it (default: embed up to 15 MB, else link)"
     command.add_argument("--audio", choices=("embed", "link", "none"), help=audio)
 
 
 def _add_sample_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help=ONE_RUN)
+    _add_run(command, ONE_RUN)
     component = "class to sample, e.g. anger (default: every class)"
     command.add_argument("--component", metavar="CLASS", help=component)
     count = "vectors per class (default: %(default)s)"
@@ -197,8 +201,7 @@ def _add_sample_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _add_predict_arguments(command: argparse.ArgumentParser) -> None:
-    runs = f"{RUNS}; the probabilities of several are averaged"
-    command.add_argument("run", type=Path, metavar="RUN", help=runs)
+    _add_run(command, f"{RUNS}; the probabilities of several are averaged")
     audio = "recordings (wav, flac, ogg, mp3, ...), or folders that are searched for them"
     command.add_argument("audio", type=Path, nargs="+", metavar="AUDIO", help=audio)
     window = "predict windows of S seconds (default: whole recordings)"
@@ -214,13 +217,13 @@ def _add_predict_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help=f"{RUNS}; all of one target")
+    _add_run(command, f"{RUNS}; all of one target")
     overrides = "the corpus to test on, as for train.py, e.g. corpus=ravdess corpus.root=..."
     command.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=overrides)
 
 
 def _add_export_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help=ONE_RUN)
+    _add_run(command, ONE_RUN)
     kind = "onnx: model and weights; safetensors: weights only (default: %(default)s)"
     command.add_argument(
         "--format", dest="kind", choices=("onnx", "safetensors"), default="onnx", help=kind

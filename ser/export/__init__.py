@@ -56,8 +56,7 @@ def export_run(
     torch.set_num_threads(1)
     with threadpool_limits(1):
         recogniser = load(_require_one_run(run))
-        cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
-        assert isinstance(cfg, DictConfig)
+        cfg = recogniser.folder.require_config()
         out = out or Path("outputs/exports") / export_name(recogniser.result)
         _require_export_folder(out)
         _write(recogniser, cfg, kind, out, licence, audio)

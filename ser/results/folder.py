@@ -195,6 +195,12 @@ class RunFolder(ResultFolder):
         return [EvaluationFolder(file.parent) for file in sorted(files)]
 
     @classmethod
+    def find_all(cls, folder: Path) -> "list[RunFolder]":
+        """Return all runs at or below a folder, finished or not, sorted by path."""
+        paths = {file.parent for name in MARKS for file in folder.rglob(name)}
+        return [cls(path) for path in sorted(paths)]
+
+    @classmethod
     def all_finished(cls, folder: Path) -> "list[RunFolder]":
         """Return the run of a folder, or all finished runs below it, sorted by path.
 
@@ -207,6 +213,16 @@ class RunFolder(ResultFolder):
         if not runs:
             raise UserError(f"{folder}: no finished run (no {RESULT} at or below it)")
         return runs
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run is finished or has failed."""
+        return self.is_finished or self.failure_file.exists()
+
+    def read_error(self) -> str | None:
+        """Return the message of the error that ended the run, or None if it has not failed."""
+        failure = read_json(self.failure_file)
+        return None if failure is None else failure["error"]
 
     # ---- reading a finished run
 

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from ser import results
 from ser.config import CONF, run_key
 from ser.config.explain import explain
 from ser.errors import UserError
+from ser.results import RunFolder
 
 # Options that change nothing in a config but their own value. One composition (0.16 s) serves all
 # of their combinations.
@@ -192,24 +192,24 @@ def find_runs(folder: Path) -> Grid:
         UserError: There is no run, or the config of a run is missing.
     """
     run_key.register_resolvers()
-    folders = {file.parent for name in results.MARKS for file in folder.rglob(name)}
-    runs = [_read_run(each) for each in sorted(folders)]
+    runs = [_read_run(each) for each in RunFolder.find_all(folder)]
     if not runs:
         raise UserError(f"{folder} contains no runs")
     return Grid(folder.resolve().name, tuple(_name_systems(runs)), None)
 
 
-def _read_run(folder: Path) -> PlannedRun:
+def _read_run(folder: RunFolder) -> PlannedRun:
     """Return a run as the files in its folder describe it, without the name of its system."""
     try:
         config, hydra, job = (
-            yaml.load((folder / ".hydra" / name).read_text(), yaml.CSafeLoader)
-            for name in ("config.yaml", "hydra.yaml", "overrides.yaml")
+            yaml.load(file.read_text(), yaml.CSafeLoader)
+            for file in (folder.config_file, folder.choices_file, folder.overrides_file)
         )
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; it describes the run") from None
     cfg = OmegaConf.create(config)
-    return _unnamed(folder, cfg, hydra["hydra"]["runtime"]["choices"], job, _variant(cfg))
+    choices = hydra["hydra"]["runtime"]["choices"]
+    return _unnamed(folder.path, cfg, choices, job, _variant(cfg))
 
 
 def _unnamed(

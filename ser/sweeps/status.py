@@ -59,8 +59,8 @@ def read_status(run: PlannedRun) -> RunStatus:
             return RunStatus(run, "running")
         before = (read_json(unfinished) or {}).get("seconds", 0.0)
         return RunStatus(run, "running", seconds=before + time.time() - unfinished.stat().st_mtime)
-    if failure := read_json(folder.failure_file):
-        return RunStatus(run, "failed", last_line(failure["error"]))
+    if (error := folder.read_error()) is not None:
+        return RunStatus(run, "failed", last_line(error))
     if unfinished.exists():
         return RunStatus(run, "stopped", seconds=folder.seconds_spent)
     return RunStatus(run, "missing")

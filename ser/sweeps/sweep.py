@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ser.data.fingerprint import RunKeys
+    from ser.results import RunFolder
     from ser.sweeps.grid import Compose, Job
 
     Launch = Callable[[Sequence[Job]], Sequence[JobReturn]]
@@ -44,13 +45,14 @@ class Sweep:
 
     def __init__(self, jobs: Sequence["Job"], compose: "Compose") -> None:
         from ser.data.fingerprint import RunKeys
+        from ser.results import RunFolder
         from ser.sweeps import grid
 
         self.total = len(jobs)
-        self.pending: dict[Path, Job] = {}  # by folder
+        self.pending: dict[RunFolder, Job] = {}
         keys = RunKeys()
         for job, cfg in grid.compose_jobs(jobs, compose):
-            folder = grid.folder_of(cfg)
+            folder = RunFolder(grid.folder_of(cfg))
             if not _is_finished(folder, cfg, keys):
                 self.pending[folder] = job
 
@@ -60,10 +62,8 @@ class Sweep:
         Returns:
             Reasons of failure, by folder.
         """
-        from ser.results import RunFolder, read_json
-
         for folder in self.pending:
-            RunFolder(folder).failure_file.unlink(missing_ok=True)
+            folder.failure_file.unlink(missing_ok=True)
         failed: dict[Path, str] = {}
         remaining, interruption = list(self.pending), "not started"
         for _ in range(LAUNCHES):
@@ -76,19 +76,17 @@ class Sweep:
                 if not _is_dead_worker(error):
                     raise
                 interruption = f"its worker process died: {last_line(error)}"
-                remaining = [folder for folder in remaining if not _has_ended(folder)]
+                remaining = [folder for folder in remaining if not folder.has_ended]
                 log.warning("a worker process died; continuing with %d runs", len(remaining))
                 continue
             errors = map(_error_of, returns)
             for folder, run_error in zip(remaining, errors, strict=True):
                 if run_error is not None:
-                    failed[folder] = last_line(run_error)
+                    failed[folder.path] = last_line(run_error)
             break
         for folder in self.pending:
-            run = RunFolder(folder)
-            if folder not in failed and not run.is_finished:
-                failure = read_json(run.failure_file) or {"error": interruption}
-                failed[folder] = last_line(failure["error"])
+            if folder.path not in failed and not folder.is_finished:
+                failed[folder.path] = last_line(folder.read_error() or interruption)
         return failed
 
     def summary(self, failed: dict[Path, str]) -> str:
@@ -103,11 +101,9 @@ class Sweep:
         return "\n".join(lines)
 
 
-def _is_finished(folder: Path, cfg: "DictConfig", keys: "RunKeys") -> bool:
+def _is_finished(folder: "RunFolder", cfg: "DictConfig", keys: "RunKeys") -> bool:
     """Return whether a run can be skipped: it is finished, and would give the same result."""
-    from ser.results import RunFolder
-
-    result = RunFolder(folder).read_record()
+    result = folder.read_record()
     if result is None or cfg.force:
         return False
     # Only the run itself can tell which utterances are faulty, which depends on the features, and
@@ -118,14 +114,14 @@ def _is_finished(folder: Path, cfg: "DictConfig", keys: "RunKeys") -> bool:
 
 
 @contextmanager
-def _log_progress(folders: Sequence[Path]) -> Iterator[None]:
+def _log_progress(folders: Sequence["RunFolder"]) -> Iterator[None]:
     """Log the number of ended runs from time to time."""
     ended = threading.Event()
 
     def log_changes() -> None:
         before = 0
         while not ended.wait(PROGRESS_SECONDS):
-            count = sum(map(_has_ended, folders))
+            count = sum(folder.has_ended for folder in folders)
             if count != before:
                 log.info("%d of %d runs done", count, len(folders))
                 before = count
@@ -137,14 +133,6 @@ def _log_progress(folders: Sequence[Path]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def _has_ended(folder: Path) -> bool:
-    """Return whether a run is finished or has failed."""
-    from ser.results import RunFolder
-
-    run = RunFolder(folder)
-    return run.is_finished or run.failure_file.exists()
 
 
 def _is_dead_worker(error: Exception) -> bool:
