@@ -60,12 +60,12 @@ class Search(Sweeper):
         }
 
     def sweep(self, arguments: list[str]) -> None:
-        from ser.results import claimed
+        from ser.results import RunFolder
 
         folder = Path(self.cfg.hydra.sweep.dir, "search", self.options["study_name"])
         try:
             check(self.cfg)
-            with claimed(folder):
+            with RunFolder(folder).claimed():
                 self._search(arguments, folder)
         except UserError as error:
             sys.exit(f"\nerror: {error}")

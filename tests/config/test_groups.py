@@ -5,44 +5,41 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig
 
-from ser.config import CONF
+from ser.config import choices
 from ser.config.checks import check
 from ser.errors import UserError
 
 Compose = Callable[..., DictConfig]
 
 
-def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-FRAME_MODELS = ("cnn", "lstm", "blstm", "softmax", "pyramid", "dnn_elm")
+SEQUENCE_MODELS = ("cnn", "lstm", "blstm", "softmax", "pyramid", "dnn_elm")
 # Any choice of one of these groups goes with any choice of the others.
 INDEPENDENT = ("corpus", "fold", "logger", "trainer", "segments", "target")
 
 
-@pytest.mark.parametrize("index", range(max(len(choices(group)) for group in INDEPENDENT)))
-def test_independent_groups(index: int, composed: Compose) -> None:
-    overrides = []
+@pytest.mark.parametrize(("index", "name"), enumerate(choices("features")))
+def test_features_and_independent_groups(index: int, name: str, composed: Compose) -> None:
+    overrides = [f"features={name}"]
     for group in INDEPENDENT:
         names = choices(group)
         overrides.append(f"{group}={names[index % len(names)]}")
-    check(composed(*overrides))
-
-
-@pytest.mark.parametrize("name", choices("features"))
-def test_features(name: str, composed: Compose) -> None:
-    cfg = composed(f"features={name}")
+    cfg = composed(*overrides)
     if cfg.features.level == "utterance":
         check(cfg)
     else:
-        with pytest.raises(UserError, match="needs utterance-level features"):
+        with pytest.raises(UserError) as error:
             check(cfg)
+        (problem,) = str(error.value).splitlines()
+        assert "needs utterance-level features" in problem
+
+
+def test_every_choice_of_an_independent_group_is_tested() -> None:
+    assert all(len(choices(group)) <= len(choices("features")) for group in INDEPENDENT)
 
 
 @pytest.mark.parametrize("name", choices("model"))
 def test_models(name: str, composed: Compose) -> None:
-    check(composed(f"model={name}", *(["features=lld"] if name in FRAME_MODELS else [])))
+    check(composed(f"model={name}", *(["features=lld"] if name in SEQUENCE_MODELS else [])))
 
 
 @pytest.mark.parametrize("name", choices("representation"))

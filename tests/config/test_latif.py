@@ -16,11 +16,6 @@ EXPERIMENTS = [
     for paper in ("latif2017", "latif2018")
     for path in sorted((CONF / "experiment" / paper).glob("*.yaml"))
 ]
-ON_EMODB = [
-    (paper, name)
-    for paper, name in EXPERIMENTS
-    if not name.endswith(("attributes", "as_printed"))  # EMO-DB has no attributes
-]
 
 
 @pytest.mark.parametrize(("paper", "experiment"), EXPERIMENTS)
@@ -55,33 +50,43 @@ def test_every_experiment_has_the_segments_and_networks_of_the_paper(
 def test_tables_of_emotions_have_published_scores_for_each_style(
     kind: str, composed: Compose
 ) -> None:
-    for style in ("improvised", "scripted"):
-        cfg = composed(
-            f"experiment=latif2018/{kind}_lstm", "corpus=iemocap", f"target=emotion_{style}"
-        )
-        check(cfg)
-        assert list(cfg.target.styles) == [style]
-        assert set(cfg.paper.published[f"emotion_{style}"]) == {"wa", "ua"}
-    for paper, fold in (("latif2017", "holdout"), ("latif2018", "session")):
+    for paper, fold, scores in (
+        ("latif2017", "holdout", {"wa"}),
+        ("latif2018", "session", {"wa", "ua"}),
+    ):
         cfg = composed(f"experiment={paper}/{kind}_lstm", "corpus=iemocap")
-        check(cfg)
         assert cfg.target.merge == {"excitement": "happiness"}
         assert cfg.fold._target_ == f"ser.data.folds.{fold}"
         assert 50 < cfg.paper.published.emotion.wa < 65
+        for target in ("emotion", "emotion_improvised", "emotion_scripted"):
+            assert set(cfg.paper.published[target]) == scores
+
+
+@pytest.mark.parametrize("style", ["improvised", "scripted"])
+def test_targets_of_the_tables_select_one_style(style: str, composed: Compose) -> None:
+    cfg = composed("experiment=latif2018/cvae_lstm", "corpus=iemocap", f"target=emotion_{style}")
+    check(cfg)
+    assert list(cfg.target.styles) == [style]
 
 
 @pytest.mark.parametrize("kind", ["ae", "vae", "cvae"])
 def test_tables_of_attributes_have_random_folds_as_in_the_paper(
     kind: str, composed: Compose
 ) -> None:
+    cfg = composed(f"experiment=latif2018/{kind}_lstm_attributes", "corpus=iemocap")
+    assert cfg.target.bins == "strict"
+    assert (cfg.fold._target_, cfg.fold.count) == ("ser.data.folds.random", 10)
     for attribute in ("activation", "dominance", "valence"):
-        cfg = composed(
-            f"experiment=latif2018/{kind}_lstm_attributes", "corpus=iemocap", f"target={attribute}"
-        )
-        check(cfg)
-        assert cfg.target.bins == "strict"
         assert set(cfg.paper.published[attribute]) == {"f1"}
-        assert (cfg.fold._target_, cfg.fold.count) == ("ser.data.folds.random", 10)
+
+
+@pytest.mark.parametrize("attribute", ["dominance", "valence"])
+def test_attributes_of_the_tables_are_binned_alike(attribute: str, composed: Compose) -> None:
+    cfg = composed(
+        "experiment=latif2018/cvae_lstm_attributes", "corpus=iemocap", f"target={attribute}"
+    )
+    check(cfg)
+    assert (cfg.target.name, cfg.target.bins) == (attribute, "strict")
 
 
 @pytest.mark.parametrize("kind", ["ae", "vae", "cvae"])
@@ -99,17 +104,19 @@ def test_speaker_independent_folds_of_attributes_have_no_published_score(
     assert cfg.paper.published is None
 
 
-@pytest.mark.parametrize(("paper", "experiment"), ON_EMODB)
+@pytest.mark.parametrize(
+    "experiment", ["latif2017/ae_lstm", "latif2018/vae_lstm", "latif2018/cvae_lstm_null"]
+)
 def test_protocol_for_emodb_changes_classes_and_batches_only(
-    paper: str, experiment: str, composed: Compose
+    experiment: str, composed: Compose
 ) -> None:
-    options = [f"experiment={paper}/{experiment}", "corpus=emodb"]
-    cfg = composed(*options, "protocol=emodb_latif")
+    cfg = composed(f"experiment={experiment}", "corpus=emodb", "protocol=emodb_latif")
     check(cfg)
     assert cfg.paper.published is None
     assert list(cfg.target.classes) == ["anger", "happiness", "neutral", "sadness"]
-    adapted, original = result_options(cfg), result_options(composed(*options))
-    for each in (adapted, original):
-        del each["data"]["batch_size"], each["representation"]["batch_size"]
-        del each["target"]["classes"]
-    assert adapted == original
+    adapted = result_options(cfg)
+    paper = result_options(composed(f"experiment={experiment}", "corpus=iemocap"))
+    for options in (adapted, paper):
+        del options["corpus"], options["target"]["merge"]
+        del options["data"]["batch_size"], options["representation"]["batch_size"]
+    assert adapted == paper

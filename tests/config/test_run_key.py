@@ -18,12 +18,13 @@ def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> N
         return digest(result_options(composed(*overrides)))
 
     same = key()
-    for override in (
+    without_effect = [
         "corpus.root=elsewhere", "store.root=elsewhere", "logger=wandb", "force=true",
-        "trainer.accelerator=gpu", "trainer.checkpoint_seconds=1", "in_memory=false",
-        "trainer.runs_per_gpu=4", "trainer=gpu", "report.tsne=true",
-    ):  # fmt: skip
-        assert key(override) == same, override
+        "trainer.checkpoint_seconds=1", "in_memory=false", "trainer.runs_per_gpu=4",
+        "report.tsne=true",
+    ]  # fmt: skip
+    assert key(*without_effect, "trainer.accelerator=gpu") == same
+    assert key(*without_effect, "trainer=gpu") == same
     for override in (
         "test=false", "seed=1", "fold.index=1", "features=is10", "model.encoder.hidden=[10]",
         "data.batch_size=8",
