@@ -1,11 +1,11 @@
-"""A sweep that is killed again and again against one that is not: the same report, byte for byte?
+"""Check that a sweep that is killed several times has the same report, byte for byte.
 
     python benchmarks/killed.py                     120 runs on the demo corpus, five kills
     python benchmarks/killed.py --kills 2 --seeds 1
-    python benchmarks/killed.py --folder runs       goes on with what is there
+    python benchmarks/killed.py --folder runs       resumes the sweeps in a folder
 
-Every kill is a SIGKILL to the whole process group, a random moment after a random number of runs is
-finished. Prints what each start found finished.
+Every kill is a SIGKILL to the process group, at a random moment after a random number of finished
+runs. Prints the number of finished runs at each start.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-APART = {"cost.csv"}  # times and dates
+IGNORED = {"cost.csv"}  # contains times and dates
 
 
 def sweep(folder: Path, seeds: int) -> list[str]:
@@ -32,11 +32,11 @@ def sweep(folder: Path, seeds: int) -> list[str]:
 
 
 def finish(folder: Path, seeds: int) -> str:
-    """Lets the sweep run to its end; what it said of its runs."""
-    told = subprocess.run(sweep(folder, seeds), capture_output=True, text=True, check=True).stdout
-    found = re.search(r"\d+ runs: .*", told)
-    assert found, told
-    return found[0]
+    """Run the sweep to its end, and return its summary of the runs."""
+    process = subprocess.run(sweep(folder, seeds), capture_output=True, text=True, check=True)
+    summary = re.search(r"\d+ runs: .*", process.stdout)
+    assert summary, process.stdout
+    return summary[0]
 
 
 def finished(folder: Path) -> int:
@@ -44,7 +44,7 @@ def finished(folder: Path) -> int:
 
 
 def kill(folder: Path, seeds: int, after: int, seconds: float) -> None:
-    """Starts the sweep, and kills it some seconds after so many runs are finished."""
+    """Start the sweep, and kill it some seconds after a number of runs is finished."""
     with subprocess.Popen(
         sweep(folder, seeds),
         stdout=subprocess.DEVNULL,
@@ -64,13 +64,13 @@ def report(folder: Path) -> dict[str, bytes]:
         [sys.executable, "-m", "ser", "report", str(folder), "--out", str(out)],
         cwd=ROOT, capture_output=True, check=True,
     )  # fmt: skip
-    return {file.name: file.read_bytes() for file in out.rglob("*") if file.name not in APART}
+    return {file.name: file.read_bytes() for file in out.rglob("*") if file.name not in IGNORED}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=6, help="20 runs each")
+    parser.add_argument("--seeds", type=int, default=6, help="of 20 runs each")
     parser.add_argument("--folder", help="default: a temporary one")
     options = parser.parse_args()
     draw = random.Random(0)

@@ -1,21 +1,20 @@
-"""Training at IEMOCAP's scale within 8 GB: 10,039 x 6,373 functionals, 4.3 million frames.
+"""Train at IEMOCAP's scale within 8 GB: 10,039 x 6,373 functionals, 4.3 million frames.
 
     python benchmarks/memory.py FOLDER [--gigabytes 8] [--steps 5] [--standardise train|speaker]
         [--only KIND ...]
 
-Makes random features of that size in FOLDER (2.7 GB, deleted afterwards) and trains on them, each
-time in a process of its own: utterances in memory, frames in memory, frames memory-mapped, by
-`model=aae` for some steps, and validates on two speakers; then segments of 80 bands, in memory and
-memory-mapped, all stages of a run, by `model=lstm` on the codes of a VAE, and on those that need
-most memory: means and variances of latif2018's CVAE under every class. Of these an epoch gathers
-every batch and trains on the first few; everything is encoded and scored. That process may not
-hold more private memory than the limit (RLIMIT_DATA, which counts what is reserved, so more than
-what is used; the pages of a mapped file are not counted, as the system takes them back when it
-needs them). Prints
+Makes random features of that size in FOLDER (2.7 GB, deleted afterwards) and trains on them, in a
+new process for each kind. Utterances in memory, frames in memory and memory-mapped frames: some
+steps of `model=aae`, and validation on two speakers. Segments of 80 bands, in memory and
+memory-mapped: all stages of a run of `model=lstm` on the codes of a VAE, and on the codes that need
+most memory, means and variances of latif2018's CVAE under every class; an epoch gathers every batch
+and trains on the first few, and all segments are encoded and scored. The private memory of each
+process is limited (RLIMIT_DATA, which counts reserved memory, not only used memory; pages of a
+mapped file do not count, because the system can reclaim them). Prints
 
-- peak resident memory, pages of the mapped file included;
-- its growth over what importing torch, Lightning and `ser` takes;
-- seconds from the start of the process to the first step, or what all stages took.
+- peak resident memory, including pages of the mapped file;
+- its growth after importing torch, Lightning and `ser`;
+- seconds from the start of the process to the first step, or of all stages.
 """
 
 import argparse
@@ -45,9 +44,9 @@ GB = 1 << 30
 
 
 def make(folder: Path) -> None:
-    """Random features as files, and the offsets of the frames."""
+    """Write random features and the offsets of the frames."""
     rng = np.random.default_rng(0)
-    # Most utterances of IEMOCAP take 2 to 8 s, the longest 34 s.
+    # Most utterances of IEMOCAP last 2 to 8 s, the longest 34 s.
     shares = rng.gamma(2.5, size=UTTERANCES).clip(0.1, 20)
     lengths = np.maximum(30, shares / shares.sum() * FRAMES).astype(np.int64)
     lengths[-1] += FRAMES - lengths.sum()
@@ -62,16 +61,16 @@ def make(folder: Path) -> None:
 
 
 def peak() -> float:
-    """Most resident memory so far, in GB."""
+    """Peak resident memory so far, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
 
 
 class Enough(Exception):
-    """So many steps have been trained."""
+    """Raised after the requested number of steps."""
 
 
 def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str) -> None:
-    """Trains within the limit, and prints what it took."""
+    """Train within the limit, and print the measurements."""
     started = time.monotonic()
     limit_bytes = int(limit * GB)
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
@@ -90,7 +89,7 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
     from ser.results import RunFolder
     from ser.runs.run import train as train_run
     from ser.training.phased import PhasedModel
-    from ser.training.trainer import probabilities
+    from ser.training.prediction import probabilities
 
     imported = peak()
     name, mapped, codes = KINDS[kind]
@@ -129,8 +128,8 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
             cfg.fitted = f"{run}/fitted"
             prepared = Prepared(corpus, data, train[:0], set(), "", {}, "", [], factory)
             train_run(cfg, prepared, RunFolder(Path(run)), "lstm", [])
-        told = f"both stages in {time.monotonic() - started:.0f} s"
-        print(f"{kind:24} {_peaks(imported)}; {told}", flush=True)
+        seconds = time.monotonic() - started
+        print(f"{kind:24} {_peaks(imported)}; both stages in {seconds:.0f} s", flush=True)
         return
     model: PhasedModel = build(cfg.model)(data.task)
     times = []
@@ -150,12 +149,12 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
         for number, batch in enumerate(data.val_dataloader()):
             model.validation_step(batch, number)
     probabilities(model, data, "test")
-    told = f"first step after {times[0] - started:.1f} s, a step {np.diff(times).mean():.2f} s"
-    print(f"{kind:24} {_peaks(imported)}; {told}", flush=True)
+    duration = f"first step after {times[0] - started:.1f} s, a step {np.diff(times).mean():.2f} s"
+    print(f"{kind:24} {_peaks(imported)}; {duration}", flush=True)
 
 
 def _peaks(imported: float) -> str:
-    return f"peak {peak():.2f} GB, of it {peak() - imported:.2f} after imports"
+    return f"peak {peak():.2f} GB, {peak() - imported:.2f} GB more than after imports"
 
 
 def main() -> None:
@@ -170,11 +169,11 @@ def main() -> None:
     if options.kind:
         limited(options.folder, options.kind, options.gigabytes, options.steps, options.standardise)
         return
-    with tempfile.TemporaryDirectory(dir=options.folder) as made:
-        make(Path(made))
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        make(Path(folder))
         print(f"private memory limited to {options.gigabytes:g} GB")
         for kind in options.only or KINDS:
-            command = [sys.executable, __file__, made, "--kind", kind]
+            command = [sys.executable, __file__, folder, "--kind", kind]
             command += ["--gigabytes", str(options.gigabytes), "--steps", str(options.steps)]
             done = subprocess.run([*command, "--standardise", options.standardise], check=False)
             if done.returncode:

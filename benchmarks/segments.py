@@ -1,22 +1,22 @@
-"""Codes of segments at IEMOCAP's scale beside bare PyTorch loops, in turn, one thread each.
+"""Compare codes of segments at IEMOCAP's scale with bare PyTorch loops, on one thread each.
 
     python benchmarks/segments.py [--segments 430000] [--rounds 3] [--only vae|lstm ...]
         [--steps 500] [--mapped FOLDER]
 
-The frames are made up: 10 of 80 values a segment, 43 segments an utterance on average. Prints, as
-medians over rounds with the smallest and the largest, by processor time, as in
-`benchmarks/training.py`, and the same ratio by the clock:
+The frames are random: 10 of 80 values per segment, 43 segments per utterance on average. Prints
+medians over rounds, with minimum and maximum, of processor times as in `benchmarks/training.py`,
+and the same ratio of wall clock times:
 
-- vae: one step of `representation=vae`, from the beginning of one to that of the next, so with the
-  gathering of its segments and with Lightning around it; the bare loop shuffles one tensor that
-  holds all segments, standardised (bar: 1.2), and what gathering a batch takes;
-- lstm: one step of `model=lstm` over the codes of utterances; the bare loops have all batches made
-  beforehand, one as packed sequences (bar: 1.2), one padded;
-- most memory resident so far, of both sides together; `benchmarks/memory.py` has ours alone.
+- vae: one step of `representation=vae`, from the start of one step to the start of the next, which
+  includes gathering the segments and Lightning; the bare loop shuffles one tensor of all
+  standardised segments (bar: 1.2). Also the time to gather a batch;
+- lstm: one step of `model=lstm` over the codes of utterances; the batches of the bare loops are
+  prepared in advance, as packed sequences (bar: 1.2) and padded;
+- peak resident memory of both sides together; `benchmarks/memory.py` measures ours alone.
 
-A round of the VAE is `--steps` steps at most, of segments drawn from all; 4000 are an epoch of
-430,000. With `--mapped` its frames lie in a file in FOLDER (1.4 GB, deleted afterwards) and are
-standardised as they are gathered, as with `in_memory=false`; the bare loop's tensor is in memory.
+A round of the VAE has at most `--steps` steps, of segments drawn from all; 4000 are an epoch of
+430,000. With `--mapped`, its frames are in a file in FOLDER (1.4 GB, deleted afterwards) and are
+standardised when they are gathered, as with `in_memory=false`; the bare loop's tensor is in memory.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
-from training import composed, told_ratio
+from training import composed, print_ratio
 
 from ser.config import build
 from ser.config.run_key import register_resolvers
@@ -48,9 +48,10 @@ from ser.data.targets import Target
 from ser.features import Features
 from ser.models.classifier import Classifier
 from ser.models.vae import VAE
-from ser.representations.learned import Learned, _Loaded, _standardiser
+from ser.representations.learned import Learned, fit_standardiser
 from ser.training.phased import PhasedModel
-from ser.training.stopping import Converged, Keeper
+from ser.training.stopping import CheckpointSelection, FixedEpochs
+from ser.training.trainer import TrainingBatches
 
 FRAMES, VALUES, MEAN = 10, 80, 43
 CLASSES = ("anger", "happiness", "neutral", "sadness")
@@ -58,17 +59,19 @@ BAR = 1.2
 
 
 def now() -> tuple[float, float]:
-    """Processor time and the clock, in seconds."""
+    """Processor time and wall clock time, in seconds."""
     return time.process_time(), time.perf_counter()
 
 
 def mean_step(stamps: list[tuple[float, float]]) -> np.ndarray:
-    """(2,): of a step, from the beginning of one to that of the next."""
+    """(2,): mean time from the start of one step to the start of the next."""
     return np.diff(stamps, axis=0).mean(axis=0)
 
 
-def steps(model: PhasedModel, data: object, cfg: object, keeper: Keeper | None) -> np.ndarray:
-    """Mean step by `Training`; the first epoch's last one is left out."""
+def steps(
+    model: PhasedModel, data: object, cfg: object, selection: CheckpointSelection | None
+) -> np.ndarray:
+    """Mean step of `Training`, without the last one of an epoch."""
     stamps, step = [], model.training_step
 
     def stamped(*args: object) -> object:
@@ -79,30 +82,30 @@ def steps(model: PhasedModel, data: object, cfg: object, keeper: Keeper | None) 
     training = build(cfg.trainer)  # type: ignore[attr-defined]
     training.max_epochs = 1
     with tempfile.TemporaryDirectory() as folder:
-        training.fit(model, data, Path(folder) / "checkpoints", [], keeper)
+        training.fit(model, data, Path(folder) / "checkpoints", [], selection)
     torch.use_deterministic_algorithms(False)
     return mean_step(stamps)
 
 
 def bare(loss: Callable[..., Tensor], model: nn.Module, batches: Iterable) -> np.ndarray:
-    """Mean step of a loop."""
+    """Mean step of a bare loop."""
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     model.train()
     stamps = []
     for batch in batches:
         stamps.append(now())
-        found = loss(batch)
+        value = loss(batch)
         optimiser.zero_grad()
-        found.backward()
+        value.backward()
         optimiser.step()
     return mean_step(stamps)
 
 
-def told(what: str, ours: list[np.ndarray], others: list[np.ndarray]) -> None:
-    """Both ratios; the bar is for the first, which other programs disturb less."""
-    told_ratio(what, [float(each[0]) for each in ours], [float(each[0]) for each in others], BAR)
+def print_ratios(what: str, ours: list[np.ndarray], others: list[np.ndarray]) -> None:
+    """Print both ratios; the bar is for processor time, which other programs disturb less."""
+    print_ratio(what, [float(each[0]) for each in ours], [float(each[0]) for each in others], BAR)
     wall = [float(a[1] / b[1]) for a, b in zip(ours, others, strict=True)]
-    print(f"{'':28} by the clock {median(wall):.3f} ({min(wall):.3f} to {max(wall):.3f})")
+    print(f"{'':28} wall clock {median(wall):.3f} ({min(wall):.3f} to {max(wall):.3f})")
 
 
 def vae(options: argparse.Namespace) -> None:
@@ -113,7 +116,7 @@ def vae(options: argparse.Namespace) -> None:
         ends = np.append(np.arange(0, len(values), FRAMES * MEAN), len(values))
         numbers = np.arange(len(ends) - 1)
         segments = cut(values, ends, numbers, file is not None, frames=FRAMES, hop=FRAMES)
-        beside_bare(cfg, segments, options)
+        compare_vae(cfg, segments, options)
 
 
 def frames(count: int, file: Path | None) -> np.ndarray:
@@ -128,14 +131,14 @@ def frames(count: int, file: Path | None) -> np.ndarray:
     return np.load(file, mmap_mode="r")
 
 
-def beside_bare(cfg: DictConfig, segments: Segments, options: argparse.Namespace) -> None:
-    """The VAE's steps, and those of a loop over one tensor."""
+def compare_vae(cfg: DictConfig, segments: Segments, options: argparse.Namespace) -> None:
+    """Compare the VAE's steps with those of a loop over one tensor."""
     node = cfg.representation
     torch.manual_seed(0)
-    made: VAE = build(node.module)(Task(FRAMES * VALUES, len(CLASSES), None, {}), node.size)
-    standardiser = _standardiser(segments, node.clip)
+    initial: VAE = build(node.module)(Task(FRAMES * VALUES, len(CLASSES), None, {}), node.size)
+    standardiser = fit_standardiser(segments, node.clip)
     y = np.zeros(len(segments), np.int64)
-    loader = Learned._batches(standardiser, segments, y, node.batch_size, 0)
+    loader = Learned.batches(standardiser, segments, y, node.batch_size, 0)
     del loader.bounds[options.steps + 1 :]
     whole = whole_tensor(segments, standardiser)
 
@@ -151,25 +154,27 @@ def beside_bare(cfg: DictConfig, segments: Segments, options: argparse.Namespace
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
         return (error + kl).mean()
 
-    keeper = partial(Converged, phases=["elbo"], window=2, tolerance=0.0, max_epochs=1, below=None)
     ours, others = [], []
     for number in range(options.rounds + 1):
-        taken = steps(copy.deepcopy(made), _Loaded(loader), cfg, keeper())
-        model = copy.deepcopy(made)
+        selection = FixedEpochs(max_epochs=1)
+        taken = steps(copy.deepcopy(initial), TrainingBatches(loader), cfg, selection)
+        model = copy.deepcopy(initial)
         other = bare(partial(loss, model), model, shuffled())
         if number:  # the first round warms up
             ours.append(taken)
             others.append(other)
-    told(f"vae, {len(segments):,} {'mapped' if segments.mapped else 'segments'}", ours, others)
+    print_ratios(
+        f"vae, {len(segments):,} {'mapped' if segments.mapped else 'segments'}", ours, others
+    )
     started = time.process_time()
     for _ in loader:
         pass
     gathered = (time.process_time() - started) / len(loader)
-    print(f"{'':28} a batch is gathered in {gathered * 1e3:.2f} ms")
+    print(f"{'':28} gathering a batch {gathered * 1e3:.2f} ms")
 
 
 def whole_tensor(segments: Segments, standardiser: Callable[..., np.ndarray]) -> Tensor:
-    """(N, L * F), standardised."""
+    """All segments, (N, L * F), standardised."""
     whole = np.empty(segments.shape, np.float32)
     for start in range(0, len(whole), 4096):
         block = slice(start, start + 4096)
@@ -183,7 +188,7 @@ def lstm(options: argparse.Namespace) -> None:
     data = codes(cfg, options.segments)
     data.setup("fit")
     torch.manual_seed(0)
-    made: Classifier = build(cfg.model)(data.task)
+    initial: Classifier = build(cfg.model)(data.task)
     batches = list(data.train_dataloader())
 
     def head(model: Classifier, last: Tensor, batch: Batch) -> Tensor:
@@ -204,22 +209,22 @@ def lstm(options: argparse.Namespace) -> None:
             x, _ = layer(x)
         return head(model, x[torch.arange(len(x)), batch.lengths - 1], batch)
 
-    found: dict[str, list[np.ndarray]] = {"ours": [], "packed": [], "padded": []}
+    times: dict[str, list[np.ndarray]] = {"ours": [], "packed": [], "padded": []}
     for number in range(options.rounds + 1):
-        taken = {"ours": steps(copy.deepcopy(made), data, cfg, None)}
+        taken = {"ours": steps(copy.deepcopy(initial), data, cfg, None)}
         for name, loss in (("packed", packed), ("padded", padded)):
-            model = copy.deepcopy(made)
+            model = copy.deepcopy(initial)
             taken[name] = bare(partial(loss, model), model, batches)
         if number:
             for name, seconds in taken.items():
-                found[name].append(seconds)
+                times[name].append(seconds)
     utterances = len(data.fold.train)
-    told(f"lstm, {utterances:,} utterances", found["ours"], found["packed"])
-    told(f"{'':6}beside padded ones", found["ours"], found["padded"])
+    print_ratios(f"lstm, {utterances:,} utterances", times["ours"], times["packed"])
+    print_ratios(f"{'':6}padded", times["ours"], times["padded"])
 
 
 def codes(cfg: object, count: int) -> DataModule:
-    """Made-up codes of 128 values, of utterances of as many segments together."""
+    """Random codes of 128 values, of utterances with `count` segments in total."""
     rng = np.random.default_rng(0)
     lengths = rng.gamma(2.5, MEAN / 2.5, max(64, count // MEAN)).astype(np.int64).clip(5, 340)
     ids = pd.Index([f"u{i:05d}" for i in range(len(lengths))])
@@ -237,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--segments", type=int, default=430_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=500, help="of the VAE, a round")
+    parser.add_argument("--steps", type=int, default=500, help="of the VAE, per round")
     parser.add_argument("--mapped", type=Path, metavar="FOLDER", help="for the VAE's frames")
     parser.add_argument("--only", choices=["vae", "lstm"], action="append", help="may be repeated")
     options = parser.parse_args()
@@ -247,7 +252,7 @@ def main() -> None:
     for name in options.only or ["vae", "lstm"]:
         {"vae": vae, "lstm": lstm}[name](options)
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-        print(f"{'':28} at most {most:.1f} GB resident, both sides together", flush=True)
+        print(f"{'':28} peak resident memory {most:.1f} GB, both sides together", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""Training beside bare PyTorch loops that do the same, in turn, one thread each.
+"""Compare training with bare PyTorch loops that compute the same, in turn, on one thread each.
 
     python benchmarks/training.py [--rounds 5] [--only mlp|aae|frames ...] [CONFIG ...]
     python benchmarks/training.py corpus=emodb corpus.root=CORPUS store.root=STORE target=emotion
 
-Without CONFIG (as for train.py) the data are random, of EMO-DB's size: 428 utterances train, 49
-validate; 6,373 functionals, or 65 descriptors a frame and 278 frames on average. Prints, as medians
-over rounds with the smallest and the largest:
+Without CONFIG (arguments of train.py) the data are random, of EMO-DB's size: 428 utterances for
+training, 49 for validation; 6,373 functionals, or 65 descriptors per frame and 278 frames on
+average. Prints medians over rounds, with minimum and maximum:
 
-- mlp: 100 epochs, first step to last, validation each epoch and best weights kept (bar: 1.15);
-- aae, frames: one step of all phases, utterance and frame level, from the beginning of one step to
-  that of the next, so with the loader and with Lightning around it (bar: 1.1);
-- the loader's share: how long a batch takes to make, of such a step.
+- mlp: 100 epochs from the first step to the last, with validation and checkpoint selection in each
+  epoch (bar: 1.15);
+- aae, frames: one step of all phases at utterance and frame level, from the start of one step to
+  the start of the next, which includes the loader and Lightning (bar: 1.1);
+- the share of the loader: time to make a batch, relative to such a step.
 
-The bare loops have the same networks, fused Adam and all data in memory. They record and log
-nothing, make no checkpoint, and are free of deterministic mode, in which torch fills new memory.
-Their batches for the AAE are made beforehand. By processor time, as other programs on the machine
-disturb the clock more; what a round's halves have in common cancels in its ratio.
+The bare loops have the same networks, fused Adam and all data in memory. They do not record, log or
+save anything, and do not use deterministic mode, in which torch fills new memory. Their batches for
+the AAE are prepared in advance. Times are processor times, because other programs disturb the wall
+clock more; effects on both halves of a round cancel in its ratio.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def composed(overrides: list[str]) -> DictConfig:
 
 
 def random_data(cfg: DictConfig, view: View) -> DataModule:
-    """As many utterances and frames as EMO-DB has."""
+    """Random data with as many utterances and frames as EMO-DB."""
     rng = np.random.default_rng(0)
     count, frames = TRAIN + VAL + TEST, cfg.features.level == "frame"
     ids = pd.Index([f"u{i:03d}" for i in range(count)])
@@ -82,7 +83,7 @@ def random_data(cfg: DictConfig, view: View) -> DataModule:
 
 
 def stamped(model: PhasedModel, hook: str, stamps: list[float]) -> None:
-    """Notes the time whenever Lightning calls a hook of the model."""
+    """Record the time of each call of a hook of the model."""
     called: Callable = getattr(model, hook)
 
     def wrapped(*args: object) -> object:
@@ -93,7 +94,7 @@ def stamped(model: PhasedModel, hook: str, stamps: list[float]) -> None:
 
 
 def trained(model: PhasedModel, data: DataModule, cfg: DictConfig, epochs: int) -> list[float]:
-    """When each step began by `Training`, and when training ended."""
+    """Times at which each step of `Training` started, and at which training ended."""
     stamps: list[float] = []
     stamped(model, "training_step", stamps)
     stamped(model, "on_train_end", stamps)
@@ -106,7 +107,7 @@ def trained(model: PhasedModel, data: DataModule, cfg: DictConfig, epochs: int) 
 
 
 def bare_mlp(model: Classifier, data: DataModule, epochs: int) -> float:
-    """Seconds of a loop that trains, validates each epoch and keeps the best weights."""
+    """Seconds of a loop that trains, validates in each epoch and keeps the best weights."""
     train, val = (list(data.split_dataloader(part)) for part in ("train", "val"))
     x, y = torch.cat([b.x for b in train]), torch.cat([b.y for b in train])
     x_val, y_val = torch.cat([b.x for b in val]), torch.cat([b.y for b in val]).numpy()
@@ -124,8 +125,8 @@ def bare_mlp(model: Classifier, data: DataModule, epochs: int) -> float:
             total += loss.detach() * len(chosen)
         model.eval()
         with torch.inference_mode():
-            found = model.head(model.encoder(x_val)).argmax(dim=1).numpy()
-        score = unweighted_accuracy(confusion_matrix(y_val, found, model.head.out_features))
+            predictions = model.head(model.encoder(x_val)).argmax(dim=1).numpy()
+        score = unweighted_accuracy(confusion_matrix(y_val, predictions, model.head.out_features))
         if score > best:
             best, weights = score, {k: v.clone() for k, v in model.state_dict().items()}
     assert weights
@@ -133,7 +134,7 @@ def bare_mlp(model: Classifier, data: DataModule, epochs: int) -> float:
 
 
 def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
-    """When each step began of a loop over the phases, and when the last one ended."""
+    """Times at which each step of a loop over the phases started, and at which the last ended."""
     latents = list(model.latents.values())
     encoding = [model.encoder, *(latent.head for latent in latents)]
     label_head = model.latents[model.classifier].head
@@ -146,7 +147,7 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
             ([model.encoder, label_head], 1e-3),
         )
     )
-    told = functional.binary_cross_entropy_with_logits
+    cross_entropy = functional.binary_cross_entropy_with_logits
 
     def codes(x: Tensor, lengths: Tensor | None) -> list[Tensor]:
         encoded = model.encoder(x, lengths)
@@ -157,10 +158,10 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
     for x, y, lengths, _ in batches:
         stamps.append(time.process_time())
 
-        made = model.decoder(torch.cat(codes(x, lengths), dim=1), lengths)
+        reconstruction = model.decoder(torch.cat(codes(x, lengths), dim=1), lengths)
         count = x.numel() if lengths is None else lengths.sum() * x.shape[2]
         reconstructs.zero_grad()
-        ((made - x).square().sum() / count).backward()
+        ((reconstruction - x).square().sum() / count).backward()
         reconstructs.step()
 
         fake = codes(x, lengths)
@@ -168,15 +169,15 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
         losses = []
         for latent, code in zip(latents, fake, strict=True):
             real = latent.prior.sample(y, latent.size, latent.classes)
-            said = latent.discriminator(torch.cat([real, code.detach()]))
-            losses.append(told(said, torch.cat([ones, zeros])))
+            logits = latent.discriminator(torch.cat([real, code.detach()]))
+            losses.append(cross_entropy(logits, torch.cat([ones, zeros])))
         discriminates.zero_grad()
         torch.stack(losses).sum().backward()
         discriminates.step()
 
-        said = [latent.discriminator(code) for latent, code in zip(latents, fake, strict=True)]
+        fooled = [latent.discriminator(code) for latent, code in zip(latents, fake, strict=True)]
         generates.zero_grad()
-        torch.stack([told(logits, ones) for logits in said]).sum().backward()
+        torch.stack([cross_entropy(logits, ones) for logits in fooled]).sum().backward()
         generates.step()
 
         classifies.zero_grad()
@@ -186,7 +187,7 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
 
 
 def loading(data: DataModule) -> float:
-    """Seconds that a training batch takes to make."""
+    """Seconds to make a training batch."""
     loader = data.train_dataloader()
     started = time.process_time()
     for epoch in range(5):
@@ -196,7 +197,7 @@ def loading(data: DataModule) -> float:
     return (time.process_time() - started) / (5 * len(loader))
 
 
-def told_ratio(what: str, ours: list[float], bare: list[float], bar: float) -> None:
+def print_ratio(what: str, ours: list[float], bare: list[float], bar: float) -> None:
     ratios = [a / b for a, b in zip(ours, bare, strict=True)]
     print(
         f"{what:28} {median(ours):8.4f} s  bare {median(bare):8.4f} s  ratio "
@@ -221,13 +222,13 @@ def measure(name: str, overrides: list[str], rounds: int) -> None:
         if name == "mlp":
             taken = stamps[-1] - stamps[0], bare_mlp(copy.deepcopy(model), data, epochs)
         else:
-            # The same batches in the same order, as lengths decide at frame level.
+            # The same batches in the same order: at frame level the time depends on the lengths.
             loader, batches = data.train_dataloader(), []
             for epoch in range(epochs):
                 loader.set_epoch(epoch)
                 batches += list(loader)
             steps = np.diff(stamps)
-            # An epoch's last step has validation behind it, which the bare loop has not.
+            # The last step of an epoch includes validation, which the bare loop does not have.
             within = np.arange(len(steps)) % len(loader) != len(loader) - 1
             bare_steps = np.diff(bare_aae(copy.deepcopy(model), batches))
             taken = float(steps[within].mean()), float(bare_steps[within].mean())
@@ -235,12 +236,10 @@ def measure(name: str, overrides: list[str], rounds: int) -> None:
             ours.append(taken[0])
             bare.append(taken[1])
     what = f"{name}, {epochs} epochs" if name == "mlp" else f"{name}, one step"
-    told_ratio(what, ours, bare, BAR[name])
+    print_ratio(what, ours, bare, BAR[name])
     step = median(ours) / (epochs * len(data.train_dataloader())) if name == "mlp" else median(ours)
-    made = median(loading(data) for _ in range(rounds))
-    print(
-        f"{'':28} a batch is made in {made * 1e3:.2f} ms, {made / step:.1%} of a step", flush=True
-    )
+    load = median(loading(data) for _ in range(rounds))
+    print(f"{'':28} loading a batch {load * 1e3:.2f} ms, {load / step:.1%} of a step", flush=True)
 
 
 def main() -> None:

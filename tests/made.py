@@ -1,4 +1,4 @@
-"""Recipes so small that a test can fit them."""
+"""Representations small enough to be fitted in a test."""
 
 from collections.abc import Callable
 from functools import partial
@@ -57,8 +57,8 @@ def aae(root: Path, *, epochs: int = 3, width: int = 16, **options: Any) -> Lear
         below=None,
         max_epochs=epochs,
     )
-    made: dict[str, Any] = {"module": module, "size": 2, "clip": 10, "batch_size": 32}
-    return Learned(fitting(root), **{**made, "stopping": stopping, **options})
+    defaults: dict[str, Any] = {"module": module, "size": 2, "clip": 10, "batch_size": 32}
+    return Learned(fitting(root), **{**defaults, "stopping": stopping, **options})
 
 
 def pca(root: Path, size: int | list[int] = 2) -> Projection:

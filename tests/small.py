@@ -1,4 +1,4 @@
-"""Data and models so small that a test can train them."""
+"""Data and models small enough to be trained in a test."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +15,10 @@ from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.features import Features
 from ser.training.phased import PhasedModel
-from ser.training.trainer import Training, probabilities
+from ser.training.prediction import probabilities
+from ser.training.trainer import Training
 
-# A run's config, and what was chosen of each group.
+# The config of a run, and the choice of each group.
 Composed = tuple[DictConfig, Mapping[str, str]]
 
 EPOCHS = 4
@@ -27,15 +28,21 @@ CLASSES = ("a", "b", "c")
 OF_MODEL = {"mlp": "utterance", "cnn": "frame", "aae": "utterance", "aae frames": "frame"}
 
 
-def made_data(level: str, values: np.ndarray | None = None) -> DataModule:
-    """Three noisy classes in 5-D: 40 utterances train, 10 validate, 10 test."""
+def made_data(level: str, test_value: float | None = None) -> DataModule:
+    """Three noisy classes in 5-D: 40 utterances for training, 10 for validation, 10 for testing.
+
+    Args:
+        level: "utterance" or "frame".
+        test_value: All features of the test split, instead of the noisy ones.
+    """
     rng = np.random.default_rng(0)
     ids = pd.Index([f"u{i:02d}" for i in range(60)])
     labels = pd.Series(rng.choice(CLASSES, 60), index=ids)
     lengths = rng.integers(5, 40, 60) if level == "frame" else np.ones(60, int)
     means = np.repeat(labels.map({"a": -0.5, "b": 0.0, "c": 0.5}).to_numpy(), lengths)[:, None]
-    if values is None:
-        values = (means + rng.normal(size=(lengths.sum(), 5))).astype(np.float32)
+    values = (means + rng.normal(size=(lengths.sum(), 5))).astype(np.float32)
+    if test_value is not None:
+        values[lengths[:50].sum() :] = test_value
     offsets = np.concatenate([[0], lengths.cumsum()]) if level == "frame" else None
     fold = Fold(0, 1, ids[:40], ids[40:50], ids[50:], fit=ids[:40], speaker_independent=False)
     return DataModule(
@@ -83,7 +90,7 @@ SMALL = {
 
 
 def made_model(name: str, data: DataModule, *overrides: str) -> PhasedModel:
-    """As configured but smaller, with dropout, which draws random numbers."""
+    """A model as configured, but smaller; with dropout, so that it draws random numbers."""
     features = "lld" if OF_MODEL[name] == "frame" else "functionals"
     name = name.split()[0]
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -100,7 +107,7 @@ def fit(
     kind: type[Training] = Training,
     **options: object,
 ) -> np.ndarray:
-    """Trains, and gives the test probabilities."""
+    """Train, and return the test probabilities."""
     model = made_model(name, data, *overrides)
     training(kind, **options).fit(model, data, folder / "checkpoints", [])
     return probabilities(model, data, "test").numpy()

@@ -11,7 +11,7 @@ from ser.data.batches import UNLABELLED, Rows, make_batches
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.training.phased import PhasedModel
-from ser.training.trainer import of_batches
+from ser.training.prediction import batch_probabilities
 
 if TYPE_CHECKING:  # a network does not need scikit-learn
     from sklearn.calibration import CalibratedClassifierCV
@@ -59,7 +59,7 @@ class NetworkClassifier:
             batch_size=self.batch_size,
             seed=None,
         )
-        return of_batches(self.model, batches).numpy()
+        return batch_probabilities(self.model, batches).numpy()
 
 
 @dataclass(frozen=True)

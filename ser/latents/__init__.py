@@ -28,7 +28,7 @@ from ser.latents.page import Audio, write_page
 from ser.latents.probes import HELD_OUT, TRAINED, Score, percent, probed
 from ser.models.aae import AAE
 from ser.plots.map import Atlas, colourings, draw, maps
-from ser.training.trainer import probabilities
+from ser.training.prediction import probabilities
 
 FOLDER, SCORES, PICTURE, PAGE = "latents", "probe.json", "map.png", "map.html"
 

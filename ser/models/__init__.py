@@ -1,5 +1,4 @@
-"""Recognisers: features in, class logits out.
+"""Models: Lightning modules made of phases (`ser.training.phased`), and scikit-learn estimators.
 
-Two kinds under one small contract: fitted on the training part, they give probabilities. Lightning
-modules made of phases (`ser.training.phased`), and scikit-learn estimators (`ser.models.svm`, ...).
+As a recogniser, either is fitted on the training split and returns class probabilities.
 """

@@ -1,8 +1,8 @@
-"""Adversarial autoencoders: one encoder, several latents, each drawn towards its prior.
+"""Adversarial autoencoders: one encoder and several latents, each matched to a prior.
 
-parthasarathy2019 (section 4.1) has two latents: y, categorical, which is also the classifier, and
-z, Gaussian, for whatever else makes speech what it is. sahu2017 (section 3.3.1) has one, drawn
-towards a mixture of as many Gaussians as classes, and no classifier: it is a representation.
+parthasarathy2019 (section 4.1) has two latents: y is categorical and also the classifier; z is
+Gaussian and encodes everything else. sahu2017 (section 3.3.1) has one latent, matched to a mixture
+of one Gaussian per class, and no classifier: the model is a representation.
 """
 
 import logging
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
-from ser.models import diagnostics as health
+from ser.models import diagnostics
 from ser.models.losses import discriminator_loss, generator_loss, reconstruction_loss
 from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 
 class Latent(nn.Module):
-    """A part of the code: its head on the encoder, its prior and its discriminator.
+    """A part of the code: a head on the encoder, a prior and a discriminator.
 
     Args:
-        inputs: width of what the encoder gives.
+        inputs: Width of the encoder's output.
         classes: C.
-        size: K of this latent; None: one a class.
-        prior: what its codes are drawn towards.
-        condition: "label": the discriminator is given the class beside the code, one-hot, and
-            zeros where there is none (Makhzani et al. 2015, section 2.3); so real samples are of
-            the classes of the batch.
-        discriminator: partial of a network (B, K) or (B, K + C) -> (B,) logits of being real.
-        batch_norm: normalise the head.
+        size: K of this latent; None: one per class.
+        prior: Distribution that the codes are matched to.
+        condition: "label": the discriminator is conditioned on the class, one-hot, or zeros for
+            unlabelled items (Makhzani et al. 2015, section 2.3), and real samples are of the
+            classes of the batch.
+        discriminator: Partial of a network (B, K) or (B, K + C) -> (B,) logits of being real.
+        batch_norm: Normalise the head.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Latent(nn.Module):
         classes: int,
         *,
         size: int | None,
-        prior: health.Prior,
+        prior: diagnostics.Prior,
         condition: Literal["label"] | None,
         discriminator: Callable[[int], nn.Module],
         batch_norm: bool,
@@ -68,9 +68,9 @@ class Latent(nn.Module):
     def discriminate(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes and their (B,) labels -> (B,) logits of being real."""
         if self.is_conditioned:
-            # One more class for the unlabelled, and then none: a row of zeros.
-            hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
-            codes = torch.cat([codes, hot.to(codes)], dim=1)
+            # `UNLABELLED` is encoded as an additional class, whose column is then removed.
+            one_hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
+            codes = torch.cat([codes, one_hot.to(codes)], dim=1)
         return self.discriminator(codes)
 
 
@@ -94,26 +94,28 @@ class AdversarialBatch:
 
 
 class AAE(PhasedModel):
-    """Reconstruction, regularisation (discriminators, then the encoder against them), labels.
+    """Adversarial autoencoder with up to four phases.
+
+    Reconstruction, discriminator, generator and classification, in the order of the paper.
 
     Args:
-        task: what the model is made for.
-        encoder: partial of a network that encodes (B, D) or (B, T, F).
-        decoder: partial of a network that decodes (B, K) codes.
-        latents: by name the `size`, `prior` and `condition` of a `Latent`.
-        classifier: the latent whose head gives the class logits; None: none does.
-        discriminator: partial of a network (B, K) -> (B,).
-        discriminator_rate: their learning rate, times the others' (0.1: a "strengthened"
-            generator, section 5.2).
-        discriminator_moves_encoder: the discriminator phase updates the encoder, too, as
-            sahu2017 (section 3.3.1) says to the letter; it helps the discriminator to win.
-        batch_norm: normalise the latents' heads.
-        phases: which phases there are, in order.
-        optimiser: partial of a torch optimiser.
+        task: Inputs and classes of the model.
+        encoder: Partial of a network that encodes (B, D) or (B, T, F).
+        decoder: Partial of a network that decodes (B, K) codes.
+        latents: `size`, `prior` and `condition` of a `Latent`, by name.
+        classifier: Latent whose head returns the class logits; None: there is no classifier.
+        discriminator: Partial of a network (B, K) -> (B,).
+        discriminator_rate: Learning rate of the discriminators relative to the other phases (0.1:
+            a "strengthened" generator, section 5.2).
+        discriminator_moves_encoder: The discriminator phase also updates the encoder, as sahu2017
+            (section 3.3.1) literally says; the discriminator then tends to dominate.
+        batch_norm: Normalise the heads of the latents.
+        phases: Phases, in order.
+        optimiser: Partial of a torch optimiser.
 
     Raises:
-        UserError: a classifier that is no latent, a classification phase without one, or a
-            generator without the discriminator phase, whose codes it shares, before it.
+        UserError: The classifier is no latent, the classification phase has no classifier, or the
+            generator phase has no discriminator phase before it, whose codes it shares.
     """
 
     uses_unlabelled = True
@@ -188,7 +190,7 @@ class AAE(PhasedModel):
         by_name = {phase.name: phase for phase in every}
         return [by_name[name] for name in self.phase_names]
 
-    # ---- the phases, in the paper's order
+    # ---- phases, in the paper's order
 
     def reconstruction_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         return reconstruction_loss(batch.x, self.reconstruct(batch), batch.lengths)
@@ -218,11 +220,11 @@ class AAE(PhasedModel):
 
     def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
-        if (batch.y == UNLABELLED).all():  # whose mean cross-entropy would be NaN
+        if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)
 
-    # ---- what they are made of
+    # ---- forward passes
 
     def draw(self, batch: Batch) -> AdversarialBatch:
         """Return samples of the priors, for the classes of the batch where conditioned."""
@@ -236,19 +238,21 @@ class AAE(PhasedModel):
         return self.latents[self.classifier].head(self.encoder(batch.x, batch.lengths))
 
     def encode(self, batch: Batch) -> dict[str, Tensor]:
-        """Features -> (B, K) codes by latent."""
+        """Features -> (B, K) codes of each latent, by name."""
         encoded = self.encoder(batch.x, batch.lengths)
         return {
             name: latent.prior.code(latent.head(encoded)) for name, latent in self.latents.items()
         }
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        """Features -> features of the same shape, by way of the codes."""
-        made = self.decoder(self.codes(batch), batch.lengths)
+        """Features -> reconstructed features of the same shape."""
+        reconstruction = self.decoder(self.codes(batch), batch.lengths)
         if batch.lengths is None:
-            return made
-        # As far as the batch is padded, which may be beyond its longest utterance.
-        return nn.functional.pad(made, (0, 0, 0, batch.x.shape[1] - made.shape[1]))
+            return reconstruction
+        # A batch may be padded beyond its longest utterance.
+        return nn.functional.pad(
+            reconstruction, (0, 0, 0, batch.x.shape[1] - reconstruction.shape[1])
+        )
 
     # ---- as a representation
 
@@ -259,7 +263,7 @@ class AAE(PhasedModel):
 
     @property
     def components(self) -> tuple[Tensor, float] | None:
-        """Means (C, K) and spread of the prior's components, where the one latent has a mixture."""
+        """Means (C, K) and standard deviation of the mixture; None: the prior is no mixture."""
         first, *others = self.latents.values()
         if others or not isinstance(first.prior, GaussianMixture):
             return None
@@ -270,20 +274,20 @@ class AAE(PhasedModel):
         return torch.cat(list(self.encode(batch).values()), dim=1)
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes, whose (B,) labels change nothing -> (B, D) features."""
+        """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         return self.decoder(codes)
 
     def draw_codes(self, labels: Tensor) -> Tensor:
-        """(B,) labels -> (B, K) samples of the priors, of these classes where conditioned."""
+        """(B,) labels -> (B, K) samples of the priors, of these classes if conditioned."""
         return torch.cat([latent.sample_prior(labels) for latent in self.latents.values()], dim=1)
 
-    # ---- the health of the game, recorded by epoch
+    # ---- diagnostics, recorded once per epoch
 
     def observe(self, batch: Batch, adversarial: AdversarialBatch) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
         for name, fake in adversarial.fake.items():
             latent = self.latents[name]
-            sums |= health.observed(name, latent.prior, latent.classes, fake, batch.y)
+            sums |= diagnostics.code_sums(name, latent.prior, latent.classes, fake, batch.y)
             sums[f"train/{name}_real_accuracy"] = (adversarial.real_logits[name] > 0).sum()
             sums[f"train/{name}_fake_accuracy"] = (adversarial.fake_logits[name] < 0).sum()
         return sums
@@ -291,38 +295,45 @@ class AAE(PhasedModel):
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:
         row: dict[str, float] = {}
         for name in self.latents:
-            row |= health.told(name, means)
+            row |= diagnostics.code_statistics(name, means)
         if self._val_sums:
-            row |= health.explained(self._val_sums, self.groups)
-        known = {**{name: float(mean) for name, mean in means.items() if mean.ndim == 0}, **row}
+            row |= diagnostics.r2(self._val_sums, self.groups)
+        scalars = {name: float(mean) for name, mean in means.items() if mean.ndim == 0}
+        self._warn({**scalars, **row})
+        return row
+
+    def _warn(self, row: Mapping[str, float]) -> None:
+        """Log each problem in a row of the record, once per training."""
         for name, latent in self.latents.items():
-            for key, text in health.lost(name, latent.size, known).items():
+            for key, message in diagnostics.problems(name, latent.size, row).items():
                 if key not in self._warned:
                     self._warned.add(key)
-                    log.warning("epoch %d: %s", self.current_epoch, text)
-        return row
+                    log.warning("epoch %d: %s", self.current_epoch, message)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
-        self._val_sums.append(health.moments(batch.x, self.reconstruct(batch), batch.lengths))
+        reconstruction = self.reconstruct(batch)
+        self._val_sums.append(
+            diagnostics.reconstruction_sums(batch.x, reconstruction, batch.lengths)
+        )
 
 
 def coder(
     task: Task,
     size: int,
     *,
-    prior: health.Prior,
+    prior: diagnostics.Prior,
     condition: Literal["label"] | None,
     **options: Any,
 ) -> AAE:
-    """An AAE of one latent and no classifier: a representation.
+    """Return an AAE with one latent and no classifier: a representation.
 
     Args:
-        task: what it is made for.
-        size: K of its code.
-        prior: of the code.
-        condition: "label": the discriminator is told the class.
-        options: the rest of what an `AAE` takes.
+        task: Inputs and classes of the model.
+        size: K of the code.
+        prior: Prior of the code.
+        condition: "label": the discriminator is conditioned on the class.
+        options: Further arguments of `AAE`.
     """
     latents = {"code": {"size": size, "prior": prior, "condition": condition}}
     return AAE(task, latents=latents, classifier=None, **options)

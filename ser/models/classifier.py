@@ -1,4 +1,4 @@
-"""An encoder and a linear layer: the baselines of parthasarathy2019 (sections 5.1 and 5.3)."""
+"""Classifier of an encoder and a linear layer: parthasarathy2019's baselines (5.1 and 5.3)."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,15 +11,16 @@ from ser.training.phased import Optimiser, Phase, PhasedModel
 
 
 class Classifier(PhasedModel):
-    """Trained by cross-entropy in one phase. `mlp`, `cnn` and `lstm` differ in their encoder.
+    """Classifier trained by cross-entropy in one phase.
 
-    Where several codes of an item stand side by side, one under each class, its probabilities are
-    those of the codes, averaged by the task's weights, in training as in testing.
+    `model=mlp`, `cnn` and `lstm` differ in their encoder. If an item has several codes, one under
+    each class, its probabilities are the average over its codes, weighted as in `Task.variants`,
+    both in training and in testing.
 
     Args:
-        task: what the model is made for.
-        encoder: partial of a network that encodes (B, D) or (B, T, F).
-        optimiser: partial of a torch optimiser.
+        task: Inputs and classes of the model.
+        encoder: Partial of a network that encodes (B, D) or (B, T, F).
+        optimiser: Partial of a torch optimiser.
     """
 
     takes_variants = True
@@ -39,14 +40,14 @@ class Classifier(PhasedModel):
         return [Phase("classification", self.classification_loss, [self.encoder, self.head])]
 
     def forward(self, batch: Batch) -> Tensor:
-        """(B, D) or (B, T, F) features -> (B, C) logits; variants (B, T, V * F) side by side."""
+        """(B, D) or (B, T, F) features, or (B, T, V * F) with V variants -> (B, C) logits."""
         if self.variants is None:
             return self.head(self.encoder(batch.x, batch.lengths))
         count = len(self.variants)
         lengths = None if batch.lengths is None else batch.lengths.repeat(count)
         x = torch.cat(batch.x.chunk(count, dim=-1))
         each = self.head(self.encoder(x, lengths)).log_softmax(dim=1).unflatten(0, (count, -1))
-        # Logarithms of probabilities are logits whose softmax is these.
+        # Log-probabilities are logits: their softmax returns the probabilities.
         return (each + self.variants.log()[:, None, None]).logsumexp(dim=0)
 
     def classification_loss(self, batch: Batch, noise: None) -> Tensor:

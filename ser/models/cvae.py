@@ -1,8 +1,8 @@
-"""A variational autoencoder that is told the class (latif2017, section III.A.1; latif2018, 3.1).
+"""Conditional variational autoencoder (latif2017, section III.A.1; latif2018, section 3.1).
 
-The papers do not say which class an item of the test part is given, and its true one nobody knows
-at test time. Here no label of validation or test reaches a code, unless an experiment asks for that
-leak by name.
+The papers do not say on which class the code of a test item is conditioned; its true class is not
+known at test time. Here no label of validation or test is used for a code, unless an experiment
+requests this leak by name.
 """
 
 from collections.abc import Callable
@@ -19,27 +19,27 @@ from ser.training.phased import Optimiser
 
 
 class CVAE(VAE):
-    """A VAE whose encoder and decoder are told the class (latif2017, section III.A.1).
+    """A VAE whose encoder and decoder are conditioned on the class.
 
-    The class stands beside the features and beside the code, one-hot; zeros where there is none.
-    `codes_under` asks what the code would be if the item were of this class or that.
+    The one-hot class, or zeros for an unlabelled item, is concatenated with the features and with
+    the code. `codes_under` returns the codes for any given class.
 
     Args:
-        task, size, encoder, decoder, noise, annealing_epochs, free_bits, code, optimiser: as of
-            `VAE`; the networks are made wider by C.
-        reading: under which class codes are made. "marginal": under each in turn, the codes side
-            by side; what reads them averages over them. None: under none. Neither reads a label.
-            "oracle": under the true one, which leaks it, to show what that does to a score.
-        condition_dropout: how often, in training, an item's class is withheld; at 0 codes under
-            none put to the encoder what it has only seen of unlabelled items.
+        task, size, encoder, decoder, noise, annealing_epochs, free_bits, code, optimiser: As in
+            `VAE`; the input of both networks is wider by C.
+        reading: Class on which codes are conditioned. "marginal": each class in turn; the codes
+            are concatenated, and a model averages over them. None: no class. Neither uses a label.
+            "oracle": the true class, which leaks it, to show the effect on a score.
+        condition_dropout: Probability in training that the class of an item is replaced by zeros;
+            at 0 the encoder has seen this condition for unlabelled items only.
 
     Attributes:
-        width: of what represents an item: `variants` times K or 2 K.
-        variants: how many codes of an item stand side by side.
-        reads_labels: whether `codes` asks for the true classes.
+        width: Width of the representation of an item: `variants` times K or 2 K.
+        variants: Number of concatenated codes of an item.
+        reads_labels: Whether `codes` uses the true classes.
 
     Raises:
-        UserError: a probability that is none.
+        UserError: `condition_dropout` is no probability.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class CVAE(VAE):
             optimiser=optimiser,
         )
         if not 0 <= condition_dropout <= 1:
-            raise UserError(f"condition_dropout={condition_dropout}: a probability is in [0, 1]")
+            raise UserError(f"condition_dropout={condition_dropout}: must be a probability")
         self.classes, self.condition_dropout = task.classes, condition_dropout
         self.reading = reading
         self.reads_labels = reading == "oracle"
@@ -78,29 +78,30 @@ class CVAE(VAE):
 
     def condition(self, labels: Tensor) -> Tensor:
         """(B,) labels -> (B, C) one-hot, zeros where `UNLABELLED`."""
-        # One more class for the unlabelled, and then none.
-        hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
-        return hot.to(self.mean.weight)
+        # `UNLABELLED` is encoded as an additional class, whose column is then removed.
+        one_hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
+        return one_hot.to(self.mean.weight)
 
     def draw_condition(self, batch: Batch) -> Tensor:
+        """Return the conditions, (B, C): with dropout in training, zeros in evaluation."""
         if not self.training:
             return self.condition(torch.full_like(batch.y, UNLABELLED))
         withheld = torch.rand(len(batch.y), device=batch.y.device) < self.condition_dropout
         return self.condition(batch.y.masked_fill(withheld, UNLABELLED))
 
     def codes(self, batch: Batch) -> Tensor:
-        """(B, D) features -> (B, `width`); reads `batch.y` if `reads_labels`, or else not."""
+        """(B, D) features -> (B, `width`) codes; uses `batch.y` only if `reads_labels`."""
         if self.reading == "marginal":
             each = [self.codes_under(batch, label) for label in range(self.classes)]
             return torch.cat(each, dim=1)
         return self.codes_under(batch, batch.y if self.reads_labels else UNLABELLED)
 
     def codes_under(self, batch: Batch, label: int | Tensor) -> Tensor:
-        """(B, D) features -> (B, `width / variants`), as if every item were of one class.
+        """(B, D) features -> (B, `width / variants`) codes, conditioned on given classes.
 
         Args:
-            batch: whose own labels are not read.
-            label: a class index, or `UNLABELLED`; or (B,) of them, one for each item.
+            batch: Features; its labels are not used.
+            label: A class index or `UNLABELLED`, or (B,) of them.
         """
         labels = torch.as_tensor(label, device=batch.x.device).expand(batch.x.shape[0])
         return self._represented(batch.x, self.condition(labels))

@@ -1,8 +1,8 @@
-"""Denoising autoencoders of ghosh2016 (sections 3.1 and 3.2): stacked, tied or not, and deep.
+"""Denoising autoencoders of ghosh2016 (sections 3.1 and 3.2): deep, and stacked, tied or untied.
 
-An encoder of linear layers with tanh after each, a linear decoder, the sum of squared errors of the
-clean input from a corrupted one: a share of its values is set to zero, and drawn anew for every
-batch. What encodes is a `Pyramid`, which a classifier can begin from.
+The encoder has linear layers with tanh, the decoder is linear. The loss is the squared error of the
+clean input, reconstructed from a corrupted one: a share of its values, drawn for each batch, is set
+to zero. The encoder is a `Pyramid`, so that its weights can initialise a classifier.
 """
 
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from ser.training.phased import Optimiser, Phase, PhasedModel
 
 
 class Deep(PhasedModel):
-    """All layers trained jointly (section 3.2); the decoder mirrors the encoder.
+    """Denoising autoencoder whose layers are trained jointly (section 3.2).
 
     Args:
-        task: what the module is made for.
-        size: K, of the last layer.
-        hidden: widths of the encoder's layers before it.
-        corruption: share of an input's values that are set to zero.
-        optimiser: partial of a torch optimiser.
+        task: Inputs and classes of the model.
+        size: K, width of the encoder's last layer.
+        hidden: Widths of the layers before it; the decoder mirrors the encoder.
+        corruption: Share of the input values that are set to zero.
+        optimiser: Partial of a torch optimiser.
 
     Attributes:
         width: K.
 
     Raises:
-        UserError: a corruption that is no share.
+        UserError: `corruption` is not in [0, 1).
     """
 
     uses_unlabelled = True
@@ -49,14 +49,14 @@ class Deep(PhasedModel):
     ) -> None:
         super().__init__(task, optimiser)
         if not 0 <= corruption < 1:
-            raise UserError(f"corruption={corruption}: a share from 0, and less than 1")
+            raise UserError(f"corruption={corruption}: must be at least 0 and less than 1")
         self.width, self.corruption = size, corruption
         self.encoder = Pyramid(task.inputs, hidden=[*hidden, size])
         self.decoders = self._decoders([task.inputs, *hidden, size])
 
     @staticmethod
     def _decoders(widths: Sequence[int]) -> nn.ModuleList:
-        """Of each layer the way back, in the order of the encoder's layers."""
+        """Return the decoder of each layer, in the order of the encoder's layers."""
         return nn.ModuleList(nn.Linear(narrow, wide) for wide, narrow in pairwise(widths))
 
     @property
@@ -64,47 +64,50 @@ class Deep(PhasedModel):
         return [Phase("reconstruction", self.reconstruction_loss, [self.encoder, self.decoders])]
 
     def draw(self, batch: Batch) -> Tensor:
-        """(B, D), 1 where a value is kept and 0 where it is not."""
-        return self._kept(*batch.x.shape)
+        """Return a mask (B, D): 0 where a value is set to zero, otherwise 1."""
+        return self._mask(*batch.x.shape)
 
-    def reconstruction_loss(self, batch: Batch, noise: Tensor) -> Tensor:
-        codes = self.encoder(batch.x * noise)
+    def reconstruction_loss(self, batch: Batch, mask: Tensor) -> Tensor:
+        codes = self.encoder(batch.x * mask)
         return summed_squared_error(batch.x, self.decode(codes, batch.y))
 
-    def _kept(self, *shape: int) -> Tensor:
+    def _mask(self, *shape: int) -> Tensor:
         return (torch.rand(shape, device=self.device) >= self.corruption).float()
 
     # ---- as a representation
 
     def codes(self, batch: Batch) -> Tensor:
-        """(B, D) features -> (B, K) codes; nothing is corrupted."""
+        """(B, D) features, not corrupted -> (B, K) codes."""
         return self.encoder(batch.x)
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes, whose (B,) labels change nothing -> (B, D) features."""
+        """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         first, *others = self.decoders
         for decoder in reversed(others):
             codes = decoder(codes).tanh()
         return first(codes)
 
     def draw_codes(self, labels: Tensor) -> Tensor:
-        """Its codes have no distribution.
+        """Raise an error: the codes have no distribution.
 
         Raises:
-            UserError: always.
+            UserError: Always.
         """
-        raise UserError("a denoising autoencoder has no prior to draw codes from; a VAE has")
+        raise UserError(
+            "a denoising autoencoder has no prior to sample codes from; representation=vae has one"
+        )
 
 
 class Stacked(Deep):
-    """Trained layer by layer, each to denoise what those below make of the clean input.
+    """Denoising autoencoder trained layer by layer (section 3.1).
 
-    Those below are frozen, and those above not yet touched.
+    The input of a layer is the output of the layers below it for the clean input. They are frozen,
+    and the layers above it are not trained yet.
 
     Args:
-        task, size, hidden, corruption, optimiser: as of `Deep`.
-        tied: a layer's decoder is its encoder's weight, transposed, and a bias of its own.
-        epochs_each: for which each layer but the last is trained; the last one has what is left.
+        task, size, hidden, corruption, optimiser: As in `Deep`.
+        tied: The weight of a layer's decoder is that of its encoder, transposed.
+        epochs_each: Epochs for each layer but the last, which is trained for all that remain.
     """
 
     def __init__(
@@ -125,36 +128,38 @@ class Stacked(Deep):
             self.decoders = nn.ModuleList(Transposed(layer) for layer in layers)
 
     def on_train_start(self) -> None:
-        """Holds the epochs that there are against those that the layers need.
+        """Check that there are enough epochs for all layers.
 
         Raises:
-            UserError: some layer would not be trained.
+            UserError: Some layer would not be trained.
         """
         super().on_train_start()
-        needed, there_are = self.epochs_each * (len(self.decoders) - 1) + 1, self.trainer.max_epochs
-        if there_are is not None and there_are < needed:
+        layers, max_epochs = len(self.decoders), self.trainer.max_epochs
+        needed = self.epochs_each * (layers - 1) + 1
+        if max_epochs is not None and max_epochs < needed:
             raise UserError(
-                f"representation.stopping.max_epochs={there_are}: {len(self.decoders)} layers, one "
-                f"after another for epochs_each={self.epochs_each}, need {needed} or more"
+                f"representation.stopping.max_epochs={max_epochs}: {layers} layers with "
+                f"epochs_each={self.epochs_each} need {needed} or more"
             )
 
     @property
     def layer(self) -> int:
-        """The one that is trained in the present epoch, from 0."""
+        """Number of the layer that is trained in the present epoch, from 0."""
         return min(self.current_epoch // self.epochs_each, len(self.decoders) - 1)
 
     def draw(self, batch: Batch) -> Tensor:
-        return self._kept(len(batch.x), self.encoder.widths[self.layer])
+        """Return a mask as in `Deep`, for the input of the layer that is trained."""
+        return self._mask(len(batch.x), self.encoder.widths[self.layer])
 
-    def reconstruction_loss(self, batch: Batch, noise: Tensor) -> Tensor:
-        # Parameters that no gradient reaches are none that an optimiser moves, or lets decay.
+    def reconstruction_loss(self, batch: Batch, mask: Tensor) -> Tensor:
+        # Parameters without gradient are neither updated nor decayed by an optimiser.
         with torch.no_grad():
             clean = self.encoder.below(self.layer, batch.x)
-        codes = self.encoder.layers[self.layer](clean * noise).tanh()
+        codes = self.encoder.layers[self.layer](clean * mask).tanh()
         return summed_squared_error(clean, self.decoders[self.layer](codes))
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes, whose (B,) labels change nothing -> (B, D) features."""
+        """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         for decoder in reversed(self.decoders):
             codes = decoder(codes)
         return codes
@@ -164,7 +169,7 @@ class Stacked(Deep):
 
 
 class Transposed(nn.Module):
-    """The way back through a layer: its weight, transposed (the same parameter), and a bias.
+    """Decoder that shares the weight parameter of a layer, transposed, and has its own bias.
 
     Args:
         layer: (B, wide) -> (B, narrow).

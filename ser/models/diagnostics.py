@@ -1,4 +1,4 @@
-"""The health of an adversarial game, in figures that are recorded once an epoch."""
+"""Diagnostics of adversarial training, recorded once per epoch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,12 +11,12 @@ from ser.models.priors import Categorical, Gaussian, GaussianMixture
 Prior = Categorical | Gaussian | GaussianMixture
 
 
-def observed(name: str, prior: Prior, classes: int, codes: Tensor, labels: Tensor) -> dict:
-    """Sums over a batch that `told` wants.
+def code_sums(name: str, prior: Prior, classes: int, codes: Tensor, labels: Tensor) -> dict:
+    """Return sums over a batch for `code_statistics`.
 
     Args:
-        name: of the latent.
-        prior: its own.
+        name: Name of the latent.
+        prior: Prior of the latent.
         classes: C.
         codes: (B, K).
         labels: (B,) class indices, or `UNLABELLED`.
@@ -25,24 +25,24 @@ def observed(name: str, prior: Prior, classes: int, codes: Tensor, labels: Tenso
         return {f"{name}/mean": codes.sum(dim=0)}
     if isinstance(prior, Gaussian):
         return {f"{name}/mean": codes.sum(dim=0), f"{name}/second_moment": codes.T @ codes}
-    # Drawn by their classes, the codes of each should lie about its mean.
+    # The codes of each class are matched to the component of that class.
     centres = prior.centres(codes.shape[1], classes).to(codes)
     known = labels != UNLABELLED
-    away = codes[known] - centres[labels[known]]
+    differences = codes[known] - centres[labels[known]]
     nearest = torch.cdist(codes[known], centres).argmin(dim=1)
     return {
         f"{name}/own_component": (nearest == labels[known]).sum(),
-        f"{name}/square_distance": away.square().mean(dim=1).sum(),
+        f"{name}/square_distance": differences.square().mean(dim=1).sum(),
         f"{name}/labelled": known.sum(),
     }
 
 
-def told(name: str, means: Mapping[str, Tensor]) -> dict[str, float]:
-    """How far a latent's codes are from its prior, as columns of the record.
+def code_statistics(name: str, means: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return columns of the record that compare the codes of a latent with its prior.
 
     Args:
-        name: of the latent.
-        means: what `observed` summed, divided by the utterances of the epoch.
+        name: Name of the latent.
+        means: `code_sums` of the epoch, divided by its number of utterances.
     """
     if f"{name}/own_component" in means:
         labelled = means[f"{name}/labelled"].clamp(min=1e-12)
@@ -54,73 +54,75 @@ def told(name: str, means: Mapping[str, Tensor]) -> dict[str, float]:
         return {}
     mean = means[f"{name}/mean"]
     if f"{name}/second_moment" in means:
-        return _against_normal(name, mean, means[f"{name}/second_moment"])
+        return _compare_with_normal(name, mean, means[f"{name}/second_moment"])
     entropy = -(mean * mean.clamp(min=1e-12).log()).sum() / torch.tensor(len(mean)).log()
     return {f"{name}/uniformity": float(entropy), f"{name}/largest": float(mean.max())}
 
 
-def moments(x: Tensor, made: Tensor, lengths: Tensor | None) -> Tensor:
-    """What `explained` wants of one batch, (4, D): squared errors, sums, squares, count.
+def reconstruction_sums(x: Tensor, reconstruction: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return sums over a batch for `r2`, (4, D): squared errors, values, squares, count.
 
     Args:
         x: (B, D) or (B, T, F), zero beyond each length.
-        made: its reconstruction, as x.
+        reconstruction: Same shape as x.
         lengths: (B,) or None.
     """
-    flat, errors = x.flatten(0, -2), (made - x).flatten(0, -2)
+    flat, errors = x.flatten(0, -2), (reconstruction - x).flatten(0, -2)
     count = torch.tensor(len(flat) if lengths is None else int(lengths.sum()))
     sums = [errors.square().sum(0), flat.sum(0), flat.square().sum(0)]
     return torch.stack([*sums, count.to(flat).expand(flat.shape[1])])
 
 
-def explained(sums: Sequence[Tensor], groups: Mapping[str, list[int]]) -> dict[str, float]:
-    """R² of the reconstruction on validation, by kind of feature; 1 is perfect.
+def r2(sums: Sequence[Tensor], groups: Mapping[str, list[int]]) -> dict[str, float]:
+    """Return R² of the reconstruction on validation, in total and by kind of feature.
 
     Args:
-        sums: a `moments` each batch.
-        groups: columns of the features by kind.
+        sums: `reconstruction_sums` of each batch.
+        groups: Columns of the features by kind.
     """
     error, total, square, count = torch.stack(list(sums)).sum(0).double()
-    spread = square - total.square() / count
+    variation = square - total.square() / count
     kinds = {"val/r2": list(range(len(error)))}
     kinds |= {f"val/r2_{name}": columns for name, columns in groups.items()}
     return {
-        name: float(1 - error[columns].sum() / spread[columns].sum())
+        name: float(1 - error[columns].sum() / variation[columns].sum())
         for name, columns in kinds.items()
-        # Nothing is to be explained of what does not vary.
-        if spread[columns].sum() > 1e-6 * count[0]
+        # R² is not defined for constant features.
+        if variation[columns].sum() > 1e-6 * count[0]
     }
 
 
-def lost(name: str, size: int, row: Mapping[str, float]) -> dict[str, str]:
-    """In plain words, by a short name, how the game is lost; empty while it is not.
+def problems(name: str, size: int, row: Mapping[str, float]) -> dict[str, str]:
+    """Return messages on failures of adversarial training, by a short name; empty: none.
 
     Args:
-        name: of the latent.
-        size: K of it.
-        row: of the record.
+        name: Name of the latent.
+        size: K of the latent.
+        row: Row of the record.
     """
-    found = {}
-    right = min(row.get(f"train/{name}_{side}_accuracy", 0.0) for side in ("real", "fake"))
-    if right > 0.99:
-        found[f"{name} discriminator won"] = (
-            f"the discriminator of {name} tells real from fake in {right:.1%} of cases: the "
-            "encoder learns nothing from it. A lower discriminator_rate or more dropout in the "
-            "discriminator may help"
+    messages = {}
+    accuracy = min(row.get(f"train/{name}_{side}_accuracy", 0.0) for side in ("real", "fake"))
+    if accuracy > 0.99:
+        messages[f"{name} discriminator"] = (
+            f"latent {name}: the discriminator dominates: it classifies {accuracy:.1%} of real and "
+            "fake codes correctly, so the encoder hardly learns from it. A lower "
+            "discriminator_rate or more dropout in the discriminator may help"
         )
     if row.get(f"{name}/largest", 0.0) > 0.95 and size > 1:
-        found[f"{name} collapsed"] = (
-            f"latent {name} has collapsed: {row[f'{name}/largest']:.1%} of its mass is on one class"
+        messages[f"{name} collapse"] = (
+            f"latent {name}: posterior collapse: one class has {row[f'{name}/largest']:.1%} of "
+            "the mean code"
         )
     if row.get(f"{name}/variance", 1.0) < 0.01:
-        found[f"{name} collapsed"] = (
-            f"latent {name} has collapsed: its variance is {row[f'{name}/variance']:.4f}"
+        messages[f"{name} collapse"] = (
+            f"latent {name}: posterior collapse: the codes' variance is "
+            f"{row[f'{name}/variance']:.4f}"
         )
-    return found
+    return messages
 
 
-def _against_normal(name: str, mean: Tensor, second_moment: Tensor) -> dict[str, float]:
-    """How far a latent's codes are from N(0, I): 0, 1 and 0 would be equal to it."""
+def _compare_with_normal(name: str, mean: Tensor, second_moment: Tensor) -> dict[str, float]:
+    """Return statistics of the codes that are 0, 1 and 0 for samples of N(0, I)."""
     covariance = second_moment - torch.outer(mean, mean)
     off_diagonal = covariance - covariance.diag().diag()
     size = len(mean)

@@ -1,7 +1,7 @@
-"""A network on segments, and an extreme learning machine on what it says of an utterance.
+"""A network on segments, and an extreme learning machine on its outputs for an utterance.
 
 Han et al. 2014, "Speech emotion recognition using deep neural network and extreme learning machine"
-(sections 3.2 and 3.3), with which ghosh2016 (table 2) compares.
+(sections 3.2 and 3.3), a baseline of ghosh2016 (table 2).
 """
 
 from collections.abc import Callable, Iterable
@@ -17,27 +17,27 @@ from ser.training.phased import Optimiser
 
 
 class DNNELM(Classifier):
-    """Class probabilities of segments; of an utterance, a second classifier on their statistics.
+    """A classifier of segments, and a second classifier on statistics of their probabilities.
 
-    The network is trained as any classifier of segments is. Then, on the training part, the
-    statistics of an utterance's segments (of each class the largest probability, the smallest, the
-    mean, and the share of segments that are above a threshold) go through a layer of random
-    sigmoids, and from there to the classes by least squares.
+    The network is trained as any classifier of segments. The statistics of an utterance are, for
+    each class, the maximum, minimum and mean of the probabilities of its segments, and the share of
+    segments above a threshold. An extreme learning machine, a layer of random sigmoid units and a
+    linear layer fitted by least squares on the training split, classifies them.
 
     Args:
-        task: what the model is made for.
-        encoder: partial of a network that encodes (B, D).
-        optimiser: partial of a torch optimiser.
-        units: random sigmoids.
-        threshold: from 0 to 1.
-        ridge: added to the diagonal of the least squares' normal matrix.
+        task: Inputs and classes of the model.
+        encoder: Partial of a network that encodes (B, D).
+        optimiser: Partial of a torch optimiser.
+        units: Number of random sigmoid units.
+        threshold: Threshold of the probability, between 0 and 1.
+        ridge: Added to the diagonal of the normal matrix of the least squares.
 
     Raises:
-        UserError: a threshold that is no probability.
+        UserError: `threshold` is not between 0 and 1.
     """
 
     output: Tensor
-    concluded: Tensor
+    is_fitted: Tensor
 
     def __init__(
         self,
@@ -51,43 +51,44 @@ class DNNELM(Classifier):
     ) -> None:
         super().__init__(task, encoder=encoder, optimiser=optimiser)
         if not 0 < threshold < 1:
-            raise UserError(f"model.threshold={threshold}: between 0 and 1")
+            raise UserError(f"model.threshold={threshold}: must be between 0 and 1")
         self.threshold, self.ridge = threshold, ridge
         self.random = nn.Linear(4 * task.classes, units)
         for parameter in self.random.parameters():
             nn.init.uniform_(parameter.requires_grad_(False), -1, 1)
         self.register_buffer("output", torch.zeros(units, task.classes))
-        self.register_buffer("concluded", torch.tensor(False))
+        self.register_buffer("is_fitted", torch.tensor(False))
 
     def statistics(self, batch: Batch) -> Tensor:
-        """(B, D) segments of U utterances -> (U, 4 C)."""
+        """(B, D) segments of U utterances -> (U, 4 C) statistics."""
         assert batch.windows is not None
-        found = self(batch).softmax(dim=1)
-        # An utterance's segments stand together.
+        p = self(batch).softmax(dim=1)
+        # The segments of an utterance are consecutive.
         counts = torch.bincount(batch.windows, minlength=len(batch.y))
-        return torch.stack([self._of_one(each) for each in found.split(counts.tolist())])
+        return torch.stack([self._utterance_statistics(each) for each in p.split(counts.tolist())])
 
-    def _of_one(self, found: Tensor) -> Tensor:
-        above = (found > self.threshold).to(found.dtype)
-        return torch.cat([found.amax(0), found.amin(0), found.mean(0), above.mean(0)])
+    def _utterance_statistics(self, p: Tensor) -> Tensor:
+        """(S, C) probabilities of one utterance's segments -> (4 C,) statistics."""
+        above = (p > self.threshold).to(p.dtype)
+        return torch.cat([p.amax(0), p.amin(0), p.mean(0), above.mean(0)])
 
-    def conclude(self, batches: Iterable[Batch]) -> None:
+    def fit_closed_form(self, batches: Iterable[Batch]) -> None:
         statistics, labels = [], []
         for batch in batches:
             known = batch.y != UNLABELLED
             statistics.append(self.statistics(batch)[known])
             labels.append(batch.y[known])
         hidden = self._hidden(torch.cat(statistics)).double()
-        wanted = nn.functional.one_hot(torch.cat(labels), self.output.shape[1]).double()
+        targets = nn.functional.one_hot(torch.cat(labels), self.output.shape[1]).double()
         normal = hidden.T @ hidden + self.ridge * torch.eye(hidden.shape[1], dtype=torch.float64)
-        self.output.copy_(torch.linalg.solve(normal, hidden.T @ wanted))
-        self.concluded.fill_(True)
+        self.output.copy_(torch.linalg.solve(normal, hidden.T @ targets))
+        self.is_fitted.fill_(True)
 
     def probabilities(self, batch: Batch) -> Tensor:
-        """Of utterances, (U, C); until `conclude`, means of the segments'."""
-        if not self.concluded:
+        """Return (U, C) of utterances; before `fit_closed_form`, the means over segments."""
+        if not self.is_fitted:
             return super().probabilities(batch)
-        # Least squares aim at 0 and 1, which are no logits: what they tell is an order.
+        # The outputs are fitted to 0 and 1, so the softmax is not calibrated; the order is right.
         scores = self._hidden(self.statistics(batch)) @ self.output
         return scores.softmax(dim=1)
 

@@ -1,4 +1,4 @@
-"""scikit-learn classifiers as they are: the classical reference of every table."""
+"""scikit-learn classifiers: the classical baselines."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -20,27 +20,26 @@ from ser.models.steps import Coded, Synthesised, Synthetic
 from ser.models.tuning import Choice, search
 from ser.representations import Representation
 
-# What skops does not know and our models hold beside what it does.
+# Types in our models that skops does not trust by default.
 TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._TemperatureScaling"]
 
 
 class Estimator:
-    """A classifier behind a standardisation, its options chosen by inner folds.
+    """A standardiser and a classifier, whose options are chosen by nested cross-validation.
 
-    Where there is a representation it is fitted anew inside each inner fold, and how many values
-    its codes have is one of the options.
+    A representation is fitted in each inner fold, and the size of its codes is one of the options.
 
-    Probabilities are the softmax of the classifier's scores over one temperature, which is fitted
-    on scores of speakers or sessions left out in turn; the most probable class is the one scored
-    highest.
+    Probabilities are the softmax of the classifier's scores, divided by a temperature that is
+    fitted on the scores of the speakers or sessions left out. The most probable class is the one
+    with the highest score.
 
     Args:
-        representation: whose codes are classified; None: features are.
-        synthetic: train on samples of the representation, and classify features; None: do not.
-        classifier: a scikit-learn classifier.
-        grid: values to try for some of its options, e.g. {"C": [0.01, 0.1]}.
-        leave_out: of which one is left out by each inner fold.
-        jobs: inner fits at a time; changes no result.
+        representation: Representation whose codes are classified; None: features are classified.
+        synthetic: Train on samples of the representation and classify features; None: do not.
+        classifier: A scikit-learn classifier.
+        grid: Values of some of its options, e.g. {"C": [0.01, 0.1]}.
+        leave_out: Unit that each inner fold leaves out.
+        jobs: Number of parallel fits; does not change the result.
     """
 
     level = "utterance"
@@ -67,7 +66,7 @@ class Estimator:
             self.pipeline, where = Pipeline([("synthesised", synthesised)]), "synthesised__"
             where += "classifier__"
         grid = {f"{where}classifier__{option}": list(values) for option, values in grid.items()}
-        # One after another, so that few fits of the representation are held at a time.
+        # One grid per size, so that few fits of the representation are in memory at a time.
         self.grid = [{self._size_option: [size], **grid} for size in sizes] or [grid]
 
     @property
@@ -76,16 +75,16 @@ class Estimator:
 
     @property
     def size(self) -> int:
-        """K, as it was chosen."""
+        """The chosen size of the codes, K."""
         return self.pipeline.get_params()[self._size_option]
 
     def choose(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> Choice:
-        """Chooses the options, and keeps them for `fit`.
+        """Choose the options for `fit`.
 
         Args:
             x: (N, D) features, not standardised.
             y: (N,) class indices.
-            groups: (N,) speakers or sessions, of which an inner fold leaves one out.
+            groups: (N,) speakers or sessions; each inner fold leaves one out.
         """
         choice = search(self.pipeline, self.grid, x, y, groups, jobs=self.jobs)
         self.pipeline.set_params(**choice.options)
@@ -94,12 +93,12 @@ class Estimator:
     def fit(
         self, x: np.ndarray, y: np.ndarray, groups: np.ndarray, *, calibrated: bool = True
     ) -> None:
-        """Fits with the options chosen; arguments as `choose`.
+        """Fit with the chosen options.
 
         Args:
-            x, y, groups: as in `choose`.
-            calibrated: fit the temperature, too, for which a representation is fitted again in
-                each inner fold; False: it is 1.
+            x, y, groups: As in `choose`.
+            calibrated: Fit the temperature, for which a representation is fitted again in each
+                inner fold; False: it is 1.
         """
         if not calibrated:
             self._fitted = clone(self.pipeline).fit(x, y)
@@ -114,7 +113,7 @@ class Estimator:
         return probabilities(self._fitted, x)
 
     def save(self, path: Path) -> None:
-        """Stores what was fitted, but the representation, by skops, whose files hold no code."""
+        """Save the fitted classifier, without the representation, by skops: a file without code."""
         bare = self._fitted
         if self.representation is not None:
             bare = copy(bare)
@@ -134,16 +133,15 @@ class Estimator:
 
 
 def load(path: Path) -> CalibratedClassifierCV | Pipeline:
-    """What `Estimator.save` stored: a classifier of features or, mostly where there is a
-    representation, of its codes.
+    """Load what `Estimator.save` has written: a classifier of features or of codes.
 
     Raises:
-        UserError: the file holds other types than those.
+        UserError: The file contains other types.
     """
     try:
         return skops.io.load(path, trusted=TRUSTED)
     except UntrustedTypesFoundException as error:
-        raise UserError(f"{path} is no model of ours: {error}") from error
+        raise UserError(f"{path} is not a model of this project: {error}") from error
 
 
 def probabilities(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:

@@ -6,11 +6,11 @@ from torch.nn import functional
 
 
 def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | None) -> Tensor:
-    """Mean squared error over all values; at frame level over those that are no padding.
+    """Return the mean squared error over all values; at frame level without padding.
 
     Args:
         x: (B, D) or (B, T, F), zero beyond each length.
-        reconstruction: as x, zero beyond each length, too.
+        reconstruction: Same shape as x, also zero beyond each length.
         lengths: (B,) or None.
     """
     if lengths is None:
@@ -19,19 +19,19 @@ def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | Non
 
 
 def summed_squared_error(x: Tensor, reconstruction: Tensor, inside: Tensor | None = None) -> Tensor:
-    """Squared error summed over the values of an item, averaged over items.
+    """Return the squared error, summed over the values of an item and averaged over items.
 
     Args:
         x: (B, D), or (B, T, F), where each frame is an item.
-        reconstruction: as x.
-        inside: (B, T, 1) of frames, whether they are no padding; None: none is.
+        reconstruction: Same shape as x.
+        inside: (B, T, 1) mask of the frames that are not padding; None: there is no padding.
     """
     errors = (reconstruction - x).square().sum(dim=-1)
     return errors.mean() if inside is None else errors[inside.squeeze(2)].mean()
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL[N(mean, variance) || N(0, 1)] of each dimension, in nats: (m² + v − 1 − log v) / 2.
+    """Return KL[N(mean, variance) || N(0, 1)] per dimension, in nats: (m² + v − 1 − log v) / 2.
 
     Args:
         mean: (B, K).
@@ -44,20 +44,20 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Cross-entropy of telling real from fake, the mean of both halves.
+    """Return the binary cross-entropy of a discriminator, averaged over real and fake.
 
     Args:
-        real: (B,) logits of samples of the prior.
-        fake: (B,) logits of codes.
+        real: (B,) logits for samples of the prior.
+        fake: (B,) logits for codes.
     """
     return 0.5 * (_binary(real, 1.0) + _binary(fake, 0.0))
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """Cross-entropy of codes being taken for real (non-saturating).
+    """Return the non-saturating generator loss: the cross-entropy of codes with "real".
 
     Args:
-        fake: (B,) logits of codes.
+        fake: (B,) logits for codes.
     """
     return _binary(fake, 1.0)
 

@@ -1,4 +1,4 @@
-"""Distributions that codes are drawn towards. `real` is a sample of one, everywhere."""
+"""Priors: distributions that codes are matched to. Their samples are the `real` codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from ser.errors import UserError
 
 
 class Gaussian:
-    """N(0, I); its codes are what the encoder's linear head gives."""
+    """N(0, I). The code is the output of the encoder's linear head."""
 
     def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
-        """(B,) labels, which change nothing -> (B, size) samples."""
+        """(B,) labels -> (B, size) samples; the values of the labels are not used."""
         return torch.randn(len(labels), size, device=labels.device)
 
     def code(self, head: Tensor) -> Tensor:
-        """What an encoder's head (B, size) means as a code, (B, size)."""
+        """(B, size) output of the head -> (B, size) codes."""
         return head
 
 
 class Categorical:
-    """One of `size` classes with equal probabilities, one-hot; its codes are softmax outputs."""
+    """One-hot vectors of `size` equally probable classes. The code is a softmax of the head."""
 
     def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
-        """(B,) labels, which change nothing -> (B, size) one-hot samples."""
+        """(B,) labels -> (B, size) one-hot samples; the values of the labels are not used."""
         drawn = torch.randint(size, (len(labels),), device=labels.device)
         return nn.functional.one_hot(drawn, size).to(torch.get_default_dtype())
 
@@ -37,16 +37,16 @@ class Categorical:
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """A Gaussian for each class, all equally likely (sahu2017, section 3.3.1).
+    """One Gaussian per class, all equally probable (sahu2017, section 3.3.1).
 
-    The paper says neither where its four Gaussians lie nor how wide they are.
+    The paper gives neither the means nor the covariances of its four Gaussians.
 
     Args:
-        radius: distance of each mean from the origin; the means are as far from each other as
-            they can be: evenly on a line in 1-D and a circle in 2-D, a regular simplex where there
-            are dimensions enough for one (classes - 1), else on a circle in the first two.
-        spread: standard deviation of each, the same in every dimension.
-        means: of each class in order, in place of those above; null: those above.
+        radius: Distance of each mean from the origin. The means are as far apart as possible:
+            equally spaced on a line in 1-D and on a circle in 2-D, a regular simplex if there are
+            enough dimensions (classes - 1), otherwise on a circle in the first two.
+        spread: Standard deviation, the same for all classes and dimensions.
+        means: Means of the classes, in order, instead; None: as above.
     """
 
     radius: float
@@ -54,46 +54,46 @@ class GaussianMixture:
     means: Sequence[Sequence[float]] | None
 
     def centres(self, size: int, classes: int) -> Tensor:
-        """(classes, size), the mean of each class.
+        """Return the mean of each class, (classes, size).
 
         Raises:
-            UserError: `means` are not as many, or not as long, as there are classes and dimensions.
+            UserError: The shape of `means` is not (classes, size).
         """
         if self.means is not None:
             if len(self.means) != classes or any(len(mean) != size for mean in self.means):
                 raise UserError(
-                    f"prior.means={[list(mean) for mean in self.means]}: {classes} classes need "
-                    f"as many means, each of {size} values"
+                    f"prior.means={[list(mean) for mean in self.means]}: must be {classes} means "
+                    f"(one per class) of {size} values"
                 )
             return torch.tensor(self.means, dtype=torch.get_default_dtype())
         if size == 1:
             return self.radius * torch.linspace(-1.0, 1.0, classes)[:, None]
-        found = torch.zeros(classes, size)
+        directions = torch.zeros(classes, size)
         if size < max(3, classes - 1):
             angles = 2 * torch.pi * torch.arange(classes) / classes
-            found[:, 0], found[:, 1] = angles.cos(), angles.sin()
+            directions[:, 0], directions[:, 1] = angles.cos(), angles.sin()
         else:
-            found[:, : classes - 1] = _simplex(classes)
-        return self.radius * found
+            directions[:, : classes - 1] = _simplex(classes)
+        return self.radius * directions
 
     def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
-        """(B,) labels -> (B, size) samples of their components; of any where `UNLABELLED`."""
+        """(B,) labels -> (B, size) samples of their components; `UNLABELLED`: of any component."""
         drawn = torch.randint(classes, (len(labels),), device=labels.device)
         component = torch.where(labels == UNLABELLED, drawn, labels)
         noise = torch.randn(len(labels), size, device=labels.device)
         return self.centres(size, classes).to(labels.device)[component] + self.spread * noise
 
     def code(self, head: Tensor) -> Tensor:
-        """What an encoder's head (B, size) means as a code, (B, size)."""
+        """(B, size) output of the head -> (B, size) codes."""
         return head
 
 
 def _simplex(corners: int) -> Tensor:
-    """A regular simplex about the origin, each corner at distance 1: (corners, corners - 1)."""
-    found = torch.zeros(corners, corners - 1, dtype=torch.float64)
+    """Return a regular simplex around the origin, (corners, corners - 1), of unit vectors."""
+    simplex = torch.zeros(corners, corners - 1, dtype=torch.float64)
     for i in range(corners - 1):
-        # What is left of the length goes into one new dimension; all later corners share theirs.
-        found[i, i] = (1 - found[i, :i].square().sum()).sqrt()
-        product = -1 / (corners - 1) - (found[i, :i] * found[i + 1, :i]).sum()
-        found[i + 1 :, i] = product / found[i, i]
-    return found.to(torch.get_default_dtype())
+        # The remaining length is in dimension i, where all later corners have the same value.
+        simplex[i, i] = (1 - simplex[i, :i].square().sum()).sqrt()
+        product = -1 / (corners - 1) - (simplex[i, :i] * simplex[i + 1, :i]).sum()
+        simplex[i + 1 :, i] = product / simplex[i, i]
+    return simplex.to(torch.get_default_dtype())

@@ -1,4 +1,4 @@
-"""The recurrent autoencoder of ghosh2016 (section 3.3): a code of a whole utterance."""
+"""Recurrent autoencoder of ghosh2016 (section 3.3): one code per utterance."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,21 +13,21 @@ from ser.training.phased import Optimiser, Phase, PhasedModel
 
 
 class RecurrentAutoencoder(PhasedModel):
-    """A bidirectional LSTM whose states tell the frames that they were made of.
+    """A bidirectional LSTM whose states are decoded to the frames.
 
-    An utterance's code is the mean of its states, or the last of them (sections 3.3 and 5.2).
+    The code of an utterance is the mean of the states, or the last state (sections 3.3 and 5.2).
 
     Args:
-        task: what the module is made for.
-        size: K, which is the width of the LSTM in all its directions.
-        encoder: partial of the LSTM, called with F.
-        optimiser: partial of a torch optimiser.
+        task: Inputs and classes of the model.
+        size: K, width of the LSTM's state in all directions together.
+        encoder: Partial of the LSTM, called with F.
+        optimiser: Partial of a torch optimiser.
 
     Attributes:
         width: K.
 
     Raises:
-        UserError: a size that is not that of the LSTM.
+        UserError: `size` is not the width of the LSTM.
     """
 
     uses_unlabelled = True
@@ -45,8 +45,8 @@ class RecurrentAutoencoder(PhasedModel):
         self.encoder = encoder(task.inputs)
         if self.encoder.outputs != size:
             raise UserError(
-                f"size={size}: the LSTM's states have {self.encoder.outputs} values in all its "
-                "directions (encoder.width)"
+                f"size={size}: the LSTM's state has {self.encoder.outputs} values in all "
+                "directions together (encoder.width)"
             )
         self.decoder = nn.Linear(size, task.inputs)
 
@@ -56,26 +56,29 @@ class RecurrentAutoencoder(PhasedModel):
 
     def reconstruction_loss(self, batch: Batch, noise: None) -> Tensor:
         assert batch.lengths is not None
-        made = self.decoder(self.encoder.states(batch.x, batch.lengths))
-        return summed_squared_error(batch.x, made, mask(batch.lengths, batch.x.shape[1]))
+        reconstruction = self.decoder(self.encoder.states(batch.x, batch.lengths))
+        inside = mask(batch.lengths, batch.x.shape[1])
+        return summed_squared_error(batch.x, reconstruction, inside)
 
     def codes(self, batch: Batch) -> Tensor:
-        """(B, T, F) frames -> (B, K), a code an utterance."""
+        """(B, T, F) frames -> (B, K) codes, one per utterance."""
         assert batch.lengths is not None
         return self.encoder(batch.x, batch.lengths)
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Frames cannot be had of what stands for all of them.
+        """Raise an error: the code of an utterance cannot be decoded to frames.
 
         Raises:
-            UserError: always.
+            UserError: Always.
         """
-        raise UserError("an utterance's code is of all its frames, which it does not tell apart")
+        raise UserError("the code of a whole utterance cannot be decoded to its frames")
 
     def draw_codes(self, labels: Tensor) -> Tensor:
-        """Its codes have no distribution.
+        """Raise an error: the codes have no distribution.
 
         Raises:
-            UserError: always.
+            UserError: Always.
         """
-        raise UserError("a recurrent autoencoder has no prior to draw codes from; a VAE has")
+        raise UserError(
+            "a recurrent autoencoder has no prior to sample codes from; representation=vae has one"
+        )

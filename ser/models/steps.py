@@ -1,7 +1,7 @@
 """Representations as steps of a scikit-learn pipeline.
 
-So whatever tunes or calibrates a classifier by inner folds fits the representation anew inside each
-of them, on no more than that fold's training part.
+When a classifier is tuned or calibrated by inner folds, the representation is fitted in each of
+them, on the training split of the inner fold only.
 """
 
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ from ser.representations import Representation
 
 
 class Synthetic(NamedTuple):
-    """What a model is trained on beside real utterances, or in their place.
+    """Synthetic training data: samples of a representation.
 
     Attributes:
-        per_class: samples of each class.
-        with_real: train on the training part's own utterances, too.
+        per_class: Number of samples of each class.
+        with_real: Train on the real utterances as well.
     """
 
     per_class: int
@@ -25,10 +25,10 @@ class Synthetic(NamedTuple):
 
 
 class Coded(TransformerMixin, BaseEstimator):
-    """Features in, codes out.
+    """Transforms features into codes.
 
     Args:
-        representation: what is fitted.
+        representation: Representation to be fitted.
         size: K.
     """
 
@@ -44,15 +44,13 @@ class Coded(TransformerMixin, BaseEstimator):
 
 
 class Synthesised(ClassifierMixin, BaseEstimator):
-    """A classifier trained on samples of a representation that was fitted on its training part.
-
-    sahu2017, section 3.3.3.
+    """A classifier trained on samples of a representation (sahu2017, section 3.3.3).
 
     Args:
-        classifier: of features, unfitted.
-        representation: what is fitted, and draws.
+        classifier: Classifier of features, unfitted.
+        representation: Representation to be fitted and sampled.
         size: K.
-        synthetic: how many, and whether the training part's own features are used, too.
+        synthetic: Number of samples, and whether the real features are used as well.
     """
 
     def __init__(
@@ -69,10 +67,10 @@ class Synthesised(ClassifierMixin, BaseEstimator):
         self.fitted_ = self.representation.fit(x, y, self.size)
         self.classes_ = np.unique(y)
         labels = np.repeat(self.classes_, self.synthetic.per_class)
-        drawn = self.fitted_.sample(labels, self.representation.fitting.seed)
+        samples = self.fitted_.sample(labels, self.representation.fitting.seed)
         if self.synthetic.with_real:
-            drawn, labels = np.concatenate([x, drawn]), np.concatenate([y, labels])
-        self.classifier_ = clone(self.classifier).fit(drawn, labels)
+            samples, labels = np.concatenate([x, samples]), np.concatenate([y, labels])
+        self.classifier_ = clone(self.classifier).fit(samples, labels)
         return self
 
     def decision_function(self, x: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""Nested search: options chosen by folds inside the training part.
+"""Nested cross-validation: options are chosen by inner folds, without the test split.
 
-The test part is nowhere in here. Whatever is fitted on the way (a scaler, a representation)
-is a step of the pipeline, so it is refitted inside each inner fold and never sees the speaker or
-session that the fold scores.
+Everything that is fitted, e.g. a scaler or a representation, is a step of the pipeline. It is
+fitted in each inner fold and never sees the speaker or session that this fold scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,12 @@ from ser import metrics
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search chose.
+    """Result of a grid search.
 
     Attributes:
-        options: the best of the grid; of equals the first.
-        score: its mean UA over the inner folds.
-        tried: a row for each point of the grid: its options, `ua` and `sd` over inner folds.
+        options: The best options, the first among equals.
+        score: Their mean UA over the inner folds.
+        tried: One row per point of the grid: options, mean `ua` and `sd` over the inner folds.
     """
 
     options: dict[str, Any]
@@ -41,18 +40,17 @@ def search(
     *,
     jobs: int,
 ) -> Choice:
-    """Chooses options by leaving one group (speaker, session) out in turn.
+    """Choose options by leave-one-group-out cross-validation.
 
     Args:
-        pipeline: unfitted; cloned for every inner fold.
-        grid: values to try by option, as in scikit-learn (`classifier__C`); grids one after
-            another.
+        pipeline: Unfitted pipeline, cloned for every inner fold.
+        grid: Grids of values by option, as in scikit-learn (`classifier__C`).
         x: (N, D).
         y: (N,) class indices.
-        groups: (N,) what an inner fold leaves out.
-        jobs: inner fits at a time; changes no result.
+        groups: (N,) groups, e.g. speakers.
+        jobs: Number of parallel fits; does not change the result.
     """
-    found = GridSearchCV(
+    fitted = GridSearchCV(
         pipeline,
         [dict(each) for each in grid],
         cv=LeaveOneGroupOut(),
@@ -61,15 +59,15 @@ def search(
         refit=False,
         error_score="raise",
     ).fit(x, y, groups=groups)
-    tried = pd.DataFrame(found.cv_results_["params"])
-    tried["ua"] = found.cv_results_["mean_test_score"]
-    tried["sd"] = found.cv_results_["std_test_score"]
-    return Choice(found.best_params_, float(found.best_score_), tried)
+    tried = pd.DataFrame(fitted.cv_results_["params"])
+    tried["ua"] = fitted.cv_results_["mean_test_score"]
+    tried["sd"] = fitted.cv_results_["std_test_score"]
+    return Choice(fitted.best_params_, float(fitted.best_score_), tried)
 
 
 def _ua_scorer(estimator: BaseEstimator, x: np.ndarray, y: np.ndarray) -> float:
-    """UA over the classes that this inner fold has: a speaker may lack some."""
-    found = estimator.predict(x)
-    # The speaker left out may have a class that no other one has.
-    matrix = metrics.confusion_matrix(y, found, int(max(y.max(), found.max())) + 1)
+    """Return UA over the classes of this inner fold; a speaker may lack some."""
+    predictions = estimator.predict(x)
+    # The speaker left out may have a class that no other speaker has.
+    matrix = metrics.confusion_matrix(y, predictions, int(max(y.max(), predictions.max())) + 1)
     return metrics.unweighted_accuracy(matrix)

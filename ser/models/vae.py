@@ -1,8 +1,8 @@
-"""Autoencoders that make codes: plain and variational; `ser.models.cvae` has another.
+"""Plain and variational autoencoders; `ser.models.cvae` has a conditional one.
 
-latif2017 (equation 3) and latif2018 (equation 2) minimise |x − x̂|² + KL[q(z|x) || N(0, I)] of each
-item. As a likelihood this is a decoder of N(x̂, σ² I) with σ² = 1/2: −log p(x|z) is
-|x − x̂|² / 2σ² + D/2 log 2πσ², of which the second term, a constant, is left out. `noise` is σ².
+latif2017 (equation 3) and latif2018 (equation 2) minimise |x − x̂|² + KL[q(z|x) || N(0, I)] per
+item. As a likelihood, this is a decoder of N(x̂, σ² I) with σ² = 1/2: −log p(x|z) is
+|x − x̂|² / 2σ² + D/2 log 2πσ², where the second term, a constant, is left out. `noise` is σ².
 """
 
 import logging
@@ -21,23 +21,23 @@ from ser.training.phased import Optimiser, Phase, PhasedModel
 
 log = logging.getLogger(__name__)
 
-# A unit is active if its posterior mean varies more than this over the data (Burda et al. 2016,
-# section 5.2).
+# A unit is active if the variance of its posterior mean over the data is larger (Burda et al.
+# 2016, section 5.2).
 ACTIVE = 0.01
-COLLAPSED_FOR = 3  # epochs before it is told
+COLLAPSED_FOR = 3  # epochs before a warning
 
 
 class Autoencoder(PhasedModel):
-    """The architecture of the variational one, with a dense layer in place of the Gaussian one.
+    """Autoencoder with the architecture of `VAE`, its code being a dense layer.
 
     latif2017 (section IV.C), latif2018 (section 4.3).
 
     Args:
-        task: what the module is made for.
+        task: Inputs and classes of the model.
         size: K.
-        encoder: partial of a network that encodes (B, D).
-        decoder: partial of a network that decodes (B, K).
-        optimiser: partial of a torch optimiser.
+        encoder: Partial of a network that encodes (B, D).
+        decoder: Partial of a network that decodes (B, K).
+        optimiser: Partial of a torch optimiser.
 
     Attributes:
         width: K.
@@ -73,16 +73,18 @@ class Autoencoder(PhasedModel):
         return self.head(self.encoder(batch.x))
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes, whose (B,) labels change nothing -> (B, D) features."""
+        """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         return self.decoder(codes)
 
     def draw_codes(self, labels: Tensor) -> Tensor:
-        """Its codes have no distribution.
+        """Raise an error: the codes have no distribution.
 
         Raises:
-            UserError: always.
+            UserError: Always.
         """
-        raise UserError("an autoencoder has no prior to draw codes from; a variational one has")
+        raise UserError(
+            "an autoencoder has no prior to sample codes from; representation=vae has one"
+        )
 
 
 @dataclass(frozen=True)
@@ -118,27 +120,27 @@ class Autoencoded:
 
 
 class VAE(PhasedModel):
-    """A code that is a Gaussian of each item, drawn towards N(0, I).
+    """Variational autoencoder: the code of an item is a Gaussian, matched to N(0, I).
 
     Args:
-        task: what the module is made for.
+        task: Inputs and classes of the model.
         size: K.
-        encoder: partial of a network that encodes (B, D).
-        decoder: partial of a network that decodes (B, K).
-        noise: σ² of the decoder, the squared error's share being 1 / 2σ²; 0.5 is the papers'.
-        annealing_epochs: over so many the weight of the KL term rises linearly from 0 to 1; 0: it
-            is 1 from the beginning.
-        free_bits: nats of each dimension, on the average of a batch, that cost nothing to have: the
-            term is never less (Kingma et al. 2016, section C.8); 0: off.
-        code: what represents an item: the posterior's mean, or its mean and variance side by side
+        encoder: Partial of a network that encodes (B, D).
+        decoder: Partial of a network that decodes (B, K).
+        noise: σ² of the decoder; the squared error is weighted by 1 / 2σ². 0.5 in the papers.
+        annealing_epochs: Number of epochs over which the weight of the KL term rises linearly from
+            0 to 1; 0: it is always 1.
+        free_bits: Lower bound of the KL term per dimension, in nats, averaged over a batch (Kingma
+            et al. 2016, section C.8); 0: no bound.
+        code: Representation of an item: the mean of the posterior, or its mean and variance
             (latif2018, section 5.3).
-        optimiser: partial of a torch optimiser.
+        optimiser: Partial of a torch optimiser.
 
     Attributes:
-        width: of what represents an item: K or 2 K.
+        width: Width of the representation of an item: K or 2 K.
 
     Raises:
-        UserError: noise that is not positive.
+        UserError: `noise` is not positive.
     """
 
     uses_unlabelled = True
@@ -158,7 +160,7 @@ class VAE(PhasedModel):
     ) -> None:
         super().__init__(task, optimiser)
         if noise <= 0:
-            raise UserError(f"noise={noise}: a variance is above 0")
+            raise UserError(f"noise={noise}: must be a variance above 0")
         self.size = size
         self.with_variance = code == "mean_and_variance"
         self.width = 2 * size if self.with_variance else size
@@ -198,19 +200,19 @@ class VAE(PhasedModel):
 
     @property
     def kl_weight(self) -> float:
-        """Of the present epoch."""
+        """Weight of the KL term in the present epoch."""
         if self.annealing_epochs == 0:
             return 1.0
         return min(1.0, self.current_epoch / self.annealing_epochs)
 
-    # ---- what it is made of
+    # ---- forward passes
 
     def draw_condition(self, batch: Batch) -> Tensor:
-        """What the batch is conditioned on: nothing, (B, 0)."""
+        """Return the condition of each item: none, (B, 0)."""
         return batch.x.new_zeros(batch.x.shape[0], 0)
 
     def posterior(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) features and their (B, C) condition -> means and log-variances, (B, K) each."""
+        """(B, D) features and (B, C) conditions -> means and log-variances, (B, K) each."""
         encoded = self.encoder(torch.cat([x, condition], dim=1))
         return self.mean(encoded), self.log_variance(encoded)
 
@@ -226,18 +228,18 @@ class VAE(PhasedModel):
     # ---- as a representation
 
     def codes(self, batch: Batch) -> Tensor:
-        """(B, D) features -> (B, `width`), nothing drawn."""
+        """(B, D) features -> (B, `width`) codes, without sampling."""
         return self._represented(batch.x, batch.x.new_zeros(batch.x.shape[0], 0))
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes, whose (B,) labels change nothing -> (B, D) features."""
+        """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         return self.decoder(codes)
 
     def draw_codes(self, labels: Tensor) -> Tensor:
-        """(B,) labels, which change nothing -> (B, K) samples of N(0, I)."""
+        """(B,) labels -> (B, K) samples of N(0, I); the values of the labels are not used."""
         return torch.randn(len(labels), self.size, device=labels.device)
 
-    # ---- the health of the code, recorded by epoch
+    # ---- diagnostics, recorded once per epoch
 
     def observe(self, batch: Batch, outputs: Autoencoded) -> dict[str, Tensor]:
         # In double precision, because the variance is computed as a difference of these sums.
@@ -250,22 +252,21 @@ class VAE(PhasedModel):
         }
 
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:
-        spread = means["code/square"] - means["code/mean"].square()
-        active = int((spread > ACTIVE).sum())
+        variance = means["code/square"] - means["code/mean"].square()
+        active = int((variance > ACTIVE).sum())
         self._warn_of_collapse(active)
         return {"train/active_units": active}
 
     def _warn_of_collapse(self, active: int) -> None:
         few = self.size // 50
-        # A code takes some steps to come into use, which may be more than a small corpus' epoch.
+        # A code is used only after some steps, which may take several epochs of a small corpus.
         before = [row["train/active_units"] for row in self.record[1 - COLLAPSED_FOR :]]
         lasting = len(before) == COLLAPSED_FOR - 1 and max(*before, active) <= few
         if lasting and not self._warned:
             self._warned = True
             log.warning(
-                "epoch %d: the posterior has collapsed: %d of %d values of the code tell items "
-                "apart, so that the decoder hardly reads it. annealing_epochs, free_bits or less "
-                "noise may help",
+                "epoch %d: posterior collapse: %d of %d units of the code are active, so the "
+                "decoder hardly uses it. annealing_epochs, free_bits or less noise may help",
                 self.current_epoch,
                 active,
                 self.size,

@@ -1,4 +1,4 @@
-"""Plain networks: no losses, no Lightning."""
+"""Networks: plain `nn.Module`s without losses and without Lightning."""
 
 from ser.networks.conv import ConvEncoder
 from ser.networks.mlp import MLPEncoder

@@ -1,9 +1,8 @@
-"""Convolutional networks over frames (parthasarathy2019, table 2), padding-proof.
+"""Convolutional networks over frames (parthasarathy2019, table 2), invariant to padding.
 
-Frames beyond an utterance's end are zero after every layer and are left out of batch
-normalisation's statistics, so how far a batch is padded changes nothing. Channels come last,
-(B, T, C), so that the frames that are no padding are rows, which torch normalises several times
-faster than channels before frames.
+Padding is zero after every layer and excluded from the statistics of batch normalisation, so the
+length of the padding changes no output. Channels come last, (B, T, C): the frames without padding
+are then rows, which torch normalises several times faster.
 """
 
 from collections.abc import Sequence
@@ -19,41 +18,41 @@ POOL = 4
 
 
 def mask(lengths: Tensor, frames: int) -> Tensor:
-    """(B, T, 1) bool: which frames are no padding."""
+    """Return a mask (B, T, 1) of the frames that are not padding."""
     return (torch.arange(frames, device=lengths.device) < lengths[:, None])[..., None]
 
 
 def pooled(lengths: Tensor) -> Tensor:
-    """Lengths after a pool of `POOL` in ceil mode."""
+    """Return the lengths after pooling by `POOL` in ceil mode."""
     return (lengths + POOL - 1) // POOL
 
 
 def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
-    """(B, T, C) -> (B, `frames`, C'), as a "same" convolution; frames beyond T are zeros."""
+    """(B, T, C) -> (B, `frames`, C') by a "same" convolution; frames beyond T are zeros."""
     (kernel,) = convolution.kernel_size
     before = (kernel - 1) // 2
     x = functional.pad(x, (0, 0, before, frames + kernel - 1 - before - x.shape[1]))
-    # As an image of height 1: in one dimension torch would copy channels before frames.
+    # Two-dimensional, with height 1: torch's conv1d would copy the data to channels first.
     image, weight = x.transpose(1, 2).unsqueeze(2), convolution.weight.unsqueeze(2)
     return functional.conv2d(image, weight, convolution.bias).squeeze(2).transpose(1, 2)
 
 
 def pool(x: Tensor) -> Tensor:
-    """(B, P * `POOL`, C) -> (B, P, C): the largest of each `POOL` frames."""
+    """(B, P * `POOL`, C) -> (B, P, C): the maximum of each `POOL` frames."""
     return x.unflatten(1, (-1, POOL)).amax(dim=2)
 
 
 def unpool(x: Tensor, frames: int) -> Tensor:
-    """(B, P, C) -> (B, `frames`, C): each frame `POOL` times."""
+    """(B, P, C) -> (B, `frames`, C): repeat each frame `POOL` times."""
     return x.repeat_interleave(POOL, dim=1)[:, :frames]
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the frames that are no padding; the others become zero."""
+    """Batch normalisation over the frames that are not padding; padding becomes zero."""
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # type: ignore[override]
         """(B, T, C) and its mask (B, T, 1) -> (B, T, C)."""
-        if torch.compiler.is_exporting():  # a graph has no rows whose number depends on values
+        if torch.compiler.is_exporting():  # a graph cannot select a variable number of rows
             return super().forward(x.flatten(0, 1)).view_as(x) * inside
         rows = inside.flatten().nonzero()[:, 0]
         flat = x.flatten(0, 1)
@@ -62,7 +61,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
 
 class _Layer(nn.Module):
-    """Convolution of `kernel` and, if asked for, batch normalisation; zero beyond each end."""
+    """Convolution with optional batch normalisation; padding is zero."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, batch_norm: bool) -> None:
         super().__init__()
@@ -70,7 +69,7 @@ class _Layer(nn.Module):
         self.norm = MaskedBatchNorm(outputs) if batch_norm else None
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """(B, T, C) and the mask of what is wanted, (B, T', 1) -> (B, T', C')."""
+        """(B, T, C) and the mask of the output, (B, T', 1) -> (B, T', C')."""
         return _normalised(convolve(x, self.convolution, inside.shape[1]), self.norm, inside)
 
 
@@ -83,12 +82,12 @@ class ConvEncoder(nn.Module):
 
     Args:
         inputs: F.
-        channels: of the pooled convolutions.
-        last: channels of the fifth, which makes one frame of the coarse four.
-        kernel: of all convolutions.
-        hidden: widths of the dense layers, ReLU.
-        dropout: between the dense layers.
-        batch_norm: on every layer.
+        channels: Channels of the pooled convolutions.
+        last: Channels of the fifth convolution, which reduces the remaining four frames to one.
+        kernel: Kernel size of all convolutions.
+        hidden: Widths of the dense layers, with ReLU.
+        dropout: Dropout between the dense layers.
+        batch_norm: Normalise every layer.
     """
 
     level = "frame"
@@ -117,10 +116,10 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         for layer in self.layers:
-            # Whole pools. Of what is negative an exported graph would round quotients up.
+            # Pad to whole pools. Not as -(-T // POOL): ONNX rounds negative quotients up.
             inside = mask(lengths, (x.shape[1] + POOL - 1) // POOL * POOL)
-            # Padding is zero, and so is the least that a ReLU gives: no output sees the padding.
-            # A ReLU after the pool gives the same as before it, for a quarter of the frames.
+            # Padding is zero, the minimum of a ReLU, so that no maximum depends on the padding.
+            # ReLU and maximum commute; after the pool there are a quarter of the frames.
             x = functional.relu(pool(layer(x, inside)))
             lengths = pooled(lengths)
         x = functional.pad(x, (0, 0, 0, self.kernel - x.shape[1]))
@@ -128,18 +127,18 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """(B, K) codes and (B,) lengths -> (B, T, F) frames: the encoder mirrored.
+    """(B, K) codes and (B,) lengths -> (B, T, F) frames; mirrors the encoder.
 
-    Unpooling repeats frames: the encoder's pooling places would leak around the bottleneck.
+    Unpooling repeats frames: the encoder's pooling indices would bypass the bottleneck.
 
     Args:
         codes: K.
         outputs: F.
-        hidden: widths of the dense layers, ReLU.
-        first: channels of the transposed convolution that makes four coarse frames.
-        channels: of the unpooled transposed convolutions.
-        kernel: of all convolutions.
-        batch_norm: on every layer, the last one included.
+        hidden: Widths of the dense layers, with ReLU.
+        first: Channels of the transposed convolution that returns the first four frames.
+        channels: Channels of the unpooled transposed convolutions.
+        kernel: Kernel size of all convolutions.
+        batch_norm: Normalise every layer, including the last.
     """
 
     def __init__(
@@ -158,7 +157,7 @@ class ConvDecoder(nn.Module):
         self.coarse = nn.ConvTranspose1d(hidden[-1], first, kernel)
         self.norm = MaskedBatchNorm(first) if batch_norm else None
         widths = [first, *channels]
-        # At stride 1 and "same" length a transposed convolution is a convolution.
+        # With stride 1 and "same" length, a transposed convolution is a convolution.
         self.layers = nn.ModuleList(_Layer(a, b, kernel, batch_norm) for a, b in pairwise(widths))
         self.last = nn.Conv1d(channels[-1], outputs, kernel)
         self.last_norm = MaskedBatchNorm(outputs) if batch_norm else None

@@ -1,4 +1,4 @@
-"""Fully connected networks: utterance level."""
+"""Fully connected networks for utterance-level features."""
 
 from collections.abc import Sequence
 
@@ -12,24 +12,23 @@ Dropout = float | Sequence[float]
 def dense(
     inputs: int, widths: Sequence[int], *, dropout: Dropout, batch_norm: bool
 ) -> nn.Sequential:
-    """Linear layers, each with (batch normalisation and) ReLU: (B, inputs) -> (B, widths[-1]).
+    """Return linear layers with ReLU, (B, inputs) -> (B, widths[-1]).
 
     Args:
-        inputs: width of what comes in.
-        widths: of the layers.
-        dropout: between the layers, i.e. after each but the last; or a list, after each; 0 adds
-            nothing.
-        batch_norm: normalise each layer before its ReLU.
+        inputs: Width of the input.
+        widths: Widths of the layers.
+        dropout: Dropout between the layers; or a list, after each layer. 0 adds no module.
+        batch_norm: Normalise each layer before its ReLU.
 
     Raises:
-        UserError: a list of another length than `widths`.
+        UserError: The list does not have the length of `widths`.
     """
     if isinstance(dropout, Sequence):
         shares = list(dropout)
     else:
         shares = [dropout] * (len(widths) - 1) + [0.0] * bool(widths)
     if len(shares) != len(widths):
-        raise UserError(f"dropout={shares}: {len(widths)} layers need as many, or one number")
+        raise UserError(f"dropout={shares}: must be one number, or {len(widths)}, one per layer")
     layers: list[nn.Module] = []
     for width, share in zip(widths, shares, strict=True):
         layers.append(nn.Linear(inputs, width))
@@ -43,18 +42,18 @@ def dense(
 
 
 class Discriminator(nn.Module):
-    """(B, K) codes -> (B,) logits of being real, i.e. a sample of the prior.
+    """(B, K) codes -> (B,) logits of being real, i.e. samples of the prior.
 
     Args:
-        inputs: K, and the length of the condition where there is one.
-        hidden: widths of the hidden layers, ReLU.
-        dropout: after each hidden layer.
+        inputs: K, plus the width of the condition if there is one.
+        hidden: Widths of the hidden layers, with ReLU.
+        dropout: Dropout after each hidden layer.
     """
 
     def __init__(self, inputs: int, *, hidden: Sequence[int], dropout: float) -> None:
         super().__init__()
         self.hidden = dense(inputs, hidden, dropout=dropout, batch_norm=False)
-        # `dense` drops between layers; here the last one has dropout, too.
+        # `dense` has dropout between layers only; here it also follows the last one.
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden[-1], 1))
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -66,9 +65,9 @@ class MLPEncoder(nn.Module):
 
     Args:
         inputs: D.
-        hidden: widths, ReLU; none: the features as they are.
-        dropout: between the hidden layers; or a list, after each of them.
-        batch_norm: on every layer.
+        hidden: Widths of the layers, with ReLU; empty: the output is the input.
+        dropout: Dropout between the layers; or a list, after each layer.
+        batch_norm: Normalise every layer.
     """
 
     level = "utterance"
@@ -90,9 +89,9 @@ class MLPDecoder(nn.Module):
     Args:
         codes: K.
         outputs: D.
-        hidden: widths, ReLU.
-        dropout: between the hidden layers; or a list, after each of them.
-        batch_norm: on every layer, the last one included (parthasarathy2019, section 5.2).
+        hidden: Widths of the hidden layers, with ReLU.
+        dropout: Dropout between the hidden layers; or a list, after each of them.
+        batch_norm: Normalise every layer, including the last (parthasarathy2019, section 5.2).
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Recurrent networks over frames or segments (latif2017 and latif2018, section 4.3), padding-proof.
+"""Recurrent networks over frames or segments (latif2017 and latif2018, section 4.3).
 
-A state depends on the frames before it alone, so what follows an utterance's end changes none that
-count; to be read backwards, an utterance is turned round within its own length. Packed sequences
-would do the same, but on the CPU their backward pass takes thirty times as long at 400 frames.
+They are invariant to padding: a state depends only on earlier frames, and for the backward
+direction each utterance is reversed within its own length. Packed sequences have the same effect,
+but on the CPU their backward pass takes thirty times as long at 400 frames.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from ser.networks.conv import mask
 from ser.networks.mlp import dense
 
 
-def turned(x: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T, C) -> (B, T, C): each item's frames from its last to its first; padding stays."""
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, C) -> (B, T, C): reverse the frames of each item; padding stays at the end."""
     frame = torch.arange(x.shape[1], device=x.device)
     ends = lengths[:, None]
     order = torch.where(frame < ends, ends - 1 - frame, frame)
@@ -25,10 +25,10 @@ def turned(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 class AttentivePooling(nn.Module):
-    """(B, T, H) states -> (B, H): their mean, weighted by a learnt score of each frame.
+    """(B, T, H) states -> (B, H): weighted mean with learnt weights.
 
-    A frame's score is v · tanh(W h + b), additive as in Bahdanau et al. 2015 (section 3.1), and the
-    weights are a softmax of the scores of the frames that are no padding.
+    The score of a frame is v · tanh(W h + b), additive as in Bahdanau et al. 2015 (section 3.1).
+    The weights are the softmax of the scores over the frames that are not padding.
 
     Args:
         inputs: H.
@@ -36,7 +36,7 @@ class AttentivePooling(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        # No bias on the score: a softmax does not see it.
+        # A softmax is invariant to a bias of the score.
         self.score = nn.Sequential(
             nn.Linear(inputs, inputs), nn.Tanh(), nn.Linear(inputs, 1, bias=False)
         )
@@ -48,9 +48,9 @@ class AttentivePooling(nn.Module):
 
 
 class _LSTM(nn.LSTM):
-    """(B, T, F) -> (B, T, H), and what torch's own gives beside it; one layer in one direction.
+    """One layer in one direction; input and output are those of `nn.LSTM`.
 
-    In a graph it is one operator of ONNX, where torch's own would be one for every frame.
+    It is exported as one ONNX operator, where `nn.LSTM` is exported as one per frame.
     """
 
     def forward(
@@ -58,7 +58,7 @@ class _LSTM(nn.LSTM):
     ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         if not torch.compiler.is_exporting():
             return super().forward(x, state)  # type: ignore[has-type]
-        # Of ONNX the gates are input, output, forget, cell; of torch input, forget, cell, output.
+        # Gates in ONNX: input, output, forget, cell; in torch: input, forget, cell, output.
         numbers = []
         for kind in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
             gates = self.get_parameter(kind).chunk(4)
@@ -79,32 +79,31 @@ class _LSTM(nn.LSTM):
 def _lstm(inputs: int, width: int, forget_bias: float) -> _LSTM:
     lstm = _LSTM(inputs, width, batch_first=True)
     with torch.no_grad():
-        # Of four gates the second; torch adds two biases to each.
+        # The forget gate is the second of four; torch adds two biases to each gate.
         lstm.get_parameter("bias_ih_l0").chunk(4)[1].fill_(forget_bias)
         lstm.get_parameter("bias_hh_l0").chunk(4)[1].zero_()
     return lstm
 
 
 class LSTMEncoder(nn.Module):
-    """(B, T, F) frames -> (B, `outputs`): LSTM layers, one vector an utterance, dense layers.
+    """(B, T, F) frames -> (B, `outputs`): LSTM layers, pooling over time, dense layers.
 
-    The activation of the LSTM is tanh, as both papers have it. The layer that gives the logits is
-    the classifier's own: of the "two dense layers" of latif2017 it is the second, and it is the
-    softmax layer that latif2018 has after one dense layer.
+    The activation of the LSTM is tanh, as in both papers. The layer that returns the logits is
+    part of the classifier: it is the second of the "two dense layers" of latif2017, and the softmax
+    layer after one dense layer of latif2018.
 
     Args:
         inputs: F.
-        layers: of the LSTM, one upon the other.
-        width: of its state, in each direction.
-        bidirectional: read backwards, too.
-        forget_bias: of the forget gates when training begins. At 0 half of a state is forgotten at
-            each frame, so that of a long utterance's beginning nothing is left to learn from
-            (Jozefowicz et al. 2015).
-        pooling: what stands for an utterance: "last", the state after its last frame (of the
-            backward direction: after its first), "mean", that of all states, or "attention", a
-            weighted mean of them.
-        hidden: widths of the dense layers, ReLU; none: the utterance's vector as it is.
-        dropout: between the layers of the LSTM, and between the dense layers.
+        layers: Number of LSTM layers.
+        width: Width of the state in each direction.
+        bidirectional: Use both directions.
+        forget_bias: Initial bias of the forget gates. At 0, half of a state is forgotten at each
+            frame, so nothing can be learnt from the beginning of a long utterance (Jozefowicz et
+            al. 2015).
+        pooling: "last": the state after the last frame (in the backward direction, the first);
+            "mean": the mean of all states; "attention": a weighted mean.
+        hidden: Widths of the dense layers, with ReLU; empty: the output is the pooled state.
+        dropout: Dropout between the LSTM layers, and between the dense layers.
     """
 
     level = "frame"
@@ -138,7 +137,7 @@ class LSTMEncoder(nn.Module):
         return self.dense(self.pooled(self.states(x, lengths), lengths))
 
     def pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, H) -> (B, H): what stands for each utterance."""
+        """(B, T, H) states -> (B, H) pooled states."""
         inside = mask(lengths, states.shape[1])
         if self.attention is not None:
             return self.attention(states, inside)
@@ -146,15 +145,15 @@ class LSTMEncoder(nn.Module):
             return (states * inside).sum(dim=1) / lengths[:, None]
         items = torch.arange(states.shape[0], device=states.device)
         after_last, after_first = states[items, lengths - 1], states[:, 0]
-        # The second is empty where there is no backward direction.
+        # The second slice is empty if there is no backward direction.
         return torch.cat([after_last[:, : self.width], after_first[:, self.width :]], dim=1)
 
     def states(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, F) -> (B, T, H): of the last layer, both directions side by side."""
+        """(B, T, F) -> (B, T, H) states of the last layer, both directions concatenated."""
         for number, (forwards, *backwards) in enumerate(self._lstms):
             x = self.dropout(x) if number > 0 else x
             states = [forwards(x)[0]]
-            states += [turned(lstm(turned(x, lengths))[0], lengths) for lstm in backwards]
+            states += [reverse(lstm(reverse(x, lengths))[0], lengths) for lstm in backwards]
             x = torch.cat(states, dim=2)
         return x
 

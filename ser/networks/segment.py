@@ -1,4 +1,4 @@
-"""Networks that see segments one by one."""
+"""Networks for segments, each of which is classified on its own."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,16 +9,16 @@ from ser.networks.mlp import MLPEncoder
 
 
 class Pyramid(nn.Module):
-    """(B, L * F) segments -> (B, `outputs`): linear layers, tanh after each (ghosh2016, eq. 2).
+    """(B, L * F) segments -> (B, `outputs`): linear layers with tanh (ghosh2016, eq. 2).
 
-    What it makes of an utterance's segments is averaged, as probabilities, over them.
+    The probabilities of an utterance are the means over its segments.
 
     Args:
         inputs: L * F.
-        hidden: widths; none: the segment as it is.
+        hidden: Widths of the layers; empty: the output is the input.
 
     Attributes:
-        widths: of what comes in and of each layer.
+        widths: Widths of the input and of each layer.
     """
 
     level = "segment"
@@ -34,13 +34,13 @@ class Pyramid(nn.Module):
         return self.below(len(self.layers), x)
 
     def below(self, number: int, x: Tensor) -> Tensor:
-        """What so many of the first layers make of (B, inputs)."""
+        """Return the output of the first `number` layers for (B, inputs)."""
         for layer in self.layers[:number]:
             x = layer(x).tanh()
         return x
 
 
 class SegmentMLP(MLPEncoder):
-    """As `MLPEncoder`, of segments: (B, L * F) -> (B, `outputs`)."""
+    """`MLPEncoder` for segments: (B, L * F) -> (B, `outputs`)."""
 
     level = "segment"

@@ -1,8 +1,7 @@
-"""Representations: fitted on training utterances, they turn features into codes.
+"""Representations: transforms of features into codes, fitted on the training split.
 
-What they see are utterances, a vector each, or, where features are frames, segments. Two kinds
-under one small contract: scikit-learn's transforms (`ser.representations.projection`) and networks
-trained by phases (`ser.representations.learned`).
+An item is an utterance, as a vector, or a segment of frames. There are scikit-learn transforms
+(`ser.representations.projection`) and wrapped models (`ser.representations.learned`).
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from ser.data.segments import Segments
 from ser.errors import UserError
 from ser.training.trainer import Training
 
-HELD = 12  # fits in memory: more than there are inner folds over speakers or sessions, mostly
+CACHED = 12  # fits in memory: usually more than the inner folds over speakers or sessions
 
 # N items: features of utterances, (N, D), or segments.
 Items = np.ndarray | Segments
@@ -29,14 +28,14 @@ Items = np.ndarray | Segments
 
 @dataclass(frozen=True)
 class Fitting:
-    """How the fits inside a run are made, and where they are kept for others that need the same.
+    """How representations are fitted in a run, and where they are stored to be shared.
 
     Attributes:
-        training: of networks.
-        seed: of the run.
+        training: Training of networks.
+        seed: Seed of the run.
         classes: C of the target.
-        root: folder of what was fitted.
-        recipe: all of the config that can change a fit.
+        root: Folder of all fitted representations.
+        recipe: The part of the config that can change a fit.
     """
 
     training: Training
@@ -46,18 +45,38 @@ class Fitting:
     recipe: Mapping[str, Any]
 
     def of(self, part: str) -> "Fitting":
-        """That of a part of the representation, as it would be alone."""
+        """Return the settings of a nested representation, the same as if it were used alone."""
         whole = self.recipe["representation"]
         return replace(self, recipe={**self.recipe, "representation": whole[part]})
 
 
-class Fitted(ABC):
-    """A representation that was fitted.
+@dataclass(frozen=True)
+class FitRequest:
+    """Arguments of `Representation.fit`.
 
     Attributes:
-        variants: how many codes of an item stand side by side, one under each class; or 1.
-        reads_labels: whether codes are made under the true classes, which is a leak.
-        pools: whether an utterance has one code, rather than each of its segments.
+        x: N items.
+        y: (N,) class indices, or `ser.data.batches.UNLABELLED`.
+        size: K.
+        monitored: Items and classes whose losses are recorded epoch by epoch, for a figure; they
+            do not change the fit.
+        loggers: Receive the epochs, also if the representation was fitted before.
+    """
+
+    x: Items
+    y: np.ndarray
+    size: int
+    monitored: tuple[Items, np.ndarray] | None
+    loggers: Sequence[Logger]
+
+
+class Fitted(ABC):
+    """A fitted representation.
+
+    Attributes:
+        variants: Number of concatenated codes of an item, one under each class; or 1.
+        reads_labels: Whether codes are computed under the true classes, which is a leak.
+        pools: Whether there is one code per utterance, rather than per segment.
     """
 
     variants = 1
@@ -69,39 +88,39 @@ class Fitted(ABC):
         """N items -> (N, K) codes.
 
         Args:
-            x: items.
-            labels: (N,) class indices, where `reads_labels`.
+            x: Items.
+            labels: (N,) class indices, if `reads_labels`.
         """
 
     def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
         """(N,) class indices -> (N, D) synthetic features of these classes.
 
         Raises:
-            UserError: this kind of representation has no distribution to draw from.
+            UserError: This kind of representation has no prior.
         """
-        raise UserError("this representation draws no samples: representation=aae does")
+        raise UserError("this representation cannot be sampled; representation=aae can")
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Leaves what was fitted in a folder, which is made anew."""
+        """Save to a folder, whose previous content is replaced."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is to be told of the fit, as plain content for a JSON file."""
+        """Description of the fit, as plain content for a JSON file."""
         return {}
 
 
 class Representation(ABC):
-    """A recipe for codes; fitted as often as folds inside a run need it.
+    """A representation to be fitted, once or in several inner folds.
 
     Args:
-        fitting: how and where fits are made.
-        size: K, or several of which inner folds choose one.
-        clip: largest magnitude of a standardised feature; None: no limit. Features are
-            standardised by the statistics of those that are fitted on, and of no others.
+        fitting: How and where it is fitted.
+        size: K, or several sizes, of which inner folds choose one.
+        clip: Largest magnitude of a standardised feature; None: no limit. Features are
+            standardised by the statistics of the items that the representation is fitted on.
 
     Attributes:
-        pools: as of what is fitted.
+        pools: As in `Fitted`.
     """
 
     pools = False
@@ -109,39 +128,38 @@ class Representation(ABC):
     def __init__(self, fitting: Fitting, *, size: int | Sequence[int], clip: float | None) -> None:
         self.fitting, self.clip = fitting, clip
         self.sizes = [size] if isinstance(size, int) else list(size)
-        self._recent: dict[str, Any] = {}
+        self.cache: dict[str, Any] = {}
 
-    @abstractmethod
     def fit(
         self,
         x: Items,
         y: np.ndarray,
         size: int,
         *,
-        watched: tuple[Items, np.ndarray] | None = None,
+        monitored: tuple[Items, np.ndarray] | None = None,
         loggers: Sequence[Logger] = (),
     ) -> Fitted:
-        """Fits codes of `size` values, or finds that this was done before.
+        """Fit codes of `size` values, or return an equal fit that was made before.
 
         Args:
-            x: N items.
-            y: (N,) class indices; `ser.data.batches.UNLABELLED` where there is none.
-            size: K.
-            watched: items and classes on which losses are recorded epoch by epoch, for a
-                figure; they change nothing of what is fitted.
-            loggers: that are shown its epochs, whether it is trained now or was before.
+            x, y, size, monitored, loggers: As in `FitRequest`.
         """
+        return self._fit(FitRequest(x, y, size, monitored, loggers))
+
+    @abstractmethod
+    def _fit(self, request: FitRequest) -> Fitted:
+        """Fit, or return an equal fit that was made before; called by `fit`."""
 
     @abstractmethod
     def load(self, folder: Path) -> Fitted:
-        """What `Fitted.save` left in a folder, and its `facts` beside it.
+        """Load what `Fitted.save` and its `facts` have left in a folder.
 
         Raises:
-            UserError: it holds nothing of this kind.
+            UserError: The folder contains no fitted representation.
         """
 
     def key(self, x: Items, y: np.ndarray, size: int) -> str:
-        """A name for a fit: equal fits have equal ones."""
+        """Return the key of a fit: equal fits have equal keys."""
         content = hashlib.blake2b(digest_size=16)
         blocks = x.blocks() if isinstance(x, Segments) else [np.asarray(x, np.float32)]
         for array in chain(blocks, [np.asarray(y, np.int64)]):
@@ -149,20 +167,20 @@ class Representation(ABC):
         facts = {"recipe": self.fitting.recipe, "seed": self.fitting.seed, "size": size}
         return run_key.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})
 
-    def recent(self, key: str, make: Callable[[], Any]) -> Any:
-        """What was made under a key, if not too long ago, or else is made now.
+    def cached(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return the value of a key from a small cache, or make it.
 
-        A search asks for the fits of one size again for every option of its classifier.
+        A grid search requests the fits of one size again for each option of the classifier.
         """
-        if key not in self._recent:
-            while len(self._recent) >= HELD:
-                del self._recent[next(iter(self._recent))]
-            self._recent[key] = make()
-        return self._recent[key]
+        if key not in self.cache:
+            while len(self.cache) >= CACHED:
+                del self.cache[next(iter(self.cache))]
+            self.cache[key] = make()
+        return self.cache[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_recent": {}}  # nothing that other processes should be sent
+        return {**self.__dict__, "cache": {}}  # the cache is not sent to other processes
 
     def __sklearn_clone__(self) -> "Representation":
-        # scikit-learn clones a pipeline for each inner fold; a recipe is the same for all.
+        # scikit-learn clones a pipeline for each inner fold; they share the representation.
         return self

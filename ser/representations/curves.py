@@ -1,4 +1,4 @@
-"""What trained a representation, shown in the loggers of the run that needs it."""
+"""Learning curves of a representation in the loggers of a run."""
 
 import csv
 from pathlib import Path
@@ -9,31 +9,31 @@ from pytorch_lightning.loggers import Logger
 from ser.results import REPRESENTATION
 
 PREFIX = f"{REPRESENTATION}/"
-# Of its rows alone: the recogniser's epochs begin at 0 again.
+# Step of these rows; the epochs of the recogniser start at 0 again.
 EPOCH = f"{PREFIX}epoch"
 
 
 class Curves(Logger):
-    """Shows the epochs of a fit under `representation/`, as they come or when it is found ready.
+    """Logs the epochs of a fit, with the prefix `representation/`.
 
-    Rows are read from the fit's `metrics.csv`, so that a fit that was begun by another process, or
-    wholly made by another run, is shown from its first epoch. A logger that is no more than a file
-    a process, as TensorBoard's, is told them by each process that continues the run.
+    Rows are read from the fit's `metrics.csv`, so that all epochs are logged, also those that were
+    trained by another process or another run. Each process that resumes a run logs them again,
+    because some loggers, e.g. TensorBoard's, write one file per process.
 
     Args:
-        logger: of the run.
-        path: of the fit's `metrics.csv`, whether or not it is there yet.
+        logger: Logger of the run.
+        path: The fit's `metrics.csv`, which need not exist yet.
 
     Examples:
         >>> from pytorch_lightning.loggers import CSVLogger
         >>> curves = Curves(CSVLogger("."), Path("no/metrics.csv"))
-        >>> curves.catch_up()  # nothing: there are no epochs
+        >>> curves.catch_up()  # there are no epochs yet
     """
 
     def __init__(self, logger: Logger, path: Path) -> None:
         super().__init__()
         self.logger, self.path = logger, path
-        self._shown = 0
+        self._logged = 0
 
     @property
     def name(self) -> str | None:
@@ -44,23 +44,23 @@ class Curves(Logger):
         return self.logger.version
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """They are the run's."""
+        """Do nothing: hyper-parameters are logged by the run."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.catch_up()  # the row is in the file by now
+        self.catch_up()  # the row has already been written to the file
 
     def catch_up(self) -> None:
-        """Shows the epochs that have not been shown."""
+        """Log the epochs that have not been logged yet."""
         if not self.path.exists():  # not trained by epochs
             return
         with self.path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        for row in rows[self._shown :]:
-            # What an epoch lacks has no number.
-            told = {f"{PREFIX}{name}": float(value) for name, value in row.items() if value}
-            self.logger.log_metrics(told, step=int(told[EPOCH]))
-        self._shown = len(rows)
+        for row in rows[self._logged :]:
+            # Missing values are empty strings.
+            metrics = {f"{PREFIX}{name}": float(value) for name, value in row.items() if value}
+            self.logger.log_metrics(metrics, step=int(metrics[EPOCH]))
+        self._logged = len(rows)
 
     def finalize(self, status: str) -> None:
-        if status != "success":  # the run goes on with its next stage
+        if status != "success":  # otherwise the run continues with its next stage
             self.logger.finalize(status)

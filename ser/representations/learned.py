@@ -1,6 +1,6 @@
-"""Networks as representations: trained by phases until their losses come to rest.
+"""Models as representations, trained for fixed epochs or until their losses have converged.
 
-No rule here reads more than training losses, so nothing is held out and nothing can leak.
+The stopping criteria use training losses only, so no validation split is needed.
 """
 
 import logging
@@ -14,7 +14,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from ser import results
@@ -22,24 +21,30 @@ from ser.data.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.representations import Fitted, Fitting, Items, Representation
+from ser.representations import FitRequest, Fitted, Fitting, Items, Representation
 from ser.representations.curves import Curves
+from ser.training.callbacks import MonitoredLosses
 from ser.training.phased import PhasedModel
-from ser.training.stopping import Converged, Watch
+from ser.training.stopping import CheckpointSelection
+from ser.training.trainer import TrainingBatches
 
 log = logging.getLogger(__name__)
 
 
 class Coder(Protocol):
-    """What a `PhasedModel` has, beyond its phases, to be a representation.
+    """Methods of a `PhasedModel` that can be a representation.
 
-    One that makes codes under classes says so by `variants` and `reads_labels`, as of `Fitted`.
+    A model whose codes are conditioned on classes has the attributes `variants` and
+    `reads_labels` of `Fitted`.
+
+    Attributes:
+        width: Width of a code.
     """
 
-    width: int  # of a code
+    width: int
 
     def codes(self, batch: Batch) -> Tensor:
-        """(B, D) features -> (B, width) codes; without labels, unless it `reads_labels`."""
+        """(B, D) features -> (B, width) codes; uses labels only if `reads_labels`."""
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes and (B,) labels -> (B, D) features."""
@@ -49,20 +54,20 @@ class Coder(Protocol):
 
 
 class Learned(Representation):
-    """A network trained on the training part, and kept in a folder for whoever needs the same.
+    """A model trained on the training split, stored in a folder that equal fits share.
 
     Args:
-        fitting: how and where fits are made.
-        module: partial of a `PhasedModel` that is a `Coder`, called with a task and K.
-        size: K, or several of which inner folds choose one.
-        clip: as of every representation.
-        batch_size: utterances a batch, or segments.
-        stopping: partial of the rule that ends training.
+        fitting: How and where it is fitted.
+        module: Partial of a `PhasedModel` that is a `Coder`, called with a task and K.
+        size: K, or several sizes, of which inner folds choose one.
+        clip: As in `Representation`.
+        batch_size: Utterances or segments per batch.
+        stopping: Partial of a stopping criterion (`ser.training.stopping`).
     """
 
     @property
     def network(self) -> "type[Network]":
-        """What is made of a trained module."""
+        """Class of the fitted representation."""
         return Network
 
     def __init__(
@@ -73,57 +78,42 @@ class Learned(Representation):
         size: int | Sequence[int],
         clip: float | None,
         batch_size: int,
-        stopping: Callable[[], Converged],
+        stopping: Callable[[], CheckpointSelection],
     ) -> None:
         super().__init__(fitting, size=size, clip=clip)
         self.module, self.batch_size, self.stopping = module, batch_size, stopping
 
-    def fit(
-        self,
-        x: Items,
-        y: np.ndarray,
-        size: int,
-        *,
-        watched: tuple[Items, np.ndarray] | None = None,
-        loggers: Sequence[Logger] = (),
-    ) -> "Network":
-        key = self.key(x, y, size)
+    def _fit(self, request: FitRequest) -> "Network":
+        key = self.key(request.x, request.y, request.size)
         folder = self.fitting.root / key
-        if watched is None and not loggers:
-            return self.recent(key, lambda: self._found(x, y, size, None, folder, []))
-        curves = [Curves(logger, folder / results.METRICS) for logger in loggers]
-        return self._found(x, y, size, watched, folder, curves)
+        if request.monitored is None and not request.loggers:
+            return self.cached(key, lambda: self._load_or_train(request, folder, []))
+        curves = [Curves(logger, folder / results.METRICS) for logger in request.loggers]
+        return self._load_or_train(request, folder, curves)
 
-    def _found(
-        self,
-        x: Items,
-        y: np.ndarray,
-        size: int,
-        watched: tuple[Items, np.ndarray] | None,
-        folder: Path,
-        curves: Sequence[Curves],
+    def _load_or_train(
+        self, request: FitRequest, folder: Path, curves: Sequence[Curves]
     ) -> "Network":
-        """What lies in a folder, or is trained into it."""
-        of_others = None if watched is None else self.key(*watched, 0)
+        monitored = None if request.monitored is None else self.key(*request.monitored, 0)
         folder.mkdir(parents=True, exist_ok=True)
-        # Another run that needs the same waits for it, or goes on where it was killed.
+        # Another run that needs the same fit waits for it, or resumes it after a kill.
         with FileLock(folder / results.LOCK):
             facts = results.read_json(folder / results.FITTED)
-            if facts is None or (watched is not None and facts["watched"] != of_others):
-                self._train(x, y, size, watched, of_others, folder, curves)
+            if facts is None or (monitored is not None and facts["monitored"] != monitored):
+                self._train(request, monitored, folder, curves)
             for each in curves:
                 each.catch_up()
         return self.load(folder)
 
     def load(self, folder: Path) -> "Network":
-        """What `fit` or `Network.save` left in a folder.
+        """Load what `fit` or `Network.save` has left in a folder.
 
         Raises:
-            UserError: it holds nothing of this kind.
+            UserError: The folder contains no fitted representation.
         """
         facts = results.read_json(folder / results.FITTED)
         if facts is None:
-            raise UserError(f"{folder} holds no fitted representation (no {results.FITTED})")
+            raise UserError(f"{folder} contains no fitted representation (no {results.FITTED})")
         task = Task(facts["inputs"], facts["classes"], None, {})
         module = self.module(task, facts["size"])
         best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
@@ -132,50 +122,61 @@ class Learned(Representation):
 
     def _train(
         self,
-        x: Items,
-        y: np.ndarray,
-        size: int,
-        watched: tuple[Items, np.ndarray] | None,
-        of_others: str | None,
+        request: FitRequest,
+        monitored: str | None,
         folder: Path,
         curves: Sequence[Curves],
     ) -> None:
-        started, fitting = time.monotonic(), self.fitting
-        standardiser = _standardiser(x, self.clip)
+        """Train into a folder; `monitored` is the key of the monitored items."""
+        started, fitting, x = time.monotonic(), self.fitting, request.x
+        standardiser = fit_standardiser(x, self.clip)
         pl.seed_everything(fitting.seed, verbose=False)
-        module = self.module(Task(x.shape[1], fitting.classes, None, {}), size)
-        data = _Loaded(self._batches(standardiser, x, y, self.batch_size, fitting.seed))
-        watch = None
-        if watched is not None:
-            watch = Watch("test", self._batches(standardiser, *watched, EVALUATED, None))
-        kept = fitting.training.fit(
-            module, data, folder / "checkpoints", curves, self.stopping(), watch
+        module = self.module(Task(x.shape[1], fitting.classes, None, {}), request.size)
+        data = TrainingBatches(
+            self.batches(standardiser, x, request.y, self.batch_size, fitting.seed)
+        )
+        losses = None
+        if request.monitored is not None:
+            others = self.batches(standardiser, *request.monitored, EVALUATED, None)
+            losses = MonitoredLosses("test", others)
+        selected = fitting.training.fit(
+            module, data, folder / "checkpoints", curves, self.stopping(), losses
         )
         (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
         standardiser.save(folder)
+        kind = "segments" if isinstance(x, Segments) else "utterances"
         facts = {
             "inputs": x.shape[1],
             "classes": fitting.classes,
-            "size": size,
-            _counted(x): len(x),
-            "epochs": kept.epoch + 1,
-            "watched": of_others,  # whose losses are recorded, too
+            "size": request.size,
+            kind: len(x),
+            "epochs": selected.epoch + 1,
+            "monitored": monitored,
         }
         results.write_json(folder / results.FITTED, facts)
         log.info(
             "%s of %d values fitted on %d %s: %d epochs, %.0f s",
             type(module).__name__,
-            size,
+            request.size,
             len(x),
-            _counted(x),
-            kept.epoch + 1,
+            kind,
+            selected.epoch + 1,
             time.monotonic() - started,
         )
 
     @staticmethod
-    def _batches(
+    def batches(
         standardiser: Standardiser, x: Items, y: np.ndarray, size: int, seed: int | None
     ) -> Batches:
+        """Return the batches of items.
+
+        Args:
+            standardiser: Standardiser of the features.
+            x: N items.
+            y: (N,) class indices.
+            size: Items per batch.
+            seed: Seed of their order; None: the order of `x`.
+        """
         values, numbers = _rows(x)
         mapped = isinstance(x, Segments) and x.mapped
         rows = Rows(values, standardiser, at_once=not mapped)
@@ -184,40 +185,27 @@ class Learned(Representation):
 
 
 def _rows(x: Items) -> tuple[np.ndarray, Tensor]:
-    """Rows of features, and their numbers that make up each item, (N,) or (N, L)."""
+    """Return rows of features, and the row numbers of each item, (N,) or (N, L)."""
     if isinstance(x, Segments):
         return x.values, torch.from_numpy(x.frames)
     return x, torch.arange(len(x))
 
 
-def _standardiser(x: Items, clip: float | None) -> Standardiser:
-    """Of features; of segments, of each dimension of a frame, each frame counting once."""
+def fit_standardiser(x: Items, clip: float | None) -> Standardiser:
+    """Fit a standardiser of features; for segments, of their frames, each counted once."""
     if isinstance(x, Segments):
         return Standardiser.fit(x.values, x.used, clip)
     return Standardiser.fit(x, np.arange(len(x)), clip)
 
 
-def _counted(x: Items) -> str:
-    return "segments" if isinstance(x, Segments) else "utterances"
-
-
-class _Loaded(pl.LightningDataModule):
-    def __init__(self, batches: Batches) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def train_dataloader(self) -> Batches:
-        return self.batches
-
-
 class Network(Fitted):
-    """A trained network.
+    """A trained model.
 
     Args:
-        module: in evaluation mode.
-        standardiser: of the features that it was trained on, or of their frames.
-        facts: of its training.
-        folder: where it lies.
+        module: The model, in evaluation mode.
+        standardiser: Standardiser of its features, or of their frames.
+        facts: Description of the training.
+        folder: Folder where it is stored.
     """
 
     def __init__(
@@ -248,13 +236,13 @@ class Network(Fitted):
         model.encoder.load_state_dict(self.module.encoder.state_dict())
 
     def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
-        wanted = torch.as_tensor(labels, dtype=torch.long)
+        classes = torch.as_tensor(labels, dtype=torch.long)
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made = self.module.decode(self.module.draw_codes(wanted), wanted)
-        # Of frames, where an item is several.
-        rows = made.numpy().reshape(-1, len(self.standardiser.mean))
-        return self.standardiser.undo(rows).reshape(made.shape)
+            samples = self.module.decode(self.module.draw_codes(classes), classes)
+        # A segment is standardised frame by frame.
+        rows = samples.numpy().reshape(-1, len(self.standardiser.mean))
+        return self.standardiser.undo(rows).reshape(samples.shape)
 
     def save(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Linear projections by scikit-learn: PCA, LDA."""
+"""Linear projections of scikit-learn: PCA, LDA."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import skops.io
-from pytorch_lightning.loggers import Logger
 from sklearn.base import TransformerMixin
 from sklearn.utils import get_tags
 
@@ -14,21 +13,21 @@ from ser import results
 from ser.data.batches import UNLABELLED
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.representations import Fitted, Fitting, Items, Representation
+from ser.representations import FitRequest, Fitted, Fitting, Items, Representation
 
 TRANSFORM = "transform.skops"
 
 
 class Projection(Representation):
-    """The first K axes of a projection whose axes are ordered by what they tell.
+    """The first K axes of a projection of utterances, whose axes are ordered by importance.
 
-    So one fit of the largest K serves every smaller one.
+    One fit with the largest K is used for every smaller one. There are no epochs to be monitored.
 
     Args:
-        fitting: how and where fits are made.
-        transform: partial of a scikit-learn transform that takes `n_components`.
-        size: K, or several of which inner folds choose one.
-        clip: as of every representation.
+        fitting: How and where it is fitted.
+        transform: Partial of a scikit-learn transform that takes `n_components`.
+        size: K, or several sizes, of which inner folds choose one.
+        clip: As in `Representation`.
     """
 
     def __init__(
@@ -42,34 +41,27 @@ class Projection(Representation):
         super().__init__(fitting, size=size, clip=clip)
         self.transform = transform
 
-    def fit(
-        self,
-        x: Items,
-        y: np.ndarray,
-        size: int,
-        *,
-        watched: tuple[Items, np.ndarray] | None = None,
-        loggers: Sequence[Logger] = (),
-    ) -> "Projected":
-        """As of every representation, but of utterances alone; no epochs are there to be watched.
-
-        Raises:
-            UserError: more axes than these utterances and classes have.
-        """
+    def _fit(self, request: FitRequest) -> "Projected":
+        x, y = request.x, request.y
         assert isinstance(x, np.ndarray)
         key = self.key(x, y, max(self.sizes))
-        standardiser, transform = self.recent(key, lambda: self._fit(x, y))
-        return Projected(standardiser, transform, size)
+        standardiser, transform = self.cached(key, lambda: self._fit_largest(x, y))
+        return Projected(standardiser, transform, request.size)
 
     def load(self, folder: Path) -> "Projected":
         facts = results.read_json(folder / results.FITTED)
         if facts is None:
-            raise UserError(f"{folder} holds no fitted representation (no {results.FITTED})")
-        # Of trusted types alone, or else skops refuses.
+            raise UserError(f"{folder} contains no fitted representation (no {results.FITTED})")
+        # skops loads trusted types only.
         transform = skops.io.load(folder / TRANSFORM)
         return Projected(Standardiser.load(folder), transform, facts["size"])
 
-    def _fit(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
+    def _fit_largest(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
+        """Fit as many axes as the largest size.
+
+        Raises:
+            UserError: The utterances and classes do not have so many axes.
+        """
         standardiser = Standardiser.fit(x, np.arange(len(x)), self.clip)
         transform = self.transform(n_components=max(self.sizes))
         if get_tags(transform).target_tags.required:  # as of LDA
@@ -77,9 +69,9 @@ class Projection(Representation):
         try:
             return standardiser, transform.fit(standardiser(x), y)
         except ValueError as error:
-            told = f"{len(x)} utterances of {len(np.unique(y))} classes"
             raise UserError(
-                f"representation.size={max(self.sizes)} cannot be had from {told}: {error}"
+                f"representation.size={max(self.sizes)} is not possible with {len(x)} utterances "
+                f"of {len(np.unique(y))} classes: {error}"
             ) from error
 
 
@@ -87,8 +79,8 @@ class Projected(Fitted):
     """A fitted projection.
 
     Args:
-        standardiser: of the features.
-        transform: fitted, of `size` or more axes.
+        standardiser: Standardiser of the features.
+        transform: Fitted transform with `size` or more axes.
         size: K.
     """
 

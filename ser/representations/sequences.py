@@ -1,4 +1,4 @@
-"""Networks as representations that see an utterance's frames in order, and give it one code."""
+"""Sequence models as representations: one code per utterance, of its frames in order."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from ser.representations.learned import Learned, Network
 
 
 class SequenceNetwork(Network):
-    """A trained network over sequences."""
+    """A trained sequence model."""
 
     pools = True
 
@@ -27,9 +27,9 @@ class SequenceNetwork(Network):
 
 
 class OfSequences(Learned):
-    """As `Learned`, of a module that sees (B, T, F): each segment, of one frame, is a frame.
+    """As `Learned`, for a model of sequences (B, T, F), whose frames are segments of one frame.
 
-    Args: as of `Learned`; `batch_size` counts utterances.
+    The arguments are those of `Learned`; `batch_size` counts utterances.
     """
 
     pools = True
@@ -39,7 +39,7 @@ class OfSequences(Learned):
         return SequenceNetwork
 
     @staticmethod
-    def _batches(
+    def batches(
         standardiser: Standardiser, x: Items, y: np.ndarray, size: int, seed: int | None
     ) -> FrameBatches:
         return sequences(standardiser, x, y, size, seed)
@@ -48,28 +48,28 @@ class OfSequences(Learned):
 def sequences(
     standardiser: Standardiser, x: Items, y: np.ndarray, size: int, seed: int | None
 ) -> FrameBatches:
-    """Batches of utterances, whole.
+    """Return batches of whole utterances.
 
     Args:
-        standardiser: of frames.
+        standardiser: Standardiser of frames.
         x: N segments of one frame.
         y: (N,) class indices of the segments.
-        size: utterances a batch.
-        seed: of their order; None: in their own.
+        size: Utterances per batch.
+        seed: Seed of their order; None: the order of `x`.
 
     Raises:
-        UserError: segments of several frames.
+        UserError: The segments have several frames.
     """
     assert isinstance(x, Segments)
     if x.frames.shape[1] != 1:
         raise UserError(
-            f"segments of {x.frames.shape[1]} frames, and a network over sequences takes them one "
-            "by one: segments=context segments.past=0 segments.future=0, or another representation "
-            "below it, representation=blstm_autoencoder"
+            f"segments of {x.frames.shape[1]} frames: a sequence model needs single frames "
+            "(segments=context segments.past=0 segments.future=0), or the codes of another "
+            "representation (representation=blstm_autoencoder)"
         )
     first = x.offsets[:-1]
     starts, lengths = x.frames[first, 0], np.diff(x.offsets)
-    # Every other one is where an utterance ends, as the values may hold others between them.
+    # A start and an end per utterance, because other utterances may lie between them.
     bounds: Any = np.stack([starts, starts + lengths], axis=1).reshape(-1)
     utterances: Tensor = 2 * torch.arange(len(starts))
     return FrameBatches(

@@ -1,32 +1,32 @@
-"""One representation upon another (ghosh2016: a recurrent autoencoder on denoised frames)."""
+"""A representation of another one's codes (ghosh2016: a recurrent on a denoising autoencoder)."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pytorch_lightning.loggers import Logger
 
 from ser.data.segments import Segments
 from ser.errors import UserError
-from ser.representations import Fitted, Fitting, Items, Representation
+from ser.representations import FitRequest, Fitted, Fitting, Items, Representation
 
 PARTS = ("lower", "upper")
 
 
 class Stack(Representation):
-    """What the lower makes of segments is what the upper is fitted on.
+    """Two representations: the upper one is fitted on the codes of the lower one.
 
-    Each is a fit of its own: others that need the same lower one share it.
+    Each is stored on its own, so that other fits can share the lower one. Only the upper one is
+    logged.
 
     Args:
-        fitting: how and where fits are made.
-        lower: partial of a representation of segments.
-        upper: partial of a representation of the lower one's codes.
+        fitting: How and where they are fitted.
+        lower: Partial of a representation of segments.
+        upper: Partial of a representation of the lower one's codes.
 
     Raises:
-        UserError: several sizes to choose from.
+        UserError: The lower one has several sizes.
     """
 
     def __init__(
@@ -38,28 +38,21 @@ class Stack(Representation):
     ) -> None:
         self.lower, self.upper = lower(fitting.of("lower")), upper(fitting.of("upper"))
         if len(self.lower.sizes) > 1:
-            raise UserError(f"representation.lower.size={self.lower.sizes}: one number")
+            raise UserError(f"representation.lower.size={self.lower.sizes}: must be one number")
         super().__init__(fitting, size=self.upper.sizes, clip=None)
 
-    def fit(
-        self,
-        x: Items,
-        y: np.ndarray,
-        size: int,
-        *,
-        watched: tuple[Items, np.ndarray] | None = None,
-        loggers: Sequence[Logger] = (),
-    ) -> "Stacked":
-        """As of every representation; loggers are told of the upper one."""
+    def _fit(self, request: FitRequest) -> "Stacked":
+        x, y = request.x, request.y
         lower = self.lower.fit(x, y, *self.lower.sizes)
-        return Stacked(lower, self.upper.fit(coded(lower, x), y, size, loggers=loggers))
+        upper = self.upper.fit(coded(lower, x), y, request.size, loggers=request.loggers)
+        return Stacked(lower, upper)
 
     def load(self, folder: Path) -> "Stacked":
         return Stacked(self.lower.load(folder / "lower"), self.upper.load(folder / "upper"))
 
 
 class Stacked(Fitted):
-    """Two representations that were fitted."""
+    """Two fitted representations."""
 
     def __init__(self, lower: Fitted, upper: Fitted) -> None:
         self.lower, self.upper = lower, upper
@@ -79,7 +72,7 @@ class Stacked(Fitted):
 
 
 def coded(lower: Fitted, x: Items) -> Segments:
-    """The codes of segments, each a frame of its own."""
+    """Return the codes of segments, each as a segment of one frame."""
     assert isinstance(x, Segments)
     codes = lower.transform(x)
     return Segments(codes, np.arange(len(codes))[:, None], x.offsets, mapped=False)

@@ -57,8 +57,10 @@ def fit_estimator(
     )
     if model.representation is not None:
         # The fit does not see the test split; its losses there are recorded for a figure.
-        watched = table("test")[:2] if has_test else None
-        fitted = model.representation.fit(*both[:2], model.size, watched=watched, loggers=loggers)
+        monitored = table("test")[:2] if has_test else None
+        fitted = model.representation.fit(
+            *both[:2], model.size, monitored=monitored, loggers=loggers
+        )
         codes.save(fitted, folder)
         codes.write(fitted.transform(data.values_of(data.fold.everyone)), data, folder)
     # The most probable class does not depend on the temperature, which would cost one more fit of

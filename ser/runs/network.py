@@ -26,7 +26,7 @@ from ser.runs import banner, codes
 from ser.runs.components import Components, Outcome
 from ser.training import calibration
 from ser.training.phased import PhasedModel
-from ser.training.trainer import conclude, probabilities
+from ser.training.prediction import fit_closed_form, probabilities
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def fit_network(
         fitted.initialise(model)
     banner.parameters(components.name, model, components.trainer.max_epochs)
     selected = components.trainer.fit(model, data, folder.checkpoints, loggers)
-    conclude(model, selected, data, folder.checkpoints)
+    fit_closed_form(model, selected, data, folder.checkpoints)
     artifacts.write(folder, prepared.signature, prepared.training_audio, data)
     splits = [s for s in (("val", "test") if cfg.test else ("val",)) if len(data.fold.parts[s])]
     predicted = {split: probabilities(model, data, split).numpy() for split in splits}

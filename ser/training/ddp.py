@@ -1,11 +1,11 @@
-"""One run on several devices of this machine: a process each, which share every batch.
+"""One run on several devices of this machine: one process per device, which share every batch.
 
-The processes, ranks, are forked here rather than by Lightning, whose launcher would start
-`train.py` again, Hydra and all. A fork takes no time and no copy of the features. It must not
-happen after CUDA or torch's pool of threads has been used, neither of which outlives one: no rank
-may have more than one thread, this process asks for GPUs without touching them, and it scores
-on the CPU what rank 0 has written. So rank 0 is a fork, too, and the next run of a sweep can fork
-again.
+The processes, called ranks, are forked here. Lightning's launcher would start `train.py` again,
+including Hydra; a fork starts immediately and does not copy the features. A process must not be
+forked after it has used CUDA or torch's thread pool, because neither survives a fork. Therefore
+each rank has one thread, rank 0 is forked, too, and this process counts GPUs without initialising
+CUDA and scores on the CPU with the weights that rank 0 has saved. So the next run of a sweep can
+fork again.
 """
 
 import logging
@@ -31,23 +31,24 @@ from rich.console import Console
 from torch import distributed
 
 from ser.errors import UserError
+from ser.training.callbacks import STOPPED, MonitoredLosses
 from ser.training.devices import require_gpus
 from ser.training.phased import PhasedModel
-from ser.training.stopping import Keeper, Watch
-from ser.training.trainer import STOPPED, Training
+from ser.training.stopping import CheckpointSelection
+from ser.training.trainer import Training
 
 log = logging.getLogger(__name__)
 
-# Sends a row of the record to the process that started the ranks.
-Tell = Callable[[dict[str, float]], None]
+# Sends plain content to the process that started the ranks.
+Send = Callable[[Any], None]
 
 
 class DDP(Training):
-    """As `Training`, but on several devices at once; its arguments are the same.
+    """`Training` on several devices; the arguments are the same.
 
-    Each rank has every n-th utterance of a batch, gradients are averaged so that each utterance
-    counts the same, and validation is of all utterances once. GPUs are the first ones that torch
-    sees, whether or not other runs have slots there.
+    Each of n ranks has every n-th utterance of a batch. Gradients are averaged so that each
+    utterance counts the same, and each utterance is validated once. The first GPUs that torch sees
+    are used, even if other runs use them.
     """
 
     def fit(
@@ -56,47 +57,47 @@ class DDP(Training):
         data: pl.LightningDataModule,
         folder: Path,
         loggers: Sequence[Logger],
-        keeper: Keeper | None = None,
-        watch: Watch | None = None,
-    ) -> Keeper:
+        selection: CheckpointSelection | None = None,
+        monitored: MonitoredLosses | None = None,
+    ) -> CheckpointSelection:
         self.require_devices()
-        if keeper is not None:
+        if selection is not None:
             raise UserError("trainer=ddp trains recognisers; for a representation, trainer=gpu")
-        data.setup("fit")  # once, before the forks share it
-        # As Lightning sets it in the ranks: scores must not depend on who computes them.
+        data.setup("fit")  # before the fork, so that the ranks share the memory
+        # Lightning sets it in the ranks; scores must not depend on the process that computes them.
         torch.use_deterministic_algorithms(self.deterministic)
 
-        def heard(row: dict[str, float]) -> None:
+        def log_row(row: dict[str, float]) -> None:
             for logger in loggers:
                 logger.log_metrics(row, step=int(row["epoch"]))
 
-        def work(rank: int, tell: Tell) -> list[dict[str, float]]:
-            self._train_rank(model, data, folder, [Told(tell)] if rank == 0 else [])
+        def train(rank: int, send: Send) -> list[dict[str, float]]:
+            self._train_rank(model, data, folder, [SendingLogger(send)] if rank == 0 else [])
             return model.record
 
         try:
-            model.record, *_ = side_by_side(work, self.devices, heard)
+            model.record, *_ = run_ranks(train, self.devices, log_row)
         except BaseException:
-            Console().show_cursor()  # rank 0 may have been ended with its progress bar up
+            Console().show_cursor()  # hidden by the progress bar of rank 0
             for logger in loggers:
                 logger.finalize("failed")
             raise
-        kept = self.keeper()
-        kept.load_state_dict(torch.load(folder / "best.ckpt", weights_only=True))
-        model.load_state_dict(kept.weights)
-        return kept
+        selected = self.selection()
+        selected.load_state_dict(torch.load(folder / "best.ckpt", weights_only=True))
+        model.load_state_dict(selected.weights)
+        return selected
 
     def require_devices(self) -> None:
         if self.devices < 2:
-            raise UserError("trainer=ddp: how many devices? trainer.devices=2, or more")
+            raise UserError("trainer=ddp needs trainer.devices=2, or more")
         if self.threads != 1:
-            raise UserError(f"trainer.threads={self.threads}: with trainer=ddp, 1 a device")
+            raise UserError(f"trainer.threads={self.threads}: trainer=ddp needs 1 per device")
         if self._accelerator() == "gpu":
             require_gpus(self.devices, f"trainer=ddp trainer.devices={self.devices}")
             if torch.cuda.is_initialized():
                 raise UserError(
-                    "trainer=ddp: this process has used a GPU and cannot be forked any more; "
-                    "run it apart from trainer=gpu"
+                    "trainer=ddp: this process has used a GPU and can no longer be forked; start "
+                    "it separately from runs with trainer=gpu"
                 )
 
     def _accelerator(self) -> str:
@@ -111,75 +112,80 @@ class DDP(Training):
         folder: Path,
         loggers: Sequence[Logger],
     ) -> None:
-        everything = sum(p.requires_grad for p in model.parameters())
-        # Gradients of parameters that a phase's loss does not reach are waited for otherwise.
-        partial = any(len(phase.parameters()) < everything for phase in model.phases)
+        trainable = sum(p.requires_grad for p in model.parameters())
+        # Otherwise DDP waits for gradients of parameters that a phase's loss does not depend on.
+        partial = any(len(phase.parameters()) < trainable for phase in model.phases)
         self._train(
             model,
             data,
             folder,
             loggers,
-            self.keeper(),
+            self.selection(),
             devices=self.devices,
             strategy=DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False),
-            # Says that the ranks have been started, and hides a cluster around us.
+            # Tells Lightning that the ranks have been started, even on a cluster.
             plugins=[LightningEnvironment()],
         )
         distributed.destroy_process_group()
 
 
-class Told(Logger):
-    """Hands the record's rows to the process that started the ranks, which has the loggers."""
+class SendingLogger(Logger):
+    """Sends the rows of the record to the process that started the ranks, which has the loggers.
 
-    def __init__(self, tell: Tell) -> None:
+    Args:
+        send: Sends a row.
+    """
+
+    def __init__(self, send: Send) -> None:
         super().__init__()
-        self.tell = tell
+        self.send = send
 
     @property
     def name(self) -> str:
-        return "told"
+        return "sending"
 
     @property
     def version(self) -> int:
         return 0
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.tell(metrics)
+        self.send(metrics)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         pass
 
 
-def side_by_side(
-    work: Callable[[int, Callable[[Any], None]], Any], count: int, heard: Callable[[Any], None]
+def run_ranks(
+    function: Callable[[int, Send], Any], count: int, receive: Callable[[Any], None]
 ) -> list[Any]:
-    """Does `work(rank, tell)` in forked processes, all of which are gone at the end.
+    """Call `function(rank, send)` in forked processes, and end all of them before returning.
 
     Args:
-        work: finds its place for `torch.distributed` in the environment; gives plain content.
-        count: of ranks.
-        heard: gets what ranks tell, as they tell it.
+        function: Returns plain content. The environment has the variables that
+            `torch.distributed` needs.
+        count: Number of ranks.
+        receive: Called in this process with whatever a rank sends, as it arrives.
 
     Returns:
-        What `work` gave, by rank.
+        Return values by rank.
 
     Raises:
-        UserError, OSError: as raised by a rank, or a rank was killed.
-        RuntimeError: anything else that a rank raised, with its traceback.
+        UserError, OSError: Raised by a rank, or a rank was killed.
+        RuntimeError: A rank raised another exception; with its traceback.
     """
     fork = multiprocessing.get_context("fork")
-    os_of_ranks = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}
+    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}
     ranks: dict[Connection, BaseProcess] = {}
     try:
         for rank in range(count):
             receiver, sender = fork.Pipe(duplex=False)
             process: BaseProcess = fork.Process(
-                target=_rank, args=(work, rank, sender, os_of_ranks), name=f"rank {rank}"
+                target=_rank, args=(function, rank, sender, environment), name=f"rank {rank}"
             )
             process.start()
-            sender.close()  # the rank's own end is the last one, so that its death is heard
+            sender.close()  # only the rank holds the sending end, so its death closes the pipe
             ranks[receiver] = process
-        return _listen(ranks, heard)
+        return _collect(ranks, receive)
     except KeyboardInterrupt:
         log.info(STOPPED)
         raise SystemExit(1) from None
@@ -190,67 +196,67 @@ def side_by_side(
             receiver.close()
 
 
-def _listen(ranks: dict[Connection, BaseProcess], heard: Callable[[Any], None]) -> list[Any]:
-    given: dict[Connection, Any] = {}
-    while len(given) < len(ranks):
-        for receiver in wait([receiver for receiver in ranks if receiver not in given]):
+def _collect(ranks: dict[Connection, BaseProcess], receive: Callable[[Any], None]) -> list[Any]:
+    returned: dict[Connection, Any] = {}
+    while len(returned) < len(ranks):
+        for receiver in wait([receiver for receiver in ranks if receiver not in returned]):
             assert isinstance(receiver, Connection)
             try:
                 kind, content = receiver.recv()
             except EOFError:
-                raise _ended(ranks[receiver]) from None
-            if kind == "told":
-                heard(content)
-            elif kind == "done":
-                given[receiver] = content
+                raise _exit_error(ranks[receiver]) from None
+            if kind == "sent":
+                receive(content)
+            elif kind == "returned":
+                returned[receiver] = content
             else:
-                _blame(content, list(ranks.values()))
-    return list(map(given.__getitem__, ranks))
+                _raise_cause(content, list(ranks.values()))
+    return [returned[receiver] for receiver in ranks]
 
 
-def _blame(error: Exception, ranks: list[BaseProcess]) -> None:
-    """Raises what a rank reports, or names another whose death is the reason for it."""
+def _raise_cause(error: Exception, ranks: list[BaseProcess]) -> None:
+    """Raise the error of a rank, or that of another rank whose death has caused it."""
     if not isinstance(error, UserError | OSError):
         wait([process.sentinel for process in ranks], timeout=0.5)
         for process in ranks:
             if process.exitcode is not None and process.exitcode < 0:
-                raise _ended(process)
+                raise _exit_error(process)
     raise error
 
 
-def _ended(process: BaseProcess) -> Exception:
-    """Of a rank that is gone without a word."""
+def _exit_error(process: BaseProcess) -> Exception:
+    """Return the error for a rank that ended without reporting one."""
     process.join()
     if process.exitcode != -signal.SIGKILL:
         return RuntimeError(f"{process.name} of this run ended with status {process.exitcode}")
     return UserError(
-        f"{process.name} of this run was killed, as the system does where memory runs out. The "
-        "same command goes on from the last checkpoint"
+        f"{process.name} of this run was killed, which the system does when memory runs out. The "
+        "same command continues from the last checkpoint"
     )
 
 
 def _rank(
-    work: Callable[[int, Callable[[Any], None]], Any],
+    function: Callable[[int, Send], Any],
     rank: int,
     sender: Connection,
     environment: dict[str, str],
 ) -> None:
-    """What a forked process does: tells what it has found, or what went wrong."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which the parent has got, too
+    """Run in a forked process; send the return value, or the error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the parent, too
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment, LOCAL_RANK=str(rank), NODE_RANK="0")
-    if rank:  # what is said is said once
+    if rank:  # only rank 0 logs
         logging.disable(logging.CRITICAL)
         warnings.simplefilter("ignore")
     try:
-        found = work(rank, lambda content: sender.send(("told", content)))
+        value = function(rank, lambda content: sender.send(("sent", content)))
     except BaseException as error:
         known = isinstance(error, UserError | OSError)
-        told = error if known else RuntimeError(f"rank {rank}:\n{traceback.format_exc()}")
-        sender.send(("failed", told))
-        # Until the parent ends all: ranks that wait for this one would complain that it is gone.
+        failure = error if known else RuntimeError(f"rank {rank}:\n{traceback.format_exc()}")
+        sender.send(("failed", failure))
+        # Wait for the parent to end all ranks: those that communicate with this one would fail.
         threading.Event().wait()
-    sender.send(("done", found))
+    sender.send(("returned", value))
 
 
 def _end_with_parent() -> None:

@@ -1,8 +1,7 @@
-"""Which GPU a run takes where several runs go side by side, whatever started them.
+"""Assignment of GPUs to runs that are started independently on one machine.
 
-Runs of a sweep, of two terminals or of two launchers know nothing of each other; what they share
-is this machine's folder of locks. A lock ends with the process that holds it, also when that one
-is killed.
+Runs of a sweep, of two terminals or of two launchers share a folder of lock files. The system
+releases a lock when its process ends, even when it is killed.
 """
 
 import logging
@@ -20,33 +19,33 @@ from ser.errors import UserError
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN = 0.5  # seconds
+POLL_SECONDS = 0.5
 
 
-def require_gpus(wanted: int, asked_by: str) -> None:
-    """Holds what is asked for against what torch sees.
+def require_gpus(count: int, option: str) -> None:
+    """Check that torch sees enough GPUs.
 
     Args:
-        wanted: how many GPUs.
-        asked_by: the option that asks for them.
+        count: Number of GPUs that are needed.
+        option: Option that requests them, for the message.
 
     Raises:
-        UserError: there are fewer.
+        UserError: There are fewer.
     """
-    # Lightning has torch ask the driver's management library for both: no CUDA context is made.
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not there:
+    # Lightning lets torch query the driver's management library: no CUDA context is created.
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not available:
         raise UserError(
-            f"{asked_by}, and torch sees no GPU on this machine: trainer.accelerator=cpu"
+            f"{option}: torch sees no GPU on this machine; trainer.accelerator=cpu needs none"
         )
-    if there < wanted:
-        raise UserError(f"{asked_by}, and torch sees {there} GPU(s) on this machine")
+    if available < count:
+        raise UserError(f"{option}: torch sees {available} GPU(s) on this machine")
 
 
 @contextmanager
 def free_gpu(runs_per_gpu: int) -> Iterator[int]:
-    """Torch's number of a GPU with room for a run, which is kept until the block ends."""
-    # Torch counts the visible ones alone; these names are the same whoever sees which.
+    """Yield torch's number of a GPU with a free slot, and hold the slot until the block ends."""
+    # Torch numbers only the visible GPUs; UUIDs are the same for all processes.
     names = [
         str(torch.cuda.get_device_properties(number).uuid)
         for number in range(torch.cuda.device_count())
@@ -58,17 +57,17 @@ def free_gpu(runs_per_gpu: int) -> Iterator[int]:
 
 @contextmanager
 def free_slot(names: Sequence[str], runs_per_gpu: int, folder: Path) -> Iterator[int]:
-    """The first free slot: as many runs as there are GPUs go to different ones, then the next.
+    """Hold the first free slot; the order is the first slot of every GPU, then the second ones.
 
-    Waits where all slots are taken, and says so once.
+    If all slots are in use, log one message and wait.
 
     Args:
-        names: of the GPUs, on all the machine.
-        runs_per_gpu: how many runs a GPU may have at once.
-        folder: of the locks; created.
+        names: Names of the GPUs, the same for all processes.
+        runs_per_gpu: Number of slots of each GPU.
+        folder: Folder of the lock files; created.
 
     Yields:
-        Which of `names`.
+        Index into `names`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     locks = [
@@ -79,9 +78,9 @@ def free_slot(names: Sequence[str], runs_per_gpu: int, folder: Path) -> Iterator
     waiting = False
     while (taken := _first_free(locks)) is None:
         if not waiting:
-            log.info("waiting for a free GPU: all %d slots are taken", len(locks))
+            log.info("waiting for a free GPU: all %d slots are in use", len(locks))
             waiting = True
-        time.sleep(LOOK_AGAIN)
+        time.sleep(POLL_SECONDS)
     number, lock = taken
     try:
         yield number

@@ -1,4 +1,4 @@
-"""The base of every model trained by gradients: phases in, manual optimisation."""
+"""The base class of every model trained by gradients: phases and manual optimisation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -51,21 +51,21 @@ class Phase:
 
 
 class PhasedModel(pl.LightningModule, ABC):
-    """A model whose every batch goes through its phases in order.
+    """A model whose phases process each batch in order.
 
-    A subclass gives `phases`; as a recogniser `forward(batch) -> logits`, as a representation what
-    `ser.representations.learned` asks for; where its losses need random draws beyond dropout,
-    `draw`; where more is to be recorded than losses, `observe` and `summary`. This class alone
-    steps optimisers and keeps the record of each epoch.
+    A subclass defines `phases`. A recogniser also defines `forward(batch) -> logits`, and a
+    representation the methods of `ser.representations.learned.Coder`. Optional are `draw`, if the
+    losses need random draws besides dropout, and `observe` and `summary`, if more than losses is
+    recorded. Only this class steps optimisers and writes the record.
 
     Args:
-        task: what the model is made for.
-        optimiser: partial of a torch optimiser; called with each phase's parameters.
+        task: Inputs and classes of the model.
+        optimiser: Partial of a torch optimiser, called with the parameters of each phase.
 
     Attributes:
-        record: one flat dict an epoch: `epoch`, `train/<phase>_loss`, `val/ua`, ... . Part of
-            the checkpoint, so that a resumed run has the whole of it.
-        uses_unlabelled: whether utterances without label teach the model anything.
+        record: One flat dict per epoch: `epoch`, `train/<phase>_loss`, `val/ua`, ... . It is saved
+            in checkpoints, so that a resumed run has all of it.
+        uses_unlabelled: Whether the model learns from utterances without label.
     """
 
     uses_unlabelled = False
@@ -77,7 +77,7 @@ class PhasedModel(pl.LightningModule, ABC):
         self.record: list[dict[str, float]] = []
         self._confusion = MulticlassConfusionMatrix(task.classes, validate_args=False)
         self._validated = False
-        # What a subclass sums over validation for its `summary`, a tensor a batch.
+        # One tensor per validation batch, from a subclass for its `summary`.
         self._val_sums: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
@@ -85,7 +85,7 @@ class PhasedModel(pl.LightningModule, ABC):
     @property
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """In the order in which a batch goes through them."""
+        """The phases, in the order in which they process a batch."""
 
     def draw(self, batch: Batch) -> Any:
         """Return the random draws that the phases of a batch share: samples of priors, noise.
@@ -105,10 +105,10 @@ class PhasedModel(pl.LightningModule, ABC):
         return {}
 
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:
-        """Further columns of the epoch's record.
+        """Return further columns of the epoch's record.
 
         Args:
-            means: what `observe` summed, divided by the utterances of the epoch.
+            means: The sums of `observe`, divided by the number of utterances of the epoch.
         """
         return {}
 
@@ -125,13 +125,13 @@ class PhasedModel(pl.LightningModule, ABC):
         optimisers = self.optimizers()
         optimisers = optimisers if isinstance(optimisers, list) else [optimisers]
         self._steps = list(zip(self.phases, optimisers, strict=True))
-        # Of batch normalisation: gradients are averaged over ranks, and so must these be.
+        # Running statistics of batch normalisation, averaged over ranks as gradients are.
         self._statistics = [
             value
             for name, value in self.named_buffers()
             if name.endswith(("running_mean", "running_var"))
         ]
-        # Those of a checkpoint are on the CPU.
+        # Sums from a checkpoint are on the CPU.
         self._sums = {name: value.to(self.device) for name, value in self._sums.items()}
 
     def on_train_epoch_start(self) -> None:
@@ -143,7 +143,7 @@ class PhasedModel(pl.LightningModule, ABC):
         sums = {}
         for phase, optimiser in self._steps:
             loss, shared = phase.compute(batch, shared)
-            # Gradients that another phase left on these parameters are not this phase's.
+            # Remove the gradients that other phases have left on these parameters.
             optimiser.zero_grad()
             self.manual_backward(loss if weight is None else loss * weight)
             optimiser.step()
@@ -151,7 +151,7 @@ class PhasedModel(pl.LightningModule, ABC):
         with torch.no_grad():
             sums |= self.observe(batch, shared)
             ranks.average(self._statistics)
-        # Summed here and logged once an epoch: a log call a batch costs 0.4 ms.
+        # Summed here and logged once per epoch: a log call per batch costs 0.4 ms.
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._seen += len(batch.y)
@@ -163,22 +163,22 @@ class PhasedModel(pl.LightningModule, ABC):
         self._val_loss = torch.zeros((), device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        found = self.probabilities(batch)
-        likelihood = found.gather(1, batch.y[:, None]).clamp(min=torch.finfo(found.dtype).tiny)
+        p = self.probabilities(batch)
+        likelihood = p.gather(1, batch.y[:, None]).clamp(min=torch.finfo(p.dtype).tiny)
         self._val_loss -= likelihood.log().sum()
-        self._confusion.update(found.argmax(dim=1), batch.y)
+        self._confusion.update(p.argmax(dim=1), batch.y)
 
     def end_epoch(self) -> None:
-        """Adds a row to the record; called when training and validation of an epoch are done."""
+        """Add a row to the record; called after training and validation of an epoch."""
         seen = sum(ranks.every(self._seen))
         means = {name: ranks.total(value) / seen for name, value in self._sums.items()}
         row: dict[str, float] = {"epoch": self.current_epoch}
         row |= {name: float(mean) for name, mean in means.items() if name.startswith("train/")}
         if self._validated:
             confusion = self._confusion.compute().cpu().numpy()
-            found = scores(confusion)
+            validation = scores(confusion)
             row["val/loss"] = float(ranks.total(self._val_loss)) / int(confusion.sum())
-            row |= {f"val/{name}": found[name] for name in ("ua", "wa", "f1")}
+            row |= {f"val/{name}": validation[name] for name in ("ua", "wa", "f1")}
             if self._val_sums and ranks.count() > 1:
                 self._val_sums = [ranks.total(torch.stack(self._val_sums).sum(0))]
         self.record.append(row | self.summary(means))
@@ -191,23 +191,23 @@ class PhasedModel(pl.LightningModule, ABC):
         return losses
 
     def probabilities(self, batch: Batch) -> Tensor:
-        """Class probabilities of a batch's utterances, (U, C); those of windows are averaged."""
-        found = self(batch).softmax(dim=1)
+        """Return class probabilities (U, C) of utterances: the means over their windows."""
+        p = self(batch).softmax(dim=1)
         if batch.windows is None:
-            return found
-        sums = found.new_zeros(len(batch.y), found.shape[1]).index_add_(0, batch.windows, found)
+            return p
+        sums = p.new_zeros(len(batch.y), p.shape[1]).index_add_(0, batch.windows, p)
         return sums / torch.bincount(batch.windows)[:, None]
 
-    def conclude(self, batches: Iterable[Batch]) -> None:
-        """Fits what is not fitted by gradients, once the weights that are kept are loaded.
+    def fit_closed_form(self, batches: Iterable[Batch]) -> None:
+        """Fit what is not fitted by gradients; called when the selected weights are loaded.
 
         Args:
-            batches: of the training part, in its own order; those of segments are of whole
+            batches: The training split in its own order; at segment level, batches of whole
                 utterances.
         """
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Tensors and plain containers only, so that weights_only=True loads it.
+        # Only tensors and plain containers, so that weights_only=True loads the checkpoint.
         sums = {name: value.cpu() for name, value in self._sums.items()}
         checkpoint["epoch_so_far"] = ranks.every({"sums": sums, "seen": self._seen})
         checkpoint["record"] = self.record

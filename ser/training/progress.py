@@ -1,4 +1,4 @@
-"""How far a training has come, on the terminal."""
+"""Progress of a training on the terminal."""
 
 import logging
 import time
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class EpochProgress(pl.Callback):
-    """A progress bar of epochs; where there is no terminal, a line every ten seconds."""
+    """A progress bar of epochs; without a terminal, a log line every ten seconds."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._told = time.monotonic()
+        self._logged = time.monotonic()
         bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
@@ -36,7 +36,7 @@ class EpochProgress(pl.Callback):
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=console,  # silent in one of many runs
+            console=console,  # silent in a sweep
             transient=True,
             refresh_per_second=4,
         )
@@ -48,12 +48,12 @@ class EpochProgress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
-        told = _told(module.record)
+        scores = _format_scores(module.record)
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, scores=told)
-        elif trainer.is_global_zero and time.monotonic() - self._told > 10:
-            self._told = time.monotonic()
-            log.info("epoch %d of %d: %s", len(module.record), trainer.max_epochs, told)
+            self._bar.update(self._task, advance=1, scores=scores)
+        elif trainer.is_global_zero and time.monotonic() - self._logged > 10:
+            self._logged = time.monotonic()
+            log.info("epoch %d of %d: %s", len(module.record), trainer.max_epochs, scores)
 
     def on_exception(
         self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
@@ -69,8 +69,8 @@ class EpochProgress(pl.Callback):
             self._bar = None
 
 
-def _told(record: Sequence[Mapping[str, float]]) -> str:
-    """Validation scores, or the losses of what has none."""
+def _format_scores(record: Sequence[Mapping[str, float]]) -> str:
+    """Return validation scores, or the losses of a training without validation."""
     last = record[-1]
     if "val/ua" in last:
         return f"val UA {last['val/ua']:.1%}, best {max(row['val/ua'] for row in record):.1%}"

@@ -1,7 +1,7 @@
-"""Processes that train one model together: what they tell each other.
+"""Communication between the processes, called ranks, that train one model together.
 
-Each of them, a rank, has its share of every batch. A process that trains alone is the only rank:
-nothing is sent, and nothing computed.
+Each rank has its share of every batch. If there is only one rank, nothing is sent or computed.
+Functions marked as collective must be called by all ranks.
 """
 
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ T = TypeVar("T")
 
 
 def count() -> int:
-    """How many ranks there are."""
-    together = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_world_size() if together else 1
+    """Return the number of ranks."""
+    several = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if several else 1
 
 
 def every(value: T) -> list[T]:
-    """The value of each rank, in their order. To be called by all of them.
+    """Return the values of all ranks, in order. Collective.
 
     Args:
-        value: plain, or tensors of the CPU.
+        value: Plain content, or tensors on the CPU.
     """
     if count() == 1:
         return [value]
-    found: list[Any] = [None] * count()
-    distributed.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * count()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def total(value: Tensor) -> Tensor:
-    """The sum over all ranks, of the same shape. To be called by all of them."""
+    """Return the sum over all ranks, of the same shape. Collective."""
     if count() == 1:
         return value
     value = value.clone()
@@ -42,24 +42,24 @@ def total(value: Tensor) -> Tensor:
 
 
 def average(values: Sequence[Tensor]) -> None:
-    """Gives each tensor its mean over all ranks, in place. To be called by all of them."""
+    """Replace each tensor by its mean over all ranks, in place. Collective."""
     if count() == 1 or not values:
         return
-    # One message is faster than one a tensor.
+    # One message is faster than one per tensor.
     means = total(torch.cat([value.flatten() for value in values])) / count()
     for value, mean in zip(values, means.split([v.numel() for v in values]), strict=True):
         value.copy_(mean.view_as(value))
 
 
 def weight(rows: int, device: torch.device) -> Tensor | None:
-    """What the mean over a rank's rows counts; None: there is one rank. To be called by all.
+    """Return the weight of this rank's loss; None: there is one rank. Collective.
 
-    Gradients are averaged over ranks. Weighted so, each row of the whole batch counts the same,
-    also where one rank has a row more than another.
+    Gradients are averaged over ranks. With these weights each row of a batch counts the same, even
+    if some ranks have a row more than others.
 
     Args:
-        rows: of this rank's share.
-        device: of the model.
+        rows: Number of rows in this rank's share of the batch.
+        device: Device of the model.
     """
     if count() == 1:
         return None

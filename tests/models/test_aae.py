@@ -1,4 +1,4 @@
-"""Each phase changes what it should, in the paper's order; the game draws codes to priors."""
+"""Each phase updates its own modules, in the paper's order; codes are matched to priors."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -16,7 +16,6 @@ from ser.config import CONF, build
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models.aae import AAE, AdversarialBatch, coder
-from ser.models.diagnostics import explained
 from ser.models.priors import Categorical, Gaussian, GaussianMixture
 from ser.networks.conv import ConvDecoder, ConvEncoder
 from ser.networks.mlp import Discriminator, MLPDecoder, MLPEncoder
@@ -76,8 +75,8 @@ def parameters(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def play(model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer]) -> Iterator[str]:
-    """Goes through the phases as `training_step` does, and names each one when it is done."""
+def run_phases(model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer]) -> Iterator[str]:
+    """Run the phases as `training_step` does, and yield the name of each one afterwards."""
     shared = model.draw(data)
     for phase, optimiser in zip(model.phases, optimisers, strict=True):
         loss, shared = phase.compute(data, shared)
@@ -90,17 +89,17 @@ def play(model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer]) -> It
 def steps(
     model: AAE, data: Batch, optimisers: list[torch.optim.Optimizer] | None = None
 ) -> list[tuple[str, set[str]]]:
-    """Goes through the phases; which parameters each one changed."""
-    found, before = [], parameters(model)
-    for name in play(model, data, optimisers or model.configure_optimizers()):
+    """Run the phases, and return the names of the parameters that each one changed."""
+    changed, before = [], parameters(model)
+    for name in run_phases(model, data, optimisers or model.configure_optimizers()):
         after = parameters(model)
-        found.append((name, {n for n in before if not torch.equal(before[n], after[n])}))
+        changed.append((name, {n for n in before if not torch.equal(before[n], after[n])}))
         before = after
-    return found
+    return changed
 
 
 @pytest.mark.parametrize("level", ["utterance", "frame"])
-def test_each_phase_changes_its_parameters_and_no_others(level: str) -> None:
+def test_each_phase_updates_its_own_parameters_only(level: str) -> None:
     """Batch normalisation's running statistics aside: every forward pass updates those."""
     model = aae(level)
     named = {id(p): name for name, p in model.named_parameters()}
@@ -112,12 +111,12 @@ def test_each_phase_changes_its_parameters_and_no_others(level: str) -> None:
         for name, changed in steps(model, batch(level), optimisers):
             expected = {n for n, _ in model.named_parameters() if n.startswith(CHANGED[name])}
             assert changed - expected == set()
-            # What comes before a normalisation cannot be told from its bias: a bias may rest.
+            # A bias before a normalisation has no effect, and may not change.
             assert {n for n in expected - changed if not n.endswith("bias")} == set()
 
 
 @pytest.mark.parametrize("level", ["utterance", "frame"])
-def test_lightning_s_steps_are_these_steps(level: str, tmp_path) -> None:
+def test_training_step_equals_manual_steps(level: str, tmp_path) -> None:
     """`training_step` changes the parameters as the phases by hand do, number for number."""
     left, right = aae(level), aae(level)
     data = batch(level)
@@ -134,7 +133,7 @@ def test_lightning_s_steps_are_these_steps(level: str, tmp_path) -> None:
         assert torch.equal(left.get_parameter(name), value), name
 
 
-def test_phases_come_in_the_paper_s_order_and_config_selects_them() -> None:
+def test_phases_are_in_the_paper_s_order_and_can_be_selected() -> None:
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         phases = [
             list(compose("train", ["model=aae", *more]).model.phases)
@@ -146,7 +145,7 @@ def test_phases_come_in_the_paper_s_order_and_config_selects_them() -> None:
     assert all("discriminator" not in n for _, changed in steps(without, batch()) for n in changed)
 
 
-def test_the_discriminators_learn_at_a_tenth_of_the_rate() -> None:
+def test_discriminators_have_a_tenth_of_the_learning_rate() -> None:
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         cfg = compose("train", ["model=aae"])
     model: AAE = build(cfg.model)(Task(5, 3, None, {}))
@@ -154,7 +153,7 @@ def test_the_discriminators_learn_at_a_tenth_of_the_rate() -> None:
     assert rates == pytest.approx([1e-3, 1e-4, 1e-3, 1e-3])
 
 
-def test_one_forward_pass_serves_discriminator_and_generator() -> None:
+def test_discriminator_and_generator_share_one_forward_pass() -> None:
     model = aae()
     drawn = model.draw(batch())
     adversarial = model.discriminate(batch(), drawn)
@@ -166,7 +165,7 @@ def test_one_forward_pass_serves_discriminator_and_generator() -> None:
     assert all(p.grad is not None for p in model.encoder.parameters())
 
 
-def test_the_generator_pulls_where_the_discriminator_calls_codes_real() -> None:
+def test_generator_step_raises_logits_of_codes() -> None:
     """A step of the generator phase raises the discriminators' logits of its codes."""
     model = aae(dropout=0.0, phases=["discriminator", "generator"])
     data = batch()
@@ -187,8 +186,8 @@ def test_the_generator_pulls_where_the_discriminator_calls_codes_real() -> None:
     assert mean_logits().sum() > before
 
 
-def test_regularisation_draws_codes_to_their_priors() -> None:
-    """Without heads' normalisation, codes begin far from N(0, I) and from the uniform."""
+def test_codes_are_matched_to_their_priors() -> None:
+    """Without normalised heads, codes start far from N(0, I) and from the uniform distribution."""
     model = aae(
         dropout=0.0,
         batch_norm=False,
@@ -205,23 +204,22 @@ def test_regularisation_draws_codes_to_their_priors() -> None:
         model.get_parameter("latents.y.head.0.bias").copy_(torch.tensor([3.0, 0.0, 0.0]))
     x = torch.randn(512, 5)
 
-    def health() -> dict[str, float]:
+    def statistics() -> dict[str, float]:
         with torch.no_grad():
             codes = model.encode(Batch(x, torch.zeros(512)))
         means = {f"{n}/mean": c.mean(0) for n, c in codes.items()}
         means["z/second_moment"] = codes["z"].T @ codes["z"] / 512
-        model._explained = dict  # type: ignore[method-assign]
         return model.summary(means)
 
-    before = health()
+    before = statistics()
     optimisers = model.configure_optimizers()
-    seen = []
+    later = []
     for step in range(500):
-        list(play(model, Batch(x[torch.randperm(512)[:64]], torch.zeros(64)), optimisers))
+        list(run_phases(model, Batch(x[torch.randperm(512)[:64]], torch.zeros(64)), optimisers))
         if step >= 300 and step % 10 == 0:
-            seen.append(health())
-    # The game goes to and fro; how far at one step differs between processors.
-    after = {name: float(np.median([each[name] for each in seen])) for name in before}
+            later.append(statistics())
+    # Adversarial training oscillates, with a phase that differs between processors.
+    after = {name: float(np.median([each[name] for each in later])) for name in before}
     assert before["z/mean_rms"] > 2
     assert after["z/mean_rms"] < 0.4 * before["z/mean_rms"]
     assert 0.2 < after["z/variance"] < 2.0
@@ -232,23 +230,23 @@ def test_regularisation_draws_codes_to_their_priors() -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_padding_changes_no_loss_output_or_statistic(training: bool) -> None:
-    found = []
+    results = []
     for padding in (0, 1, 300):
         model, data = aae("frame", dropout=0.0).train(training), batch("frame", padding)
         torch.manual_seed(2)
         shared, losses = model.draw(data), []
-        logits, made = model(data), model.reconstruct(data)[:, :64]
+        logits, reconstruction = model(data), model.reconstruct(data)[:, :64]
         for phase in model.phases:
             loss, shared = phase.compute(data, shared)
             losses.append(loss)
         buffers = [b.double() for b in model.buffers()]
-        found.append([logits, made, torch.stack(losses), *buffers])
-    for others in found[1:]:
-        for left, right in zip(found[0], others, strict=True):
+        results.append([logits, reconstruction, torch.stack(losses), *buffers])
+    for others in results[1:]:
+        for left, right in zip(results[0], others, strict=True):
             torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
 
 
-def test_a_longer_neighbour_changes_nothing_in_evaluation() -> None:
+def test_evaluation_does_not_depend_on_other_items_of_a_batch() -> None:
     model, data = aae("frame").eval(), batch("frame")
     assert data.lengths is not None
     for i in (1, 2, 6):
@@ -260,17 +258,17 @@ def test_a_longer_neighbour_changes_nothing_in_evaluation() -> None:
             torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
 
 
-def test_probabilities_of_windows_are_averaged_by_utterance() -> None:
+def test_probabilities_of_an_utterance_are_means_over_its_windows() -> None:
     model, data = aae("frame").eval(), batch("frame")
     windows = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3])
-    found = model.probabilities(Batch(data.x, data.y[:4], data.lengths, windows))
+    actual = model.probabilities(Batch(data.x, data.y[:4], data.lengths, windows))
     each = model(data).softmax(1)
     expected = [each[:3].mean(0), each[3], each[4:6].mean(0), each[6:].mean(0)]
-    torch.testing.assert_close(found, torch.stack(expected))
+    torch.testing.assert_close(actual, torch.stack(expected))
 
 
 @pytest.mark.parametrize("level", ["utterance", "frame"])
-def test_utterances_without_label_teach_all_but_classification(level: str) -> None:
+def test_unlabelled_utterances_train_all_phases_but_classification(level: str) -> None:
     data = batch(level)
     none = data._replace(y=torch.full((8,), UNLABELLED))
     for name, changed in steps(aae(level), none):
@@ -285,7 +283,7 @@ def test_utterances_without_label_teach_all_but_classification(level: str) -> No
     torch.testing.assert_close(everything, model.reconstruction_loss(data, model.draw(data)))
 
 
-def test_class_weights_weigh_the_classification() -> None:
+def test_classification_loss_is_weighted_by_class() -> None:
     weights, data = torch.tensor([1.0, 5.0, 0.5]), batch()
     model = aae().eval()
     weighted = AAE(
@@ -307,37 +305,42 @@ def test_class_weights_weigh_the_classification() -> None:
     torch.testing.assert_close(plain, nn.functional.cross_entropy(model(data), data.y))
 
 
-def test_the_record_measures_reconstruction_by_kind_of_feature() -> None:
+def test_record_has_r2_by_kind_of_feature() -> None:
     """R² is 1 for a perfect reconstruction, and 0 for the mean, whatever is padded."""
     model, data = aae("frame").eval(), batch("frame")
     inside = torch.arange(64) < LENGTHS[:, None]
     mean = data.x[inside].mean(0) * inside[..., None]
-    for made, expected in ((data.x, 1.0), (mean, 0.0)):
-        mended = copy.copy(model)
-        mended.reconstruct = lambda batch, made=made: made  # type: ignore[method-assign,misc]
-        mended.on_validation_epoch_start()
-        mended.validation_step(data, 0)
-        found = explained(mended._val_sums, mended.groups)
-        assert set(found) == {"val/r2", "val/r2_a", "val/r2_b"}
-        assert list(found.values()) == pytest.approx([expected] * 3, abs=1e-5)
+    for reconstruction, expected in ((data.x, 1.0), (mean, 0.0)):
+        patched = copy.copy(model)
+        patched.reconstruct = lambda batch, value=reconstruction: value  # type: ignore[method-assign,misc]
+        patched.on_validation_epoch_start()
+        patched.validation_step(data, 0)
+        patched.on_train_epoch_start()
+        patched.record = []
+        patched.end_epoch()
+        r2 = {name: value for name, value in patched.record[-1].items() if "r2" in name}
+        assert set(r2) == {"val/r2", "val/r2_a", "val/r2_b"}
+        assert list(r2.values()) == pytest.approx([expected] * 3, abs=1e-5)
 
 
-def test_a_model_that_cannot_be_is_told() -> None:
+def test_impossible_phases_and_classifiers_raise_errors() -> None:
     with pytest.raises(UserError, match="generator needs discriminator before it"):
         aae(phases=["generator", "discriminator"])
     with pytest.raises(UserError, match="classifier=emotion: one of y, z"):
         aae(classifier="emotion")
 
 
-def test_what_is_wrong_with_the_game_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_problem_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     means = {f"train/z_{side}_accuracy": torch.tensor(1.0) for side in ("real", "fake")}
     model = aae()
     for _ in range(2):
         model.summary(means)
-    assert ["discriminator of z tells" in record.message for record in caplog.records] == [True]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 1
+    assert "latent z: the discriminator dominates" in messages[0]
 
 
-# ---- one latent, drawn towards a mixture: sahu2017
+# ---- one latent, matched to a mixture: sahu2017
 
 
 def coder_of(**options: Any) -> AAE:
@@ -356,13 +359,13 @@ def coder_of(**options: Any) -> AAE:
     return coder(Task(5, 3, None, {}), 2, **{**defaults, **options})
 
 
-def test_a_discriminator_that_is_told_the_class_judges_by_it() -> None:
+def test_conditioned_discriminator_depends_on_the_class() -> None:
     model, data = coder_of(), batch()
     (latent,) = model.latents.values()
     codes = torch.randn(8, 2)
     own, other = (latent.discriminate(codes, y) for y in (data.y, (data.y + 1) % 3))
     assert not torch.equal(own, other)
-    # Without a class it is given none: not the last, as -1 would index.
+    # Unlabelled items have no class; indexing with -1 would give the last one.
     unlabelled = latent.discriminate(codes, torch.full((8,), UNLABELLED))
     for label in range(3):
         of_label = latent.discriminate(codes, torch.full((8,), label))
@@ -372,7 +375,7 @@ def test_a_discriminator_that_is_told_the_class_judges_by_it() -> None:
     assert torch.equal(own, other)
 
 
-def test_real_codes_are_of_the_batch_s_classes_only_where_the_class_is_told() -> None:
+def test_real_codes_are_of_the_batch_s_classes_only_if_conditioned() -> None:
     labels = torch.arange(3000) % 3
     for condition, expected in (("label", 1.0), (None, 1 / 3)):
         model = coder_of(condition=condition)
@@ -383,7 +386,7 @@ def test_real_codes_are_of_the_batch_s_classes_only_where_the_class_is_told() ->
 
 
 @pytest.mark.parametrize("to_the_letter", [False, True])
-def test_the_discriminator_phase_moves_the_encoder_only_to_the_letter(
+def test_discriminator_phase_updates_encoder_only_if_configured(
     to_the_letter: bool,
 ) -> None:
     model, data = coder_of(discriminator_moves_encoder=to_the_letter), batch()
@@ -401,6 +404,6 @@ def test_the_discriminator_phase_moves_the_encoder_only_to_the_letter(
     assert not any(name.startswith("decoder.") for name in moved)
 
 
-def test_a_classification_phase_needs_a_classifier() -> None:
+def test_classification_phase_needs_a_classifier() -> None:
     with pytest.raises(UserError, match="classification needs a classifier"):
         coder_of(phases=PHASES)

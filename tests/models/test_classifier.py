@@ -48,14 +48,14 @@ def batch(frames: int | None = None) -> Batch:
     return Batch(nn.functional.pad(x, (0, 0, 0, frames - 12)), y, lengths)
 
 
-def test_its_one_phase_changes_every_parameter() -> None:
+def test_its_one_phase_updates_every_parameter() -> None:
     model = classifier()
     (phase,) = model.phases
     assert {id(p) for p in phase.parameters()} == {id(p) for p in model.parameters()}
     assert (phase.name, phase.rate) == ("classification", 1.0)
 
 
-def test_it_learns_what_can_be_learnt() -> None:
+def test_it_fits_separable_data() -> None:
     model, data = classifier(), batch()
     (optimiser,) = model.configure_optimizers()
     for _ in range(200):
@@ -67,7 +67,7 @@ def test_it_learns_what_can_be_learnt() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 5.0, 0.5])])
-def test_its_loss_is_the_weighted_cross_entropy_of_what_is_labelled(
+def test_loss_is_the_weighted_cross_entropy_of_labelled_items(
     weights: torch.Tensor | None,
 ) -> None:
     model, data = classifier(weights=weights), batch()
@@ -83,17 +83,17 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(logits[0], logits[2])
 
 
-def test_probabilities_of_windows_are_averaged_by_utterance() -> None:
+def test_probabilities_of_an_utterance_are_means_over_its_windows() -> None:
     model, data = classifier(CNN), batch(12)
     windows = torch.arange(12) // 3
-    found = model.probabilities(data._replace(y=data.y[:4], windows=windows))
+    actual = model.probabilities(data._replace(y=data.y[:4], windows=windows))
     expected = model(data).softmax(1).reshape(4, 3, 3).mean(1)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(found.sum(1), torch.ones(4))
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(actual.sum(1), torch.ones(4))
 
 
 @pytest.mark.parametrize("encoder", [MLP, LSTM])
-def test_probabilities_of_variants_are_averaged_by_their_weights(encoder: partial) -> None:
+def test_probabilities_are_weighted_means_over_variants(encoder: partial) -> None:
     """And so is what it is trained on."""
     weights = torch.tensor([0.5, 0.2, 0.3])
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Under which class codes are made, and that no other reading than the oracle's asks for it."""
+"""On which class codes are conditioned; only the oracle uses the labels."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from ser.models.cvae import CVAE
 from ser.networks.mlp import MLPDecoder, MLPEncoder
 
 
-def made(reading: str | None, **options: Any) -> CVAE:
+def cvae(reading: str | None, **options: Any) -> CVAE:
     torch.manual_seed(0)
     given: dict[str, Any] = {
         "encoder": partial(MLPEncoder, hidden=[16], dropout=0.0, batch_norm=False),
@@ -32,8 +32,8 @@ def batch() -> Batch:
 
 
 @pytest.mark.parametrize("code", ["mean", "mean_and_variance"])
-def test_marginal_codes_are_those_under_each_class_side_by_side(code: str) -> None:
-    model, data = made("marginal", code=code), batch()
+def test_marginal_codes_are_concatenated_codes_under_each_class(code: str) -> None:
+    model, data = cvae("marginal", code=code), batch()
     codes = model.codes(data)
     assert codes.shape == (12, model.width)
     assert model.variants == 3
@@ -42,34 +42,34 @@ def test_marginal_codes_are_those_under_each_class_side_by_side(code: str) -> No
     assert not model.reads_labels
 
 
-def test_codes_of_no_class_are_those_of_the_unlabelled() -> None:
-    model, data = made(None), batch()
+def test_codes_without_class_equal_those_of_unlabelled_items() -> None:
+    model, data = cvae(None), batch()
     assert torch.equal(model.codes(data), model.codes_under(data, UNLABELLED))
     assert (model.variants, model.reads_labels, model.width) == (1, False, 4)
 
 
-def test_the_oracle_s_codes_are_those_under_the_true_class() -> None:
-    model, data = made("oracle"), batch()
+def test_oracle_codes_are_those_under_the_true_class() -> None:
+    model, data = cvae("oracle"), batch()
     assert torch.equal(model.codes(data), model.codes_under(data, data.y))
     assert (model.variants, model.reads_labels, model.width) == (1, True, 4)
 
 
 @pytest.mark.parametrize("reading", ["marginal", None, "oracle"])
-def test_only_the_oracle_reads_a_label(reading: str | None) -> None:
-    model, data = made(reading), batch()
+def test_only_oracle_codes_depend_on_labels(reading: str | None) -> None:
+    model, data = cvae(reading), batch()
     other = data._replace(y=data.y.flip(0))
     assert torch.equal(model.codes(data), model.codes(other)) is not model.reads_labels
 
 
-def test_how_codes_are_read_changes_nothing_of_what_is_fitted() -> None:
+def test_reading_does_not_change_the_fit() -> None:
     """So that one fit serves all readings."""
-    states = [made(reading).state_dict() for reading in ("marginal", None, "oracle")]
+    states = [cvae(reading).state_dict() for reading in ("marginal", None, "oracle")]
     for state in states[1:]:
         assert state.keys() == states[0].keys()
         assert all(torch.equal(state[name], value) for name, value in states[0].items())
     losses = []
     for reading in ("marginal", None, "oracle"):
-        model = made(reading)
+        model = cvae(reading)
         torch.manual_seed(2)
         (loss,) = model.losses(batch()).values()
         losses.append(loss)

@@ -1,4 +1,4 @@
-"""Denoising autoencoders: layer by layer, weights in two places, noise that is drawn anew."""
+"""Denoising autoencoders: layer-wise training, tied weights, new noise for every batch."""
 
 import itertools
 from functools import partial
@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from made import CLASSES, classes_in, fitting
+from reconstruction import CLASSES, classes_in, fitting
 from torch import Tensor
 
 from ser.data.batches import Batch, Task
@@ -17,7 +17,7 @@ from ser.errors import UserError
 from ser.models.denoising import Deep, Stacked
 from ser.representations.learned import Learned, Network
 from ser.training.phased import PhasedModel
-from ser.training.stopping import Converged
+from ser.training.stopping import FixedEpochs
 
 SGD = partial(torch.optim.SGD, lr=1e-2, weight_decay=1e-2)
 WIDTHS = [12, 8, 5]  # of an input of 12, a layer of 8 and a code of 5
@@ -25,26 +25,25 @@ WIDTHS = [12, 8, 5]  # of an input of 12, a layer of 8 and a code of 5
 
 def module(kind: type[Deep], **options: Any) -> Deep:
     torch.manual_seed(0)
-    made = {"hidden": [8], "corruption": 0.2, "optimiser": SGD, **options}
-    return kind(Task(12, CLASSES, None, {}), 5, **made)
+    defaults = {"hidden": [8], "corruption": 0.2, "optimiser": SGD, **options}
+    return kind(Task(12, CLASSES, None, {}), 5, **defaults)
 
 
 def stacked(*, tied: bool = True, epochs_each: int = 3) -> Stacked:
-    found = module(Stacked, tied=tied, epochs_each=epochs_each)
-    assert isinstance(found, Stacked)
-    return found
+    model = module(Stacked, tied=tied, epochs_each=epochs_each)
+    assert isinstance(model, Stacked)
+    return model
 
 
 def recipe(root: Path, kind: type[Deep], *, epochs: int, **options: Any) -> Learned:
-    made = {"hidden": [8], "corruption": 0.2, "optimiser": SGD, **options}
-    rule = {"window": 50, "tolerance": 0.0, "max_epochs": epochs, "below": None}
+    defaults = {"hidden": [8], "corruption": 0.2, "optimiser": SGD, **options}
     return Learned(
         fitting(root, checkpoint_seconds=0),
-        module=partial(kind, **made),
+        module=partial(kind, **defaults),
         size=5,
         clip=10,
         batch_size=16,
-        stopping=partial(Converged, phases=["reconstruction"], **rule),  # type: ignore[arg-type]
+        stopping=partial(FixedEpochs, max_epochs=epochs),
     )
 
 
@@ -53,7 +52,7 @@ def weights(model: torch.nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_while_a_layer_is_trained_no_other_moves(tied: bool, tmp_path: Path) -> None:
+def test_only_the_layer_in_training_is_updated(tied: bool, tmp_path: Path) -> None:
     """Nor does weight decay move it."""
     x, y = classes_in(12, 64)
     by_epoch: list[dict[str, Tensor]] = []
@@ -102,7 +101,7 @@ def test_tied_weights_are_one_parameter() -> None:
         torch.testing.assert_close(tied.decoders[0](x), expected)
 
 
-def test_tied_weights_are_one_parameter_when_read_back(tmp_path: Path) -> None:
+def test_tied_weights_are_one_parameter_after_loading(tmp_path: Path) -> None:
     x, y = classes_in(12, 48)
     fitted = recipe(tmp_path, Stacked, epochs=4, tied=True, epochs_each=2).fit(x, y, 5)
     module = fitted.module
@@ -120,15 +119,15 @@ def noise_of(root: Path, epochs: int, seed: int = 0) -> list[Tensor]:
         return drawn[-1]
 
     x, y = classes_in(12, 32)
-    made = recipe(root, Deep, epochs=epochs)
-    made.fitting = fitting(root, checkpoint_seconds=0)
-    made.fitting.__dict__["seed"] = seed
+    deep = recipe(root, Deep, epochs=epochs)
+    deep.fitting = fitting(root, checkpoint_seconds=0)
+    deep.fitting.__dict__["seed"] = seed
     with mock.patch.object(Deep, "draw", noted):
-        made.fit(x, y, 5)
+        deep.fit(x, y, 5)
     return drawn
 
 
-def test_noise_is_drawn_anew_each_epoch_from_the_run_s_seed(tmp_path: Path) -> None:
+def test_noise_differs_between_epochs_and_depends_on_the_seed(tmp_path: Path) -> None:
     first = noise_of(tmp_path / "a", 3)
     assert len(first) == 6
     for one, other in itertools.pairwise(first):
@@ -138,30 +137,32 @@ def test_noise_is_drawn_anew_each_epoch_from_the_run_s_seed(tmp_path: Path) -> N
     assert not any(torch.equal(a, b) for a, b in zip(first, other_seed, strict=True))
 
 
-def test_a_share_of_the_values_is_set_to_zero_and_the_clean_ones_are_wanted() -> None:
+def test_input_is_corrupted_and_target_is_clean() -> None:
     model = module(Deep, corruption=0.3)
     batch = Batch(torch.randn(2000, 12) + 5, torch.zeros(2000, dtype=torch.long))
-    kept = model.draw(batch)
-    assert set(kept.unique().tolist()) == {0.0, 1.0}
-    assert float(kept.mean()) == pytest.approx(0.7, abs=0.01)
+    mask = model.draw(batch)
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert float(mask.mean()) == pytest.approx(0.7, abs=0.01)
     with torch.no_grad():
-        made = model.decode(model.encoder(batch.x * kept), batch.y)
-        expected = (batch.x - made).square().sum(dim=1).mean()
-        torch.testing.assert_close(model.reconstruction_loss(batch, kept), expected)
+        reconstruction = model.decode(model.encoder(batch.x * mask), batch.y)
+        expected = (batch.x - reconstruction).square().sum(dim=1).mean()
+        torch.testing.assert_close(model.reconstruction_loss(batch, mask), expected)
         # Codes are of clean values.
         torch.testing.assert_close(model.codes(batch), model.encoder(batch.x))
 
 
 @pytest.mark.parametrize("kind", [Deep, Stacked])
-def test_training_makes_the_reconstruction_better(kind: type[Deep], tmp_path: Path) -> None:
+def test_longer_training_improves_the_reconstruction(kind: type[Deep], tmp_path: Path) -> None:
     x, y = classes_in(12, 256)
     options: dict[str, Any] = {} if kind is Deep else {"tied": True, "epochs_each": 20}
 
     def error(fitted: Network) -> float:
         scaled = torch.from_numpy(fitted.standardiser(x))
         with torch.inference_mode():
-            made = fitted.module.decode(fitted.module.encoder(scaled), torch.from_numpy(y))
-        return float((scaled - made).square().mean())
+            reconstruction = fitted.module.decode(
+                fitted.module.encoder(scaled), torch.from_numpy(y)
+            )
+        return float((scaled - reconstruction).square().mean())
 
     short = recipe(tmp_path / "short", kind, epochs=21 if options else 1, **options).fit(x, y, 5)
     long = recipe(tmp_path / "long", kind, epochs=60, **options).fit(x, y, 5)
@@ -170,7 +171,7 @@ def test_training_makes_the_reconstruction_better(kind: type[Deep], tmp_path: Pa
 
 
 @pytest.mark.parametrize("after", [2, 9, 14])
-def test_one_that_is_killed_goes_on_with_the_same_layer(after: int, tmp_path: Path) -> None:
+def test_killed_training_resumes_with_the_same_layer(after: int, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
@@ -191,13 +192,13 @@ def test_one_that_is_killed_goes_on_with_the_same_layer(after: int, tmp_path: Pa
     assert np.array_equal(whole.transform(x), again.transform(x))
 
 
-def test_too_few_epochs_for_all_layers_is_told(tmp_path: Path) -> None:
+def test_too_few_epochs_for_all_layers_raise_an_error(tmp_path: Path) -> None:
     x, y = classes_in(12, 32)
-    with pytest.raises(UserError, match=r"max_epochs=3: 2 layers.*epochs_each=3, need 4 or more"):
+    with pytest.raises(UserError, match=r"max_epochs=3: 2 layers.*epochs_each=3 need 4 or more"):
         recipe(tmp_path, Stacked, epochs=3, tied=True, epochs_each=3).fit(x, y, 5)
 
 
-def test_a_corruption_that_is_no_share_is_told() -> None:
+def test_impossible_corruption_and_sampling_raise_errors() -> None:
     with pytest.raises(UserError, match=r"corruption=1\.5"):
         module(Deep, corruption=1.5)
     with pytest.raises(UserError, match="no prior"):

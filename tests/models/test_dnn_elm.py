@@ -29,31 +29,31 @@ def batch(seed: int = 0, count: int = 30) -> Batch:
     return Batch(x, y, None, windows)
 
 
-def test_statistics_are_those_of_an_utterance_s_own_segments() -> None:
+def test_statistics_of_an_utterance_use_its_own_segments() -> None:
     dnn, data = model(), batch()
     assert data.windows is not None
     with torch.no_grad():
-        found = dnn.statistics(data)
+        statistics = dnn.statistics(data)
         each = dnn(data).softmax(dim=1)
-    assert found.shape == (30, 12)
+    assert statistics.shape == (30, 12)
     for u in range(30):
         mine = each[data.windows == u]
         expected = [mine.max(0)[0], mine.min(0)[0], mine.mean(0), (mine > 0.2).float().mean(0)]
-        torch.testing.assert_close(found[u], torch.cat(expected))
+        torch.testing.assert_close(statistics[u], torch.cat(expected))
 
 
-def test_it_tells_what_the_mean_of_segments_does_not() -> None:
+def test_it_classifies_what_means_over_segments_cannot() -> None:
     dnn, train, others = model(), batch(0, 300), batch(1, 300)
     with torch.no_grad():
         means = dnn.probabilities(others).argmax(1)
-        dnn.conclude([train])
-        found = dnn.probabilities(others)
-    assert torch.allclose(found.sum(1), torch.ones(300))
+        dnn.fit_closed_form([train])
+        probabilities = dnn.probabilities(others)
+    assert torch.allclose(probabilities.sum(1), torch.ones(300))
     assert (means == others.y).float().mean() < 0.45
-    assert (found.argmax(1) == others.y).float().mean() > 0.6
+    assert (probabilities.argmax(1) == others.y).float().mean() > 0.6
 
 
-def test_utterances_without_label_teach_it_nothing() -> None:
+def test_unlabelled_utterances_do_not_change_the_fit() -> None:
     train = batch()
     hidden = train._replace(y=torch.where(torch.arange(30) < 15, train.y, UNLABELLED))
     keep = train.windows < 15  # type: ignore[operator]
@@ -62,20 +62,20 @@ def test_utterances_without_label_teach_it_nothing() -> None:
     for data in (hidden, fewer):
         dnn = model()
         with torch.no_grad():
-            dnn.conclude([data])
+            dnn.fit_closed_form([data])
         outputs.append(dnn.output)
     torch.testing.assert_close(*outputs)
 
 
-def test_what_it_concluded_is_among_its_weights() -> None:
+def test_closed_form_fit_is_part_of_the_state_dict() -> None:
     dnn, other, data = model(), model(), batch()
     with torch.no_grad():
-        dnn.conclude([data])
+        dnn.fit_closed_form([data])
         other.load_state_dict(dnn.state_dict())
         assert torch.equal(other.probabilities(data), dnn.probabilities(data))
     assert not any(p.requires_grad for p in dnn.random.parameters())
 
 
-def test_a_threshold_that_is_no_probability_is_told() -> None:
+def test_impossible_threshold_raises_an_error() -> None:
     with pytest.raises(UserError, match=r"model\.threshold=1\.5"):
         model(threshold=1.5)

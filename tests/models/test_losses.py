@@ -28,52 +28,56 @@ def test_generator_loss_is_minus_log_d_fake() -> None:
     torch.testing.assert_close(generator_loss(FAKE).double(), expected)
 
 
-def test_losses_stay_finite_where_a_sigmoid_would_be_0_or_1() -> None:
+def test_losses_are_finite_for_extreme_logits() -> None:
     far = torch.tensor([200.0])
     assert discriminator_loss(-far, far) == pytest.approx(200.0)
     assert discriminator_loss(far, -far) == pytest.approx(0.0)
     assert generator_loss(-far) == pytest.approx(200.0)
 
 
-def test_an_undecided_discriminator_costs_log_2() -> None:
+def test_loss_of_an_undecided_discriminator_is_log_2() -> None:
     zero = torch.zeros(4)
     assert float(discriminator_loss(zero, zero)) == pytest.approx(0.6931472)
     assert float(generator_loss(zero)) == pytest.approx(0.6931472)
 
 
 def test_reconstruction_loss_is_the_mean_over_all_values() -> None:
-    x, made = torch.randn(4, 3), torch.randn(4, 3)
-    expected = sum(float((x[i, j] - made[i, j]) ** 2) for i in range(4) for j in range(3)) / 12
-    assert float(reconstruction_loss(x, made, None)) == pytest.approx(expected, rel=1e-5)
+    x, reconstruction = torch.randn(4, 3), torch.randn(4, 3)
+    expected = (
+        sum(float((x[i, j] - reconstruction[i, j]) ** 2) for i in range(4) for j in range(3)) / 12
+    )
+    assert float(reconstruction_loss(x, reconstruction, None)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_reconstruction_loss_of_frames_leaves_padding_out() -> None:
+def test_reconstruction_loss_ignores_padding() -> None:
     lengths = [2, 5, 1]
-    x, made = torch.zeros(2, 3, 5, 4)
+    x, reconstruction = torch.zeros(2, 3, 5, 4)
     for i, length in enumerate(lengths):
-        x[i, :length], made[i, :length] = torch.randn(2, length, 4)
-    inside = [(made[i, :n] - x[i, :n]).flatten() for i, n in enumerate(lengths)]
+        x[i, :length], reconstruction[i, :length] = torch.randn(2, length, 4)
+    inside = [(reconstruction[i, :n] - x[i, :n]).flatten() for i, n in enumerate(lengths)]
     expected = torch.cat(inside).square().mean()
     for pad in (0, 7):
-        longer = functional.pad(torch.stack([x, made]), (0, 0, 0, pad))
-        found = reconstruction_loss(longer[0], longer[1], torch.tensor(lengths))
-        torch.testing.assert_close(found, expected)
+        longer = functional.pad(torch.stack([x, reconstruction]), (0, 0, 0, pad))
+        actual = reconstruction_loss(longer[0], longer[1], torch.tensor(lengths))
+        torch.testing.assert_close(actual, expected)
 
 
 def test_summed_squared_error_is_summed_over_values_and_averaged_over_items() -> None:
-    x, made = torch.randn(4, 3), torch.randn(4, 3)
-    expected = sum(float((x[i, j] - made[i, j]) ** 2) for i in range(4) for j in range(3)) / 4
-    assert float(summed_squared_error(x, made)) == pytest.approx(expected, rel=1e-5)
+    x, reconstruction = torch.randn(4, 3), torch.randn(4, 3)
+    expected = (
+        sum(float((x[i, j] - reconstruction[i, j]) ** 2) for i in range(4) for j in range(3)) / 4
+    )
+    assert float(summed_squared_error(x, reconstruction)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_kl_to_standard_normal_is_that_of_torch_distributions() -> None:
+def test_kl_to_standard_normal_equals_torch_distributions() -> None:
     mean, log_variance = 3 * torch.randn(20, 7).double(), 4 * torch.randn(20, 7).double()
     posterior = Normal(mean, (0.5 * log_variance).exp())
     expected = kl_divergence(posterior, Normal(0.0, 1.0))
     torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
 
 
-def test_the_kl_of_the_prior_to_itself_is_0_and_is_never_negative() -> None:
+def test_kl_of_the_prior_is_0_and_is_never_negative() -> None:
     assert not kl_to_standard_normal(torch.zeros(2, 3), torch.zeros(2, 3)).any()
     near = 1e-4 * torch.randn(1000, 2)
     assert (kl_to_standard_normal(near[:, :1], near[:, 1:]) > -1e-9).all()

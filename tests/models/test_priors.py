@@ -8,7 +8,7 @@ from ser.models.priors import Categorical, Gaussian, GaussianMixture
 NONE = torch.full((20_000,), UNLABELLED)
 
 
-def test_gaussian_samples_are_standard_normal_and_its_codes_the_head_s() -> None:
+def test_gaussian_samples_are_standard_normal_and_codes_equal_the_head() -> None:
     torch.manual_seed(0)
     samples = Gaussian().sample(NONE, 3, 4)
     assert samples.shape == (20_000, 3)
@@ -18,7 +18,7 @@ def test_gaussian_samples_are_standard_normal_and_its_codes_the_head_s() -> None
     assert torch.equal(Gaussian().code(head), head)
 
 
-def test_categorical_samples_are_one_hot_and_uniform_and_its_codes_probabilities() -> None:
+def test_categorical_samples_are_uniform_one_hot_and_codes_probabilities() -> None:
     torch.manual_seed(0)
     samples = Categorical().sample(NONE, 5, 4)
     assert samples.dtype == torch.get_default_dtype()
@@ -31,7 +31,7 @@ def test_categorical_samples_are_one_hot_and_uniform_and_its_codes_probabilities
     assert torch.equal(codes.argmax(1), head.argmax(1))
 
 
-def test_samples_follow_from_the_seed() -> None:
+def test_samples_depend_on_the_seed_only() -> None:
     for prior in (Gaussian(), Categorical()):
         torch.manual_seed(3)
         first = prior.sample(NONE[:8], 4, 3)
@@ -40,7 +40,7 @@ def test_samples_follow_from_the_seed() -> None:
 
 
 @pytest.mark.parametrize(("classes", "size"), [(2, 1), (4, 2), (4, 3), (7, 2), (7, 6), (7, 10)])
-def test_the_means_of_a_mixture_are_as_far_apart_as_they_can_be(classes: int, size: int) -> None:
+def test_means_of_a_mixture_are_as_far_apart_as_possible(classes: int, size: int) -> None:
     centres = GaussianMixture(5.0, 1.0, None).centres(size, classes)
     torch.testing.assert_close(centres.norm(dim=1), torch.full((classes,), 5.0))
     torch.testing.assert_close(centres.sum(0), torch.zeros(size), atol=1e-5, rtol=0)
@@ -51,7 +51,7 @@ def test_the_means_of_a_mixture_are_as_far_apart_as_they_can_be(classes: int, si
         assert away[~torch.eye(classes, dtype=bool)].std() < 1e-4
 
 
-def test_samples_of_a_mixture_are_of_the_class_asked_for() -> None:
+def test_samples_of_a_mixture_are_of_the_requested_class() -> None:
     torch.manual_seed(0)
     mixture = GaussianMixture(5.0, 0.5, None)
     labels = torch.arange(6000) % 4
@@ -66,8 +66,8 @@ def test_samples_of_a_mixture_are_of_the_class_asked_for() -> None:
     assert (torch.bincount(nearest) / len(NONE) - 0.25).abs().max() < 0.02
 
 
-def test_means_may_be_given_and_must_fit() -> None:
+def test_given_means_must_have_the_right_shape() -> None:
     given = GaussianMixture(5.0, 1.0, [[0.0, 1.0], [2.0, 3.0]])
     assert given.centres(2, 2).tolist() == [[0.0, 1.0], [2.0, 3.0]]
-    with pytest.raises(UserError, match="3 classes need as many means, each of 2 values"):
+    with pytest.raises(UserError, match=r"must be 3 means \(one per class\) of 2 values"):
         given.centres(2, 3)

@@ -10,14 +10,14 @@ from ser.models.tuning import search
 PIPELINE = Pipeline([("standardise", StandardScaler()), ("classifier", SVC(kernel="linear"))])
 
 
-def made() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def toy_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     y, speakers = np.arange(60) % 3, np.arange(60) // 3 % 4
     return rng.normal(size=(60, 5)) + np.eye(3, 5)[y], y, speakers
 
 
 class Recorder(ClassifierMixin, BaseEstimator):
-    """Notes which rows it is fitted on and which it is asked about; says `says`."""
+    """Records the rows that it is fitted on and predicts; always predicts `says`."""
 
     seen: list[tuple[str, frozenset[int]]] = []  # noqa: RUF012  (clones must share it)
 
@@ -35,7 +35,7 @@ class Recorder(ClassifierMixin, BaseEstimator):
 
 
 def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> None:
-    _, y, speakers = made()
+    _, y, speakers = toy_data()
     Recorder.seen.clear()
     search(Recorder(), [{"says": [0]}], np.arange(60.0)[:, None], y, speakers, jobs=1)
     everyone = frozenset(range(60))
@@ -44,8 +44,8 @@ def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> Non
     assert pairs == [(("fit", everyone - out), ("score", out)) for out in left_out]
 
 
-def test_the_first_of_equals_is_chosen() -> None:
-    _, y, speakers = made()
+def test_first_among_equals_is_chosen() -> None:
+    _, y, speakers = toy_data()
     x = np.arange(60.0)[:, None]
     choice = search(Recorder(), [{"says": [2, 0, 1]}], x, y, speakers, jobs=1)
     assert choice.options == {"says": 2}
@@ -54,21 +54,21 @@ def test_the_first_of_equals_is_chosen() -> None:
     assert choice.tried["sd"].tolist() == pytest.approx([0, 0, 0])
 
 
-def test_a_class_that_a_speaker_lacks_is_left_out_of_their_score() -> None:
+def test_classes_that_a_speaker_lacks_are_not_scored() -> None:
     y, speakers = np.array([0, 1, 2, 0, 2, 2]), np.array([0, 0, 0, 1, 1, 1])
     choice = search(Recorder(), [{"says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
-def test_the_last_class_may_be_one_that_only_the_speaker_left_out_has() -> None:
+def test_last_class_may_occur_only_for_the_speaker_left_out() -> None:
     y, speakers = np.array([0, 1, 2, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
     choice = search(Recorder(), [{"says": [1]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
-def test_what_is_fitted_on_the_way_is_refitted_in_each_inner_fold() -> None:
-    """Scaled copies of one speaker's rows change a scaler only where that speaker is seen."""
-    x, y, speakers = made()
+def test_preprocessing_is_fitted_in_each_inner_fold() -> None:
+    """The score is that of scalers fitted without the speaker that is scored."""
+    x, y, speakers = toy_data()
     grid = {"classifier__C": [0.1]}
     honest = search(PIPELINE, [grid], x, y, speakers, jobs=1)
     expected = []
@@ -81,8 +81,8 @@ def test_what_is_fitted_on_the_way_is_refitted_in_each_inner_fold() -> None:
     assert honest.score == pytest.approx(np.mean(expected))
 
 
-def test_jobs_change_nothing_and_the_pipeline_is_left_alone() -> None:
-    x, y, speakers = made()
+def test_parallel_jobs_change_nothing_and_the_pipeline_stays_unfitted() -> None:
+    x, y, speakers = toy_data()
     grid = {"classifier__C": [0.01, 1.0]}
     one, two = (search(PIPELINE, [grid], x, y, speakers, jobs=jobs) for jobs in (1, 2))
     assert one.tried.equals(two.tried)

@@ -1,4 +1,4 @@
-"""Losses against closed forms, a linear VAE against probabilistic PCA, and who may read a label."""
+"""Losses against closed forms, a linear VAE against probabilistic PCA, and the use of labels."""
 
 import logging
 import math
@@ -60,7 +60,7 @@ def learn(model: Any, data: Batch, steps: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_its_one_phase_changes_every_parameter(kind: str) -> None:
+def test_its_one_phase_updates_every_parameter(kind: str) -> None:
     model = module(kind)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     learn(model, batch(), 3)
@@ -74,16 +74,16 @@ def test_its_one_phase_changes_every_parameter(kind: str) -> None:
 # ---- losses
 
 
-def test_the_autoencoder_s_loss_is_the_squared_error_summed_over_values() -> None:
+def test_autoencoder_loss_is_the_squared_error_summed_over_values() -> None:
     model, data = module("autoencoder"), batch()
-    made = model.decode(model.codes(data), data.y)
-    expected = ((made - data.x) ** 2).sum() / 12
+    reconstruction = model.decode(model.codes(data), data.y)
+    expected = ((reconstruction - data.x) ** 2).sum() / 12
     torch.testing.assert_close(model.reconstruction_loss(data, model.draw(data)), expected)
 
 
 @pytest.mark.parametrize("kind", ["vae", "cvae"])
 @pytest.mark.parametrize("noise", [0.5, 0.1, 2.0])
-def test_the_loss_is_minus_the_evidence_lower_bound_but_for_a_constant(
+def test_loss_is_the_negative_evidence_lower_bound_up_to_a_constant(
     kind: str, noise: float
 ) -> None:
     model, data = module(kind, noise=noise), batch()
@@ -92,19 +92,19 @@ def test_the_loss_is_minus_the_evidence_lower_bound_but_for_a_constant(
     mean, log_variance = model.posterior(data.x, condition)
     posterior = Normal(mean, (0.5 * log_variance).exp())
     codes = posterior.mean + posterior.stddev * draws.epsilon
-    made = Normal(model.decode(codes, data.y), math.sqrt(noise))
-    bound = made.log_prob(data.x).sum(1) - kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
+    likelihood = Normal(model.decode(codes, data.y), math.sqrt(noise))
+    bound = likelihood.log_prob(data.x).sum(1) - kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
     constant = 6 / 2 * math.log(2 * math.pi * noise)
     loss = elbo_loss(model, data, draws)
     torch.testing.assert_close(loss + constant, -bound.mean())
     if noise == 0.5:  # as the papers write it
-        error = ((made.mean - data.x) ** 2).sum(1)
+        error = ((likelihood.mean - data.x) ** 2).sum(1)
         kl = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
         torch.testing.assert_close(loss, (error + kl).mean())
 
 
 @pytest.mark.parametrize("kind", ["vae", "cvae"])
-def test_the_loss_draws_nothing_of_its_own(kind: str) -> None:
+def test_loss_draws_no_random_numbers(kind: str) -> None:
     model, data = module(kind, condition_dropout=0.5) if kind == "cvae" else module(kind), batch()
     draws = model.draw(data)
     state = torch.get_rng_state()
@@ -116,7 +116,7 @@ def test_the_loss_draws_nothing_of_its_own(kind: str) -> None:
 
 def test_annealing_raises_the_weight_of_the_kl_term(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = module("vae", annealing_epochs=4), batch()
-    found = []
+    kl_weights = []
     for epoch in (0, 1, 3, 4, 9):
         monkeypatch.setattr(VAE, "current_epoch", epoch)
         torch.manual_seed(2)
@@ -125,11 +125,11 @@ def test_annealing_raises_the_weight_of_the_kl_term(monkeypatch: pytest.MonkeyPa
         loss, sums = model.elbo_loss(data, outputs), model.observe(data, outputs)
         error, kl = (sums[f"train/{n}"] / 12 for n in ("reconstruction_loss", "kl"))
         torch.testing.assert_close(loss, error + outputs.kl_weight * kl)
-        found.append(outputs.kl_weight)
-    assert found == [0.0, 0.25, 0.75, 1.0, 1.0]
+        kl_weights.append(outputs.kl_weight)
+    assert kl_weights == [0.0, 0.25, 0.75, 1.0, 1.0]
 
 
-def test_free_bits_are_the_least_that_a_dimension_costs() -> None:
+def test_free_bits_are_a_lower_bound_of_each_dimension() -> None:
     plain, data = module("vae"), batch()
     draws = plain.draw(data)
     mean, log_variance = plain.posterior(data.x, draws.condition)
@@ -141,7 +141,7 @@ def test_free_bits_are_the_least_that_a_dimension_costs() -> None:
         assert float(loss.detach() - error.detach()) == pytest.approx(expected, rel=1e-4)
 
 
-def test_below_the_free_bits_the_kl_term_moves_nothing() -> None:
+def test_kl_term_below_the_free_bits_has_no_gradient() -> None:
     data = batch()
     free = module("vae", free_bits=10.0)
     draws = free.draw(data)
@@ -157,7 +157,7 @@ def test_below_the_free_bits_the_kl_term_moves_nothing() -> None:
 
 
 class Plain(nn.Module):
-    """No layers: the heads alone are the encoder."""
+    """An encoder without layers."""
 
     level = "utterance"
 
@@ -170,7 +170,7 @@ class Plain(nn.Module):
 
 
 def gaussian_data(classes: int) -> Batch:
-    """Two directions of 6 with much variance, the others with little; a mean for each class."""
+    """6-D data with two directions of high variance and one mean per class."""
     draw = torch.Generator().manual_seed(3)
     directions, _ = torch.linalg.qr(torch.randn(6, 6, generator=draw))
     deviations = torch.tensor([2.0, 1.2, 0.4, 0.4, 0.3, 0.3])
@@ -180,14 +180,14 @@ def gaussian_data(classes: int) -> Batch:
 
 
 def probabilistic_pca(centred: Tensor, size: int, noise: float) -> tuple[Tensor, float]:
-    """Covariance and mean log-likelihood at the optimum (Tipping and Bishop 1999), σ² given."""
+    """Covariance and mean log-likelihood at the optimum for a given σ² (Tipping, Bishop 1999)."""
     inputs = centred.shape[1]
     covariance = centred.T @ centred / len(centred)
     values, vectors = torch.linalg.eigh(covariance)
-    kept = vectors[:, -size:]
+    axes = vectors[:, -size:]
     assert (values[-size:] > noise).all()
     excess = values[-size:] - noise
-    optimum = kept * excess @ kept.T + noise * torch.eye(inputs).double()
+    optimum = axes * excess @ axes.T + noise * torch.eye(inputs).double()
     fit = torch.linalg.solve(optimum, covariance).trace()
     likelihood = -0.5 * (inputs * math.log(2 * math.pi) + torch.logdet(optimum) + fit)
     return optimum, float(likelihood)
@@ -195,7 +195,7 @@ def probabilistic_pca(centred: Tensor, size: int, noise: float) -> tuple[Tensor,
 
 @pytest.mark.parametrize(("kind", "noise"), [("vae", 0.5), ("vae", 0.1), ("cvae", 0.5)])
 def test_a_linear_vae_on_gaussian_data_is_probabilistic_pca(kind: str, noise: float) -> None:
-    """The whole bound, constant included, reaches the optimal likelihood; a CVAE by class."""
+    """The bound, including its constant, reaches the optimal likelihood; a CVAE's per class."""
     data = gaussian_data(3 if kind == "cvae" else 1)
     means = torch.stack([data.x[data.y == c].mean(0) for c in data.y.unique()])
     covariance, likelihood = probabilistic_pca((data.x - means[data.y]).double(), 2, noise)
@@ -210,15 +210,15 @@ def test_a_linear_vae_on_gaussian_data_is_probabilistic_pca(kind: str, noise: fl
     assert bound < likelihood + 0.01  # a lower bound, but for the draws
     assert bound == pytest.approx(likelihood, rel=0.02)
     weights = model.decoder.weight[:, :2].detach().double()
-    found = weights @ weights.T + noise * torch.eye(6)
-    assert float((found - covariance).norm() / covariance.norm()) < 0.15
+    actual = weights @ weights.T + noise * torch.eye(6)
+    assert float((actual - covariance).norm() / covariance.norm()) < 0.15
 
 
 # ---- as representations
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_codes_are_the_same_each_time_and_are_as_wide_as_said(kind: str) -> None:
+def test_codes_are_deterministic_and_have_the_stated_width(kind: str) -> None:
     model, data = module(kind).eval(), batch()
     assert torch.equal(model.codes(data), model.codes(data))
     assert model.codes(data).shape == (12, model.width) == (12, 4)
@@ -226,7 +226,7 @@ def test_codes_are_the_same_each_time_and_are_as_wide_as_said(kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["vae", "cvae"])
-def test_a_code_is_the_posterior_s_mean_or_mean_and_variance(kind: str) -> None:
+def test_code_is_the_posterior_s_mean_or_mean_and_variance(kind: str) -> None:
     data = batch()
     mean, both = module(kind).codes(data), module(kind, code="mean_and_variance")
     assert both.codes(data).shape == (12, both.width) == (12, 8)
@@ -234,11 +234,11 @@ def test_a_code_is_the_posterior_s_mean_or_mean_and_variance(kind: str) -> None:
     condition = torch.zeros(12, 3 if kind == "cvae" else 0)
     _, log_variance = both.posterior(data.x, condition)
     torch.testing.assert_close(both.codes(data)[:, 4:], log_variance.exp())
-    learn(both, data, 1)  # the loss knows of no such choice
+    learn(both, data, 1)  # the loss does not depend on the option
 
 
 @pytest.mark.parametrize("kind", ["vae", "cvae"])
-def test_sampling_is_reproducible_and_of_the_prior(kind: str) -> None:
+def test_samples_are_reproducible_and_of_the_prior(kind: str) -> None:
     model, labels = module(kind).eval(), torch.arange(20000) % 3
 
     def sample(seed: int) -> tuple[Tensor, Tensor]:
@@ -246,26 +246,26 @@ def test_sampling_is_reproducible_and_of_the_prior(kind: str) -> None:
         codes = model.draw_codes(labels)
         return codes, model.decode(codes, labels)
 
-    codes, made = sample(5)
+    codes, features = sample(5)
     assert codes.shape == (20000, 4)
-    assert made.shape == (20000, 6)
-    for left, right in zip((codes, made), sample(5), strict=True):
+    assert features.shape == (20000, 6)
+    for left, right in zip((codes, features), sample(5), strict=True):
         assert torch.equal(left, right)
     assert not torch.equal(codes, sample(6)[0])
     torch.testing.assert_close(torch.cov(codes.T), torch.eye(4), atol=0.05, rtol=0)
     torch.testing.assert_close(codes.mean(0), torch.zeros(4), atol=0.05, rtol=0)
 
 
-def test_an_autoencoder_has_nothing_to_sample_from() -> None:
-    with pytest.raises(UserError, match="no prior to draw codes from"):
+def test_sampling_an_autoencoder_raises_an_error() -> None:
+    with pytest.raises(UserError, match="no prior to sample codes from"):
         module("autoencoder").draw_codes(torch.zeros(3).long())
 
 
-# ---- who may read a label
+# ---- the use of labels
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_no_label_reaches_the_codes(training: bool) -> None:
+def test_codes_do_not_depend_on_labels(training: bool) -> None:
     model, data = module("cvae").train(training), batch()
     other = data._replace(y=data.y.flip(0))
     assert torch.equal(model.codes(data), model.codes(other))
@@ -275,20 +275,20 @@ def test_no_label_reaches_the_codes(training: bool) -> None:
     assert torch.equal(model.codes(data), unlabelled)
 
 
-def test_no_label_reaches_the_loss_in_evaluation() -> None:
+def test_loss_in_evaluation_does_not_depend_on_labels() -> None:
     model, data = module("cvae"), batch()
-    nobody = data._replace(y=torch.full((12,), UNLABELLED))
+    unlabelled = data._replace(y=torch.full((12,), UNLABELLED))
 
     def loss(of: Batch) -> Tensor:
         torch.manual_seed(2)
         return elbo_loss(model, of)
 
-    assert not torch.equal(loss(data), loss(nobody))
+    assert not torch.equal(loss(data), loss(unlabelled))
     model.eval()
-    assert torch.equal(loss(data), loss(nobody))
+    assert torch.equal(loss(data), loss(unlabelled))
 
 
-def test_codes_under_a_label_are_those_of_its_one_hot_condition() -> None:
+def test_codes_under_a_label_use_its_one_hot_condition() -> None:
     model, data = module("cvae"), batch()
     for label in range(3):
         mean, _ = model.posterior(data.x, one_hot(torch.full((12,), label)))
@@ -299,29 +299,28 @@ def test_codes_under_a_label_are_those_of_its_one_hot_condition() -> None:
     torch.testing.assert_close(chosen, apart[data.y.clamp(min=0), torch.arange(12)])
 
 
-def test_a_conditioned_decoder_makes_another_thing_of_each_class() -> None:
+def test_conditioned_decoder_depends_on_the_class() -> None:
     model, labels = module("cvae"), torch.tensor([0, 1, 2, UNLABELLED])
     code = torch.randn(1, 4).expand(4, 4)
-    made = model.decode(code, labels)
-    assert len({tuple(row.tolist()) for row in made}) == 4
+    decoded = model.decode(code, labels)
+    assert len({tuple(row.tolist()) for row in decoded}) == 4
     expected = model.decoder(torch.cat([code, one_hot(labels)], dim=1))
-    assert torch.equal(made, expected)
+    assert torch.equal(decoded, expected)
 
 
-def test_what_is_unlabelled_has_a_condition_of_zeros() -> None:
+def test_condition_of_unlabelled_items_is_zero() -> None:
     assert torch.equal(module("cvae").condition(batch().y), one_hot(batch().y))
     assert not module("cvae").condition(torch.tensor([UNLABELLED])).any()
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
-def test_condition_dropout_withholds_whole_labels(probability: float) -> None:
+def test_condition_dropout_removes_whole_labels(probability: float) -> None:
     model = module("cvae", condition_dropout=probability)
     labels = torch.arange(4000) % 3
-    told = model.draw_condition(Batch(torch.zeros(4000, 6), labels))
-    kept = told.any(dim=1)
-    assert torch.equal(told[kept], one_hot(labels)[kept])
+    condition = model.draw_condition(Batch(torch.zeros(4000, 6), labels))
+    kept = condition.any(dim=1)
+    assert torch.equal(condition[kept], one_hot(labels)[kept])
     assert float(kept.float().mean()) == pytest.approx(1 - probability, abs=0.03)
-    # With nothing to tell, the loss is that of items without label.
     if probability == 1.0:
         assert not kept.any()
 
@@ -330,7 +329,7 @@ def test_condition_dropout_withholds_whole_labels(probability: float) -> None:
 
 
 def epoch(model: Any, data: Batch, steps: int) -> dict[str, float]:
-    """Trains as Lightning does, and gives the epoch's row."""
+    """Train one epoch as Lightning does, and return its row of the record."""
     optimisers = model.configure_optimizers()
     model.manual_backward = Tensor.backward
     model.optimizers = lambda: optimisers
@@ -343,7 +342,7 @@ def epoch(model: Any, data: Batch, steps: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("kind", ["vae", "cvae"])
-def test_the_record_has_the_two_terms_apart_and_counts_active_units(kind: str) -> None:
+def test_record_has_both_terms_and_the_active_units(kind: str) -> None:
     data = batch()
     torch.manual_seed(4)
     model = module(kind, noise=0.5)
@@ -354,35 +353,35 @@ def test_the_record_has_the_two_terms_apart_and_counts_active_units(kind: str) -
     assert row["train/elbo_loss"] == pytest.approx(together, rel=1e-5)
 
 
-def test_a_unit_is_active_if_its_mean_varies_over_the_data() -> None:
+def test_unit_is_active_if_its_mean_varies_over_the_data() -> None:
     model, data = module("vae", optimiser=partial(torch.optim.SGD, lr=0.0)), batch()
     codes = model.codes(data).detach()
-    # Two units are stretched above the threshold, the others pressed below it.
-    wanted = torch.tensor([0.02, 0.005, 0.5, 0.0])
-    scale = (wanted / codes.var(0, correction=0)).sqrt()
+    # The variances of two units are above the threshold, those of the others below it.
+    variances = torch.tensor([0.02, 0.005, 0.5, 0.0])
+    scale = (variances / codes.var(0, correction=0)).sqrt()
     with torch.no_grad():
         model.mean.weight.mul_(scale[:, None])
-        model.mean.bias.fill_(7.0)  # where they lie changes nothing
+        model.mean.bias.fill_(7.0)  # the mean over the data has no effect
     assert epoch(model, data, 3)["train/active_units"] == 2
 
 
-def test_a_collapsed_posterior_is_told_once_and_in_words(
+def test_posterior_collapse_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     model, data = module("vae"), batch()
     with torch.no_grad():
         model.mean.weight.zero_()
-    told = []
+    by_epoch = []
     for _ in range(5):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert epoch(model, data, 1)["train/active_units"] == 0
-        told.append([record.message for record in caplog.records])
-    assert [len(messages) for messages in told] == [0, 0, 1, 0, 0]
-    assert "the posterior has collapsed: 0 of 4 values" in told[2][0]
+        by_epoch.append([record.message for record in caplog.records])
+    assert [len(messages) for messages in by_epoch] == [0, 0, 1, 0, 0]
+    assert "posterior collapse: 0 of 4 units of the code are active" in by_epoch[2][0]
 
 
-def test_a_code_that_comes_into_use_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+def test_late_use_of_the_code_is_no_posterior_collapse(caplog: pytest.LogCaptureFixture) -> None:
     model, data = module("vae", optimiser=partial(torch.optim.Adam, lr=1e-2)), gaussian_data(1)
     with torch.no_grad():
         model.mean.weight.zero_()
@@ -394,12 +393,12 @@ def test_a_code_that_comes_into_use_is_not_warned_about(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize(
-    ("kind", "option", "told"),
+    ("kind", "option", "message"),
     [
-        ("vae", {"noise": 0.0}, "noise=0.0: a variance is above 0"),
-        ("cvae", {"condition_dropout": 1.5}, "condition_dropout=1.5: a probability"),
+        ("vae", {"noise": 0.0}, "noise=0.0: must be a variance above 0"),
+        ("cvae", {"condition_dropout": 1.5}, "condition_dropout=1.5: must be a probability"),
     ],
 )
-def test_what_cannot_be_is_told(kind: str, option: dict[str, float], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_impossible_options_raise_errors(kind: str, option: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         module(kind, **option)

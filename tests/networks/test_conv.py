@@ -1,4 +1,4 @@
-"""Padding changes no output and no statistic, and the numbers are those of torch's own layers."""
+"""Padding changes no output and no statistic; the results are those of torch's layers."""
 
 import pytest
 import torch
@@ -47,11 +47,11 @@ def statistics(module: nn.Module) -> dict[str, Tensor]:
     return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+def assert_equal(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_masked_batch_normalisation_is_torch_s_own_where_nothing_is_padded() -> None:
+def test_masked_batch_norm_equals_batch_norm_without_padding() -> None:
     torch.manual_seed(0)
     masked, plain = MaskedBatchNorm(3).double(), nn.BatchNorm1d(3).double()
     for module in (masked, plain):
@@ -74,7 +74,7 @@ def test_masked_batch_normalisation_is_torch_s_own_where_nothing_is_padded() -> 
         masked.eval(), plain.eval()
 
 
-def test_masked_batch_normalisation_takes_its_statistics_from_what_is_no_padding() -> None:
+def test_masked_batch_norm_ignores_padding_in_statistics() -> None:
     norm = MaskedBatchNorm(3, momentum=1.0).double()
     x, inside = frames(LENGTHS, 40), mask(LENGTHS, 40)
     rows = x[inside[..., 0]]
@@ -88,7 +88,7 @@ def test_masked_batch_normalisation_takes_its_statistics_from_what_is_no_padding
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_padding_changes_no_code_gradient_or_statistic(training: bool, batch_norm: bool) -> None:
-    found = []
+    results = []
     for longest in (40, 41, 64, 333, 1024):
         network = encoder(batch_norm).train(training)
         codes = network(frames(LENGTHS, longest), LENGTHS)
@@ -96,9 +96,9 @@ def test_padding_changes_no_code_gradient_or_statistic(training: bool, batch_nor
         gradients = torch.cat(
             [p.grad.flatten() for p in network.parameters() if p.grad is not None]
         )
-        found.append((codes, gradients, statistics(network)))
-    codes, gradients, buffers = found[0]
-    for others in found[1:]:
+        results.append((codes, gradients, statistics(network)))
+    codes, gradients, buffers = results[0]
+    for others in results[1:]:
         assert_equal(others[0], codes)
         assert_equal(others[1], gradients)
         for name, buffer in buffers.items():
@@ -106,7 +106,7 @@ def test_padding_changes_no_code_gradient_or_statistic(training: bool, batch_nor
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_an_utterance_is_encoded_and_decoded_as_if_it_were_alone(batch_norm: bool) -> None:
+def test_codes_do_not_depend_on_other_items_of_a_batch(batch_norm: bool) -> None:
     coder, back = encoder(batch_norm).eval(), decoder(batch_norm).eval()
     together = coder(frames(LENGTHS, 40), LENGTHS)
     decoded = back(together, LENGTHS)
@@ -117,7 +117,7 @@ def test_an_utterance_is_encoded_and_decoded_as_if_it_were_alone(batch_norm: boo
         assert_equal(back(alone, LENGTHS[i : i + 1])[0], decoded[i, :length])
 
 
-def test_every_length_from_1_to_1024_is_encoded_and_decoded_at_its_length() -> None:
+def test_every_length_from_1_to_1024_is_encoded_and_decoded() -> None:
     coder, back = encoder().eval(), decoder().eval()
     lengths = torch.arange(1, 1025)
     with torch.inference_mode():
@@ -132,7 +132,7 @@ def test_every_length_from_1_to_1024_is_encoded_and_decoded_at_its_length() -> N
             assert (decoded[~beyond] != 0).all()
 
 
-def test_the_last_frame_counts_at_every_length() -> None:
+def test_last_frame_changes_the_code_at_every_length() -> None:
     coder = encoder(batch_norm=False).eval()
     for length in (1, 2, 3, 4, 5, 16, 17, 63, 64, 65, 255, 257, 1023, 1024):
         x, lengths = frames(torch.tensor([length]), length), torch.tensor([length])
@@ -141,7 +141,7 @@ def test_the_last_frame_counts_at_every_length() -> None:
         assert not torch.allclose(coder(x, lengths), coder(changed, lengths))
 
 
-def test_the_encoder_is_the_paper_s_stack_written_with_torch_s_own_layers() -> None:
+def test_encoder_equals_the_paper_s_layers_of_torch() -> None:
     """Nothing padded, no batch normalisation: plain convolutions, ReLUs and ceil-mode pools."""
     network = encoder(batch_norm=False)
     x = frames(torch.tensor([77, 77]), 77)
@@ -154,9 +154,9 @@ def test_the_encoder_is_the_paper_s_stack_written_with_torch_s_own_layers() -> N
         expected = functional.max_pool1d(expected, 4, ceil_mode=True)
     expected = functional.pad(expected, (0, 4 - expected.shape[2]))
     expected = network.dense(network.coarse(expected))
-    found = network(x, torch.tensor([77, 77]))
-    assert_equal(found, expected)
+    actual = network(x, torch.tensor([77, 77]))
+    assert_equal(actual, expected)
     parameters = list(network.parameters())
-    gradients = [torch.autograd.grad(y.square().sum(), parameters) for y in (found, expected)]
+    gradients = [torch.autograd.grad(y.square().sum(), parameters) for y in (actual, expected)]
     for pair in zip(*gradients, strict=True):
         assert_equal(*pair)

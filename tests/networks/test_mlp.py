@@ -9,7 +9,7 @@ def kinds(network: nn.Module) -> list[str]:
     return [type(module).__name__ for module in network.modules() if not list(module.children())]
 
 
-def test_layers_are_normalised_before_their_relu_and_dropped_between() -> None:
+def test_layers_are_normalised_before_relu_with_dropout_between() -> None:
     layer = ["Linear", "BatchNorm1d", "ReLU"]
     assert kinds(dense(3, [4, 5], dropout=0.5, batch_norm=True)) == [*layer, "Dropout", *layer]
     assert kinds(dense(3, [4, 5], dropout=0.0, batch_norm=False)) == ["Linear", "ReLU"] * 2
@@ -23,7 +23,7 @@ def test_widths() -> None:
     assert decoder(torch.randn(3, 4)).shape == (3, 6)
 
 
-def test_every_decoder_layer_is_normalised_the_output_included() -> None:
+def test_every_decoder_layer_is_normalised_including_the_output() -> None:
     assert (
         kinds(MLPDecoder(4, 6, hidden=[5, 5], dropout=0.0, batch_norm=True)).count("BatchNorm1d")
         == 3
@@ -39,7 +39,7 @@ def test_every_decoder_layer_is_normalised_the_output_included() -> None:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_a_discriminator_gives_one_logit_a_code_and_drops_after_each_layer(dropout: float) -> None:
+def test_discriminator_has_one_logit_per_code_and_dropout_after_each_layer(dropout: float) -> None:
     discriminator = Discriminator(4, hidden=[32, 32], dropout=dropout)
     codes = torch.randn(7, 4)
     assert discriminator(codes).shape == (7,)

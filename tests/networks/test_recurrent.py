@@ -1,4 +1,4 @@
-"""Padding changes no output and no gradient, and the numbers are those of torch's own LSTM."""
+"""Padding changes no output and no gradient; the results are those of torch's LSTM."""
 
 from itertools import product
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ser.networks.conv import mask
-from ser.networks.recurrent import AttentivePooling, LSTMEncoder, turned
+from ser.networks.recurrent import AttentivePooling, LSTMEncoder, reverse
 
 LENGTHS = torch.tensor([3, 40, 1, 17, 5, 40])  # in no order
 KINDS = list(product([False, True], ["last", "attention"]))
@@ -31,8 +31,8 @@ def frames(lengths: Tensor, longest: int) -> Tensor:
     return x[:, :longest] * mask(lengths, longest)
 
 
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+def assert_equal(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("bidirectional", "pooling"), KINDS)
@@ -41,7 +41,7 @@ def test_padding_changes_no_output_and_no_gradient(
     bidirectional: bool, pooling: Any, dtype: torch.dtype
 ) -> None:
     """In both precisions, because torch computes them by different libraries."""
-    found = []
+    results = []
     for longest in (40, 41, 200):
         network = encoder(bidirectional, pooling).to(dtype)
         x = frames(LENGTHS, longest).to(dtype)
@@ -50,10 +50,10 @@ def test_padding_changes_no_output_and_no_gradient(
         codes.square().sum().backward()
         gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
         assert len(gradients) == len(list(network.parameters()))
-        found.append((codes, torch.cat(gradients)))
-    assert found[0][0].shape == (6, 4)
-    for others in found[1:]:
-        for left, right in zip(others, found[0], strict=True):
+        results.append((codes, torch.cat(gradients)))
+    assert results[0][0].shape == (6, 4)
+    for others in results[1:]:
+        for left, right in zip(others, results[0], strict=True):
             if dtype == torch.float64:
                 assert_equal(left, right)
             else:
@@ -61,7 +61,7 @@ def test_padding_changes_no_output_and_no_gradient(
 
 
 @pytest.mark.parametrize(("bidirectional", "pooling"), KINDS)
-def test_an_utterance_is_encoded_as_if_it_were_alone(bidirectional: bool, pooling: Any) -> None:
+def test_codes_do_not_depend_on_other_items_of_a_batch(bidirectional: bool, pooling: Any) -> None:
     network = encoder(bidirectional, pooling)
     together = network(frames(LENGTHS, 40), LENGTHS)
     for i, length in enumerate(LENGTHS):
@@ -70,7 +70,7 @@ def test_an_utterance_is_encoded_as_if_it_were_alone(bidirectional: bool, poolin
 
 
 @pytest.mark.parametrize(("bidirectional", "pooling"), KINDS)
-def test_every_frame_counts_and_no_padding_does(bidirectional: bool, pooling: Any) -> None:
+def test_every_frame_has_a_gradient_and_padding_has_none(bidirectional: bool, pooling: Any) -> None:
     x, inside = frames(LENGTHS, 50).requires_grad_(), mask(LENGTHS, 50)[..., 0]
     encoder(bidirectional, pooling)(x, LENGTHS).sum().backward()
     assert x.grad is not None
@@ -90,9 +90,7 @@ def torch_s_own(network: LSTMEncoder) -> nn.LSTM:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_states_and_last_are_those_of_torch_s_lstm_on_packed_sequences(
-    bidirectional: bool, layers: int
-) -> None:
+def test_states_equal_torch_s_lstm_on_packed_sequences(bidirectional: bool, layers: int) -> None:
     """Forwards the last is the state of the last valid frame, backwards that of the first."""
     network = encoder(bidirectional, layers=layers, hidden=[])
     x = frames(LENGTHS, 40)
@@ -104,28 +102,28 @@ def test_states_and_last_are_those_of_torch_s_lstm_on_packed_sequences(
     assert_equal(network(x, LENGTHS), torch.cat(list(last), dim=1))
 
 
-def test_turned_is_each_item_backwards_within_its_length() -> None:
+def test_reverse_keeps_padding_at_the_end() -> None:
     x = frames(LENGTHS, 50) + 100 * ~mask(LENGTHS, 50)
-    found = turned(x, LENGTHS)
+    actual = reverse(x, LENGTHS)
     for i, length in enumerate(LENGTHS):
-        assert torch.equal(found[i, :length], x[i, :length].flip(0))
-        assert torch.equal(found[i, length:], x[i, length:])
+        assert torch.equal(actual[i, :length], x[i, :length].flip(0))
+        assert torch.equal(actual[i, length:], x[i, length:])
 
 
-def test_attention_is_a_softmax_of_additive_scores_over_what_is_no_padding() -> None:
+def test_attention_weights_are_a_softmax_of_additive_scores() -> None:
     torch.manual_seed(2)
     pooling = AttentivePooling(3).double()
     states = frames(LENGTHS, 40)
-    found = pooling(states, mask(LENGTHS, 40))
+    actual = pooling(states, mask(LENGTHS, 40))
     first, _, score = pooling.score
     for i, length in enumerate(LENGTHS):
         scores = [score.weight[0] @ torch.tanh(first.weight @ h + first.bias) for h in states[i]]
         weights = torch.stack(scores[:length]).exp()
         expected = (weights[:, None] * states[i, :length]).sum(0) / weights.sum()
-        assert_equal(found[i], expected)
+        assert_equal(actual[i], expected)
 
 
-def test_attention_without_preference_is_the_mean() -> None:
+def test_attention_with_equal_scores_is_the_mean() -> None:
     pooling = AttentivePooling(3).double()
     nn.init.zeros_(pooling.get_parameter("score.2.weight"))
     states = frames(LENGTHS, 40)
@@ -142,7 +140,7 @@ def test_layers_and_widths(layers: int, hidden: list[int]) -> None:
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])
-def test_a_state_begins_by_keeping_as_much_as_the_forget_bias_says(bias: float) -> None:
+def test_initial_forget_gate_has_the_forget_bias(bias: float) -> None:
     """With no weights a cell is the share that the forget gate leaves, and nothing else."""
     network = encoder(True, forget_bias=bias)
     lstms = [module for module in network.modules() if isinstance(module, nn.LSTM)]
@@ -160,7 +158,7 @@ def test_a_state_begins_by_keeping_as_much_as_the_forget_bias_says(bias: float) 
 
 
 @pytest.mark.parametrize(("bidirectional", "pooling"), KINDS)
-def test_it_learns_what_only_the_order_of_frames_tells(bidirectional: bool, pooling: Any) -> None:
+def test_it_learns_from_the_order_of_frames(bidirectional: bool, pooling: Any) -> None:
     """Whether frames rise or fall: those of both classes have the same distribution."""
     torch.manual_seed(3)
     lengths = torch.randint(5, 12, (64,))

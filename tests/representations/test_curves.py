@@ -1,4 +1,4 @@
-"""Epochs of a representation in the loggers of the run that needs it."""
+"""Epochs of a representation in the loggers of a run."""
 
 import csv
 from pathlib import Path
@@ -14,8 +14,8 @@ from ser.training.phased import PhasedModel
 X, Y = classes_in(6, 80)
 
 
-class Kept(Logger):
-    """Keeps what it is told."""
+class StoringLogger(Logger):
+    """Stores what it receives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Kept(Logger):
 
     @property
     def name(self) -> str:
-        return "kept"
+        return "storing"
 
     @property
     def version(self) -> int:
@@ -41,7 +41,7 @@ class Kept(Logger):
 
 
 def recorded(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """What `metrics.csv` says, as it is to be told."""
+    """The rows of `metrics.csv`, as they are to be logged."""
     (path,) = folder.glob("*/metrics.csv")
     with path.open(newline="") as file:
         rows = [
@@ -50,31 +50,31 @@ def recorded(folder: Path) -> list[tuple[int, dict[str, float]]]:
     return [(int(row["representation/epoch"]), row) for row in rows]
 
 
-def test_each_epoch_is_told_before_the_next_begins(tmp_path: Path) -> None:
-    kept, known = Kept(), []
+def test_each_epoch_is_logged_before_the_next_starts(tmp_path: Path) -> None:
+    logger, before = StoringLogger(), []
     begin = PhasedModel.on_train_epoch_start
 
     def beginning(self: PhasedModel) -> None:
-        known.append(len(kept.rows))
+        before.append(len(logger.rows))
         begin(self)
 
     with mock.patch.object(PhasedModel, "on_train_epoch_start", beginning):
-        aae(tmp_path).fit(X, Y, 2, loggers=[kept])
-    assert known == [0, 1, 2]
-    assert kept.rows == recorded(tmp_path)
-    assert "representation/train/reconstruction_loss" in kept.rows[0][1]
-    assert kept.ended == []  # the recogniser is still to come
+        aae(tmp_path).fit(X, Y, 2, loggers=[logger])
+    assert before == [0, 1, 2]
+    assert logger.rows == recorded(tmp_path)
+    assert "representation/train/reconstruction_loss" in logger.rows[0][1]
+    assert logger.ended == []  # the recogniser is trained next
 
 
-def test_what_is_found_ready_is_told_all_the_same(tmp_path: Path) -> None:
+def test_earlier_fit_is_logged(tmp_path: Path) -> None:
     aae(tmp_path).fit(X, Y, 2)
-    kept = Kept()
-    aae(tmp_path).fit(X, Y, 2, loggers=[kept])
-    assert len(kept.rows) == 3
-    assert kept.rows == recorded(tmp_path)
+    logger = StoringLogger()
+    aae(tmp_path).fit(X, Y, 2, loggers=[logger])
+    assert len(logger.rows) == 3
+    assert logger.rows == recorded(tmp_path)
 
 
-def test_a_fit_that_goes_on_is_told_from_its_beginning(tmp_path: Path) -> None:
+def test_resumed_fit_is_logged_from_its_first_epoch(tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
@@ -86,7 +86,7 @@ def test_a_fit_that_goes_on_is_told_from_its_beginning(tmp_path: Path) -> None:
         seen.append(number)
         step(self, batch, number)  # type: ignore[arg-type]
 
-    first, second = Kept(), Kept()
+    first, second = StoringLogger(), StoringLogger()
     with mock.patch.object(PhasedModel, "training_step", killing), pytest.raises(Killed):
         aae(tmp_path).fit(X, Y, 2, loggers=[first])
     assert [step for step, _ in first.rows] == [0]
@@ -95,7 +95,7 @@ def test_a_fit_that_goes_on_is_told_from_its_beginning(tmp_path: Path) -> None:
     assert second.rows == recorded(tmp_path)
 
 
-def test_a_projection_has_no_epochs(tmp_path: Path) -> None:
-    kept = Kept()
-    pca(tmp_path).fit(X, Y, 2, loggers=[kept])
-    assert kept.rows == []
+def test_projection_has_no_epochs(tmp_path: Path) -> None:
+    logger = StoringLogger()
+    pca(tmp_path).fit(X, Y, 2, loggers=[logger])
+    assert logger.rows == []

@@ -1,4 +1,4 @@
-"""An utterance's code of its frames' codes."""
+"""One code per utterance, of the codes of its frames."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from ser.representations import Fitting, Representation
 from ser.representations.learned import Learned
 from ser.representations.sequences import OfSequences
 from ser.representations.stack import Stack
-from ser.training.stopping import Converged
+from ser.training.stopping import FixedEpochs
 
 LENGTHS = np.array([5, 9, 3, 14, 7, 7])
 OFFSETS = np.concatenate([[0], LENGTHS.cumsum()])
@@ -36,20 +36,29 @@ def frames(chosen: list[int] | None = None, around: int = 1) -> Segments:
     return context(values, OFFSETS, utterances, False, past=around, future=around)
 
 
-def rule(epochs: int) -> partial:
-    options: dict[str, Any] = {"window": 50, "tolerance": 0.0, "max_epochs": epochs, "below": None}
-    return partial(Converged, phases=["reconstruction"], **options)
-
-
 def lower(fit: Fitting) -> Representation:
     module = partial(Deep, hidden=[8], corruption=0.2, optimiser=ADAM)
-    return Learned(fit, module=module, size=3, clip=10, batch_size=8, stopping=rule(2))
+    return Learned(
+        fit,
+        module=module,
+        size=3,
+        clip=10,
+        batch_size=8,
+        stopping=partial(FixedEpochs, max_epochs=2),
+    )
 
 
 def upper(fit: Fitting, *, pooling: str = "mean", size: int = 4) -> OfSequences:
     lstm = partial(LSTM, pooling=pooling)
     module = partial(RecurrentAutoencoder, encoder=lstm, optimiser=ADAM)
-    return OfSequences(fit, module=module, size=size, clip=10, batch_size=4, stopping=rule(3))
+    return OfSequences(
+        fit,
+        module=module,
+        size=size,
+        clip=10,
+        batch_size=4,
+        stopping=partial(FixedEpochs, max_epochs=3),
+    )
 
 
 def stack(root: Path, **options: Any) -> Stack:
@@ -60,7 +69,9 @@ def stack(root: Path, **options: Any) -> Stack:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])
-def test_an_utterance_has_one_code_whoever_is_coded_beside_it(pooling: str, tmp_path: Path) -> None:
+def test_code_of_an_utterance_does_not_depend_on_other_utterances(
+    pooling: str, tmp_path: Path
+) -> None:
     fitted = stack(tmp_path, pooling=pooling).fit(frames(), Y, 4)
     assert fitted.pools
     codes = fitted.transform(frames())
@@ -70,7 +81,7 @@ def test_an_utterance_has_one_code_whoever_is_coded_beside_it(pooling: str, tmp_
         np.testing.assert_allclose(alone[0], codes[number], rtol=1e-4, atol=1e-5)
 
 
-def test_a_mean_is_of_all_frames_and_the_last_state_is_not() -> None:
+def test_pooling_is_the_mean_or_the_last_state() -> None:
     lengths = torch.tensor([3, 5])
     states = torch.arange(2 * 5 * 4, dtype=torch.float32).reshape(2, 5, 4)
 
@@ -84,7 +95,7 @@ def test_a_mean_is_of_all_frames_and_the_last_state_is_not() -> None:
     torch.testing.assert_close(pooled("last"), last)
 
 
-def test_each_part_is_a_fit_of_its_own(tmp_path: Path) -> None:
+def test_each_representation_is_stored_on_its_own(tmp_path: Path) -> None:
     stack(tmp_path, pooling="mean").fit(frames(), Y, 4)
     first = set(tmp_path.iterdir())
     assert len(first) == 2
@@ -94,7 +105,7 @@ def test_each_part_is_a_fit_of_its_own(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == first  # the lower one is shared
 
 
-def test_padding_is_no_part_of_the_loss() -> None:
+def test_loss_ignores_padding() -> None:
     torch.manual_seed(0)
     lstm = partial(LSTM, pooling="mean")
     model = RecurrentAutoencoder(Task(3, 2, None, {}), 4, encoder=lstm, optimiser=ADAM)
@@ -102,23 +113,23 @@ def test_padding_is_no_part_of_the_loss() -> None:
     x[1, 4:] = 0
     y = torch.zeros(2, dtype=torch.long)
     padded = torch.nn.functional.pad(x, (0, 0, 0, 5))
-    found = [model.reconstruction_loss(Batch(each, y, lengths), None) for each in (x, padded)]
-    torch.testing.assert_close(*found)
+    losses = [model.reconstruction_loss(Batch(each, y, lengths), None) for each in (x, padded)]
+    torch.testing.assert_close(*losses)
     single = [
         model.reconstruction_loss(Batch(x[u : u + 1, :n], y[:1], torch.tensor([n])), None) * n
         for u, n in ((0, 6), (1, 4))
     ]
-    torch.testing.assert_close(found[0], sum(single) / 10)
+    torch.testing.assert_close(losses[0], sum(single) / 10)
 
 
-def test_what_cannot_be_is_told(tmp_path: Path) -> None:
+def test_impossible_options_raise_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="segments of 3 frames"):
         upper(fitting(tmp_path)).fit(frames(), Y, 4)
-    with pytest.raises(UserError, match="size=5: the LSTM's states have 4 values"):
+    with pytest.raises(UserError, match="size=5: the LSTM's state has 4 values"):
         stack(tmp_path, size=5).fit(frames(), Y, 5)
 
 
-def test_it_sees_frames_without_anything_below(tmp_path: Path) -> None:
+def test_sequences_of_frames_can_be_fitted_directly(tmp_path: Path) -> None:
     fitted = upper(fitting(tmp_path)).fit(frames(around=0), Y, 4)
     whole, some = fitted.transform(frames(around=0)), fitted.transform(frames([4, 1], around=0))
     np.testing.assert_allclose(some, whole[[4, 1]], rtol=1e-4, atol=1e-5)

@@ -68,7 +68,7 @@ def left(folder: Path) -> dict[str, bytes | list]:
             found[place] = table[kept].to_csv().encode()
         elif file.name == results.FITTED:
             facts = results.read_json(file) or {}
-            facts.pop("watched", None)  # names the test part, whose losses were recorded
+            facts.pop("monitored", None)  # names the test part, whose losses were recorded
             found[place] = sorted(map(str, facts.items()))
         elif file.is_file():
             found[place] = file.read_bytes()

@@ -34,7 +34,7 @@ from ser.runs import codes as saved_codes
 from ser.runs import loggers, network
 from ser.runs.run import build_components, train
 from ser.training.phased import PhasedModel
-from ser.training.stopping import Keeper
+from ser.training.stopping import CheckpointSelection
 from ser.training.trainer import Training
 
 IDS = pd.Index([f"u{i:02d}" for i in range(48)])
@@ -361,7 +361,9 @@ def test_a_classifier_begins_from_the_layers_of_a_representation(
     begun = {}
     fit = Training.fit
 
-    def noted(self: Training, model: PhasedModel, data: DataModule, *args: object) -> Keeper:
+    def noted(
+        self: Training, model: PhasedModel, data: DataModule, *args: object
+    ) -> CheckpointSelection:
         if isinstance(model, Classifier):
             begun.update({k: v.clone() for k, v in model.encoder.state_dict().items()})
             begun["mean"] = torch.from_numpy(data.standardiser.mean)
@@ -438,7 +440,7 @@ def test_a_machine_on_segments_concludes_with_what_is_kept(
     )
     outcome = train(cfg, prepared(cfg), RunFolder(tmp_path), names["model"], [])
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["weights"]
-    assert bool(best["concluded"])
+    assert bool(best["is_fitted"])
     assert best["output"].abs().sum() > 0
     np.testing.assert_allclose(outcome.probabilities["test"].sum(1), 1, rtol=1e-5)
 

@@ -1,4 +1,4 @@
-"""One temperature: what it changes, what it recovers, and what it may not read."""
+"""Temperature scaling: what it changes and recovers, and that it does not use test labels."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,12 +28,12 @@ def drawn(temperature: float, count: int, seed: int = 0) -> tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_a_known_temperature_is_recovered(temperature: float) -> None:
-    found = calibration.fit(*drawn(temperature, 20_000))
-    assert found == pytest.approx(temperature, rel=0.03)
+def test_known_temperature_is_recovered(temperature: float) -> None:
+    actual = calibration.fit(*drawn(temperature, 20_000))
+    assert actual == pytest.approx(temperature, rel=0.03)
 
 
-def test_it_is_the_most_likely_one_and_changes_no_prediction() -> None:
+def test_temperature_maximises_the_likelihood_and_changes_no_prediction() -> None:
     probabilities, truth = drawn(3.0, 60)
     parts = {"val": probabilities, "test": drawn(3.0, 200, seed=1)[0]}
     scaled, facts = calibration.calibrated("temperature", parts, truth)
@@ -49,44 +49,45 @@ def test_it_is_the_most_likely_one_and_changes_no_prediction() -> None:
         assert scaled[part].max() < each.max()  # the network was too sure
 
 
-def test_none_leaves_every_bit() -> None:
+def test_method_none_changes_nothing() -> None:
     probabilities, truth = drawn(3.0, 10)
     scaled, facts = calibration.calibrated("none", {"val": probabilities}, truth)
     assert scaled["val"] is probabilities
     assert facts == {}
 
 
-def test_what_validation_cannot_tell_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_temperature_at_a_bound_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """All right, and one probability so small that float32 holds no such thing."""
     sure = np.array([[1.0, 0.0], [0.3, 0.7]], np.float32)
     scaled, facts = calibration.calibrated("temperature", {"val": sure}, np.array([0, 1]))
     assert facts["temperature"] == pytest.approx(calibration.LEAST, rel=0.01)
     assert np.isfinite(scaled["val"]).all()
-    assert "validation cannot tell it" in caplog.text
+    assert "validation does not fix it" in caplog.text
 
 
-def test_it_calibrates_draws_of_a_network_too_sure() -> None:
+def test_overconfident_probabilities_are_calibrated() -> None:
     probabilities, truth = drawn(3.0, 4000)
     fitted = calibration.fit(*drawn(3.0, 4000, seed=1))
 
-    def ece(found: np.ndarray) -> float:
-        is_right = found.argmax(axis=1) == truth
-        return metrics.expected_calibration_error(metrics.reliability(found.max(axis=1), is_right))
+    def ece(p: np.ndarray) -> float:
+        is_right = p.argmax(axis=1) == truth
+        return metrics.expected_calibration_error(metrics.reliability(p.max(axis=1), is_right))
 
     assert ece(probabilities) > 0.2
     assert ece(calibration.rescaled(probabilities, fitted)) < 0.03
 
 
-def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
+def test_run_is_calibrated_without_the_test_labels(
     finished: Path, emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
-    asked, names = composed(*emodb, *SHORT, "calibrate=temperature")
-    run(asked, tmp_path / "asked", names)
+    calibrated, names = composed(*emodb, *SHORT, "calibrate=temperature")
+    run(calibrated, tmp_path / "calibrated", names)
     before, after = (
-        results.RunFolder(folder).read_predictions() for folder in (finished, tmp_path / "asked")
+        results.RunFolder(folder).read_predictions()
+        for folder in (finished, tmp_path / "calibrated")
     )
     assert before["prediction"].equals(after["prediction"])
-    result = results.read_json(tmp_path / "asked" / results.RESULT)
+    result = results.read_json(tmp_path / "calibrated" / results.RESULT)
     assert result is not None
     columns = before.filter(like="p_").columns
     expected = calibration.rescaled(before[columns].to_numpy(np.float32), result["temperature"])
@@ -99,38 +100,39 @@ def test_a_run_rescales_its_probabilities_and_never_reads_the_tested_truths(
     )
     assert result["test"]["ece"] == pytest.approx(metrics.expected_calibration_error(counted))
 
-    prepared = prepare(asked)
+    prepared = prepare(calibrated)
     data, test = prepared.data, prepared.data.fold.test
     labels = data.target.labels.copy()
     labels[test] = np.roll(labels[test].to_numpy(), 1)
     target, speakers = replace(data.target, labels=labels), prepared.corpus.table["speaker"]
-    spoilt_data = build(asked.data)(data.features, target, data.fold, speakers, asked.seed)
-    spoilt = train(
-        asked,
-        replace(prepared, data=spoilt_data),
-        results.RunFolder(tmp_path / "spoilt"),
+    build_data = build(calibrated.data)
+    changed_data = build_data(data.features, target, data.fold, speakers, calibrated.seed)
+    changed = train(
+        calibrated,
+        replace(prepared, data=changed_data),
+        results.RunFolder(tmp_path / "changed"),
         names["model"],
         [],
     )
-    assert spoilt.details["temperature"] == result["temperature"]
+    assert changed.details["temperature"] == result["temperature"]
 
 
-def test_it_is_part_of_a_run_s_identity(composed: Callable) -> None:
-    without, asked = composed()[0], composed("calibrate=temperature")[0]
-    assert run_key.result_options(asked) == run_key.result_options(without) | {
+def test_calibration_is_part_of_the_run_key(composed: Callable) -> None:
+    without, calibrated = composed()[0], composed("calibrate=temperature")[0]
+    assert run_key.result_options(calibrated) == run_key.result_options(without) | {
         "calibrate": "temperature"
     }
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["calibrate=temperature", "model=svm"], "calibrate=temperature is for networks"),
         (["calibrate=temprature"], "did you mean temperature"),
     ],
 )
-def test_what_cannot_be_calibrated_is_told(
-    overrides: list[str], told: str, composed: Callable
+def test_impossible_calibration_raises_an_error(
+    overrides: list[str], message: str, composed: Callable
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check(composed(*overrides)[0])

@@ -1,4 +1,4 @@
-"""One run in several processes (gloo, on the CPU): nothing missing, nothing twice, none left."""
+"""One run in several processes (gloo, on the CPU): complete results, and no process left over."""
 
 import errno
 import multiprocessing
@@ -23,7 +23,7 @@ from ser.data.datamodule import DataModule
 from ser.errors import UserError
 from ser.runs.run import run
 from ser.training import ranks
-from ser.training.ddp import DDP, side_by_side
+from ser.training.ddp import DDP, run_ranks
 from ser.training.phased import PhasedModel
 
 FORK = multiprocessing.get_context("fork")
@@ -31,7 +31,7 @@ ON_TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
 
 def ranks_left() -> list[str]:
-    """Processes of a run that are still there; other tests' workers may be, too."""
+    """Names of this run's processes that are alive; other tests may have workers, too."""
     children = multiprocessing.active_children()
     return [child.name for child in children if child.name.startswith("rank ")]
 
@@ -41,7 +41,7 @@ def fit_on(devices: int, data: DataModule, folder: Path, *overrides: str, **opti
 
 
 @pytest.mark.parametrize(("name", "devices"), [("mlp", 2), ("mlp", 3), ("cnn", 2)])
-def test_several_learn_what_one_would(name: str, devices: int, tmp_path: Path) -> None:
+def test_several_ranks_have_the_result_of_one(name: str, devices: int, tmp_path: Path) -> None:
     """Without dropout and batch normalisation; shares of 13 and 14 utterances are not equal."""
     data = made_data("frame" if name == "cnn" else "utterance")
     data.batch_size = 13
@@ -55,7 +55,7 @@ def test_several_learn_what_one_would(name: str, devices: int, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["aae", "aae frames"])
-def test_validation_is_of_every_utterance_once(name: str, tmp_path: Path) -> None:
+def test_each_utterance_is_validated_once(name: str, tmp_path: Path) -> None:
     """Ten of them on three ranks: the record's row is that of one process with these weights."""
     data = made_data("frame" if name == "aae frames" else "utterance")
     fit_on(3, data, tmp_path, name=name)
@@ -73,12 +73,12 @@ def test_validation_is_of_every_utterance_once(name: str, tmp_path: Path) -> Non
     (row,) = model.record
     of_validation = [column for column in row if column.startswith("val/")]
     assert "val/r2_v" in of_validation
-    found = metrics.iloc[best["epoch"]]
-    told = [row[c] for c in of_validation]
-    np.testing.assert_allclose(found[of_validation], told, rtol=1e-4, atol=1e-6)
+    recorded = metrics.iloc[best["epoch"]]
+    expected = [row[c] for c in of_validation]
+    np.testing.assert_allclose(recorded[of_validation], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_ranks_draw_apart_and_learn_the_same(
+def test_ranks_have_different_random_numbers_and_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leave(self: PhasedModel) -> None:
@@ -97,16 +97,16 @@ def test_ranks_draw_apart_and_learn_the_same(
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, str]:
     folder = tmp_path_factory.mktemp("whole")
-    found = fit_on(2, made_data("utterance"), folder, name="aae")
-    return found, (folder / "metrics.csv").read_text()
+    expected = fit_on(2, made_data("utterance"), folder, name="aae")
+    return expected, (folder / "metrics.csv").read_text()
 
 
 # Within epochs, at their ends, and right after.
 @pytest.mark.parametrize("at", [2, 3, 4, 11])
-def test_a_rank_killed_before_a_batch_and_the_run_continued(
+def test_run_with_a_killed_rank_resumes_with_the_same_result(
     at: int, tmp_path: Path, whole: tuple[np.ndarray, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, (found, metrics) = made_data("utterance"), whole
+    data, (expected, metrics) = made_data("utterance"), whole
     step, steps = PhasedModel.training_step, [0]
 
     def dying(self: PhasedModel, batch: Any, batch_idx: int) -> None:
@@ -120,7 +120,7 @@ def test_a_rank_killed_before_a_batch_and_the_run_continued(
         with pytest.raises(UserError, match="rank 1 of this run was killed"):
             fit_on(2, data, tmp_path, name="aae")
     assert not ranks_left()
-    assert np.array_equal(fit_on(2, data, tmp_path, name="aae"), found)
+    assert np.array_equal(fit_on(2, data, tmp_path, name="aae"), expected)
     assert (tmp_path / "metrics.csv").read_text() == metrics
 
 
@@ -145,10 +145,10 @@ def lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def test_killed_as_a_group_and_continued_a_run_ends_in_the_same_bytes(
+def test_killed_run_resumes_with_byte_identical_results(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
-    """Continued by `train.py` itself: Hydra runs once, and what is told is told once."""
+    """Resumed by `train.py` itself: Hydra runs once, and each message is printed once."""
     short = [*emodb, *ON_TWO, "trainer.max_epochs=5", "model.encoder.hidden=[32, 32]"]
     cfg, names = composed(*short)
     run(cfg, tmp_path / "whole", names)
@@ -160,10 +160,10 @@ def test_killed_as_a_group_and_continued_a_run_ends_in_the_same_bytes(
     process.join()
     assert not (killed / results.RESULT).exists()
     assert (killed / "checkpoints" / "last.ckpt").exists()
-    told = warm.run([warm.TRAIN, *short, f"hydra.run.dir={killed}"], check=True)
-    assert told.stdout.count("continuing from") == 1
-    assert told.stdout.count("parameters") == 1
-    assert told.stderr == ""
+    process = warm.run([warm.TRAIN, *short, f"hydra.run.dir={killed}"], check=True)
+    assert process.stdout.count("continuing from") == 1
+    assert process.stdout.count("parameters") == 1
+    assert process.stderr == ""
     for name in (results.PREDICTIONS, results.RESULT, results.METRICS):
         assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     table = results.read_predictions(killed)
@@ -191,14 +191,14 @@ def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     wait_for(none_left)
 
 
-def test_a_loss_that_is_not_finite_is_told_as_on_one_device(tmp_path: Path) -> None:
+def test_infinite_loss_raises_the_same_error_as_on_one_device(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train/classification_loss.* not finite.*learning rate"):
         fit_on(2, made_data("utterance"), tmp_path, "model.optimiser.lr=1e30", max_epochs=50)
     assert not ranks_left()
 
 
 class Rows(pl.loggers.CSVLogger):
-    """Remembers what it is given, and by which process."""
+    """Stores the rows that it receives, and the process."""
 
     def __init__(self) -> None:
         self.given: list[tuple[int, dict[str, float]]] = []
@@ -211,7 +211,7 @@ class Rows(pl.loggers.CSVLogger):
         self.ended = status
 
 
-def test_loggers_and_the_record_are_here_and_have_each_epoch_once(tmp_path: Path) -> None:
+def test_loggers_and_record_have_each_epoch_once(tmp_path: Path) -> None:
     data = made_data("utterance")
     model, logger = made_model("mlp", data), Rows()
     training = DDP(
@@ -226,50 +226,50 @@ def test_loggers_and_the_record_are_here_and_have_each_epoch_once(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ({"devices": 1}, "trainer=ddp: how many devices"),
-        ({"threads": 2}, "trainer.threads=2: with trainer=ddp, 1 a device"),
-        ({"accelerator": "gpu"}, "trainer.devices=2, and torch sees no GPU"),
+        ({"devices": 1}, "trainer=ddp needs trainer.devices=2"),
+        ({"threads": 2}, "trainer.threads=2: trainer=ddp needs 1 per device"),
+        ({"accelerator": "gpu"}, "trainer.devices=2: torch sees no GPU"),
         ({"devices": 9}, r"9 devices share batches of 18 .* here is one of 16"),
     ],
 )
-def test_devices_that_cannot_be_are_told(
-    options: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_impossible_devices_raise_errors(
+    options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         fit(made_data("utterance"), tmp_path, **{"kind": DDP, "devices": 2, **options})
     assert not ranks_left()
 
 
-def test_a_process_that_has_used_a_gpu_is_not_forked(
+def test_process_that_has_used_a_gpu_is_not_forked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, answer in (("is_available", True), ("device_count", 2), ("is_initialized", True)):
         monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
-    with pytest.raises(UserError, match="run it apart from trainer=gpu"):
+    with pytest.raises(UserError, match="start it separately from runs with trainer=gpu"):
         fit_on(2, made_data("utterance"), tmp_path, accelerator="auto")
 
 
-def test_asking_for_gpus_does_not_touch_them() -> None:
-    """Lightning sets it; without it torch would ask CUDA itself, after which nothing can fork."""
+def test_counting_gpus_does_not_initialise_cuda() -> None:
+    """Lightning sets it; otherwise torch would initialise CUDA, and the process could not fork."""
     assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
 
 
-def test_each_rank_does_its_work_and_is_heard() -> None:
-    def work(rank: int, tell: Callable) -> int:
-        tell(f"from {rank}")
+def test_each_rank_returns_and_sends() -> None:
+    def square(rank: int, send: Callable) -> int:
+        send(f"from {rank}")
         return rank * rank
 
-    heard: list[str] = []
-    assert side_by_side(work, 3, heard.append) == [0, 1, 4]
-    assert sorted(heard) == ["from 0", "from 1", "from 2"]
+    received: list[str] = []
+    assert run_ranks(square, 3, received.append) == [0, 1, 4]
+    assert sorted(received) == ["from 0", "from 1", "from 2"]
 
 
-def test_what_goes_wrong_in_a_rank_is_raised_here() -> None:
+def test_errors_of_ranks_are_raised() -> None:
     def failing(error: BaseException) -> Callable:
-        def work(rank: int, tell: Callable) -> None:
+        def work(rank: int, send: Callable) -> None:
             if rank:
                 raise error
             time.sleep(60)
@@ -277,41 +277,41 @@ def test_what_goes_wrong_in_a_rank_is_raised_here() -> None:
         return work
 
     with pytest.raises(UserError, match="^in plain words$"):
-        side_by_side(failing(UserError("in plain words")), 2, print)
+        run_ranks(failing(UserError("in plain words")), 2, print)
     with pytest.raises(OSError, match="No space") as full:
-        side_by_side(failing(OSError(errno.ENOSPC, "No space", "/disk")), 2, print)
+        run_ranks(failing(OSError(errno.ENOSPC, "No space", "/disk")), 2, print)
     assert (full.value.errno, full.value.filename) == (errno.ENOSPC, "/disk")
     with pytest.raises(RuntimeError, match=r"rank 1:\nTraceback[\s\S]*ZeroDivisionError: why"):
-        side_by_side(failing(ZeroDivisionError("why")), 2, print)
+        run_ranks(failing(ZeroDivisionError("why")), 2, print)
     with pytest.raises(RuntimeError, match="rank 1 of this run ended with status 3"):
-        side_by_side(lambda rank, tell: os._exit(3) if rank else time.sleep(60), 2, print)
+        run_ranks(lambda rank, send: os._exit(3) if rank else time.sleep(60), 2, print)
     assert not ranks_left()
 
 
-def test_a_rank_that_waits_for_a_killed_one_does_not_hide_why() -> None:
-    def work(rank: int, tell: Callable) -> None:
+def test_killed_rank_is_named_when_another_rank_fails() -> None:
+    def work(rank: int, send: Callable) -> None:
         distributed.init_process_group("gloo", rank=rank, world_size=2)
         if rank:
             os.kill(os.getpid(), signal.SIGKILL)
         distributed.barrier()
 
     with pytest.raises(UserError, match="rank 1 of this run was killed"):
-        side_by_side(work, 2, print)
+        run_ranks(work, 2, print)
 
 
-def test_what_ranks_say_to_each_other() -> None:
-    def work(rank: int, tell: Callable) -> Any:
+def test_collectives_over_ranks() -> None:
+    def work(rank: int, send: Callable) -> Any:
         distributed.init_process_group("gloo", rank=rank, world_size=3)
         weight = ranks.weight(rank + 1, torch.device("cpu"))
         own = torch.tensor([1.0, rank])
         assert weight is not None
-        told = ranks.count(), ranks.every(rank), ranks.total(own).tolist(), float(weight)
+        results = ranks.count(), ranks.every(rank), ranks.total(own).tolist(), float(weight)
         assert own.tolist() == [1.0, rank]
         distributed.destroy_process_group()
-        return told
+        return results
 
     shared = (3, [0, 1, 2], [3.0, 3.0])
-    assert side_by_side(work, 3, print) == [(*shared, 0.5), (*shared, 1.0), (*shared, 1.5)]
+    assert run_ranks(work, 3, print) == [(*shared, 0.5), (*shared, 1.0), (*shared, 1.5)]
     alone = torch.tensor([1.0])
     assert (ranks.count(), ranks.every("it"), ranks.total(alone)) == (1, ["it"], alone)
     assert ranks.weight(5, torch.device("cpu")) is None

@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere and continued ends as one that never was."""
+"""A run that is stopped anywhere and resumed has the results of an uninterrupted one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,9 @@ from small import EPOCHS, OF_MODEL, fit, made_data, made_model
 from ser.data.datamodule import DataModule
 from ser.errors import UserError
 from ser.training.phased import PhasedModel
-from ser.training.trainer import Best, Training, probabilities
+from ser.training.prediction import probabilities
+from ser.training.stopping import BestValidation
+from ser.training.trainer import Training
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def data() -> DataModule:
 
 
 class Killed(BaseException):
-    """Like a kill: nothing may catch it and tidy up."""
+    """Raised in place of a kill: not an `Exception`, so that nothing cleans up."""
 
 
 def killing_step(step: Callable, at: int, count: list[int]) -> Callable:
@@ -39,41 +41,43 @@ def killing_step(step: Callable, at: int, count: list[int]) -> Callable:
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, DataModule, np.ndarray, str]:
-    """A model's name, its data, and what it ends in when nothing stops it."""
+    """Name and data of a model; test probabilities and record of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     data = made_data(OF_MODEL[request.param])
-    found = fit(data, folder, name=request.param)
-    return request.param, data, found, (folder / "metrics.csv").read_text()
+    probabilities = fit(data, folder, name=request.param)
+    return request.param, data, probabilities, (folder / "metrics.csv").read_text()
 
 
 # Within epochs, at their ends, and right after.
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 8, 9, 11])
-def test_killed_before_a_batch_and_continued(
+def test_resumed_run_equals_uninterrupted_run(
     at: int,
     tmp_path: Path,
     whole: tuple[str, DataModule, np.ndarray, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name, data, found, metrics = whole
+    name, data, expected, metrics = whole
     with monkeypatch.context() as patch:
         step = killing_step(PhasedModel.training_step, at, [0])
         patch.setattr(PhasedModel, "training_step", step)
         with pytest.raises(Killed):
             fit(data, tmp_path, name=name)
-    torch.rand(at)  # another process has other random numbers behind it
-    assert np.array_equal(fit(data, tmp_path, name=name), found)
+    torch.rand(at)  # another process starts with another random state
+    assert np.array_equal(fit(data, tmp_path, name=name), expected)
     assert (tmp_path / "metrics.csv").read_text() == metrics
 
 
-def test_saving_often_or_never_changes_nothing(
+def test_saving_never_changes_nothing(
     tmp_path: Path, whole: tuple[str, DataModule, np.ndarray, str]
 ) -> None:
-    name, data, found, _ = whole
-    assert np.array_equal(fit(data, tmp_path, name=name, checkpoint_seconds=1e9), found)
+    name, data, expected, _ = whole
+    assert np.array_equal(fit(data, tmp_path, name=name, checkpoint_seconds=1e9), expected)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
-def test_the_first_best_epoch_on_validation_is_kept(data: DataModule, tmp_path: Path) -> None:
+def test_first_epoch_with_the_highest_validation_score_is_selected(
+    data: DataModule, tmp_path: Path
+) -> None:
     fit(data, tmp_path)
     record = pd.read_csv(tmp_path / "metrics.csv")
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
@@ -87,51 +91,56 @@ def test_the_first_best_epoch_on_validation_is_kept(data: DataModule, tmp_path: 
     assert float(torch.stack(recalls).mean()) == pytest.approx(record["val/ua"].max())
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
-    data: DataModule, tmp_path: Path
-) -> None:
+def test_infinite_loss_raises_an_error(data: DataModule, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train/classification_loss.* not finite.*learning rate"):
         fit(data, tmp_path, "model.optimiser.lr=1e30", max_epochs=50)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"devices": 2}, "trainer.devices=2: .*trainer=ddp"),
         ({"runs_per_gpu": 0}, "trainer.runs_per_gpu=0: at least 1"),
-        ({"accelerator": "gpu"}, "trainer=gpu, and torch sees no GPU .*trainer.accelerator=cpu"),
+        ({"accelerator": "gpu"}, "trainer=gpu: torch sees no GPU .*trainer.accelerator=cpu"),
     ],
 )
-def test_devices_that_cannot_be_are_told(
+def test_impossible_devices_raise_errors(
     options: dict[str, object],
-    told: str,
+    message: str,
     data: DataModule,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         fit(data, tmp_path, **options)
 
 
 @pytest.mark.parametrize("accelerator", ["gpu", "auto"])
-def test_a_run_on_a_gpu_keeps_its_slot_while_it_is_trained(
+def test_run_on_a_gpu_holds_its_slot_during_training(
     accelerator: str, data: DataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What Lightning is given, as there is no GPU here."""
+    """Checks the arguments of Lightning, because tests run without GPU."""
     events: list[object] = []
 
     @contextmanager
     def free_gpu(runs_per_gpu: int) -> Iterator[int]:
-        events.append(f"taken, {runs_per_gpu} a GPU")
+        events.append(f"taken, {runs_per_gpu} per GPU")
         yield 5
-        events.append("given back")
+        events.append("released")
 
-    def train(self: Training, model: PhasedModel, *args: object, **where: object) -> Best:
-        events.append(where)
-        best = Best()
-        best.weights = model.state_dict()
-        return best
+    def train(
+        self: Training,
+        model: PhasedModel,
+        data: DataModule,
+        folder: Path,
+        loggers: object,
+        selection: BestValidation,
+        *args: object,
+        **devices: object,
+    ) -> None:
+        events.append(devices)
+        selection.weights = model.state_dict()
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
@@ -139,7 +148,7 @@ def test_a_run_on_a_gpu_keeps_its_slot_while_it_is_trained(
     monkeypatch.setattr(Training, "_train", train)
     data.setup("fit")
     fit(data, tmp_path, accelerator=accelerator, runs_per_gpu=3)
-    assert events == ["taken, 3 a GPU", {"devices": [5]}, "given back"]
+    assert events == ["taken, 3 per GPU", {"devices": [5]}, "released"]
 
 
 def test_checkpoints_load_without_unpickling_code(
@@ -154,14 +163,12 @@ def test_checkpoints_load_without_unpickling_code(
 
 
 @pytest.mark.parametrize("name", OF_MODEL)
-def test_nothing_fitted_sees_the_test_part(name: str, tmp_path: Path) -> None:
-    """Test features replaced by garbage: everything fitted stays bit-identical."""
+def test_fit_does_not_depend_on_the_test_split(name: str, tmp_path: Path) -> None:
+    """If the test features are replaced, everything fitted is bit-identical."""
     data = made_data(OF_MODEL[name])
     fit(data, tmp_path / "a", name=name)
-    values = data._values.copy()
-    values[data._rows_of(data.fold.test)] = 1e6
-    garbage = made_data(OF_MODEL[name], values)
-    fit(garbage, tmp_path / "b", name=name)
+    changed = made_data(OF_MODEL[name], test_value=1e6)
+    fit(changed, tmp_path / "b", name=name)
     a, b = ((tmp_path / x / "checkpoints" / "best.ckpt").read_bytes() for x in "ab")
     assert a == b
-    assert np.array_equal(data.standardiser.mean, garbage.standardiser.mean)
+    assert np.array_equal(data.standardiser.mean, changed.standardiser.mean)

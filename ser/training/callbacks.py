@@ -1,0 +1,171 @@
+"""What happens at the end of an epoch, and checkpoints by time."""
+
+import csv
+import logging
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from ser.data.batches import Batches
+from ser.errors import UserError
+from ser.training import ranks
+from ser.training.phased import PhasedModel
+
+log = logging.getLogger(__name__)
+
+STOPPED = "stopped; the same command continues from the last checkpoint"
+
+
+class EpochEnd(pl.Callback):
+    """Completes the model's record of an epoch before other callbacks read it."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        module.end_epoch()
+        _require_finite(module.record[-1])
+
+
+def _require_finite(row: dict[str, float]) -> None:
+    broken = [name for name, value in row.items() if not math.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"epoch {row['epoch']:.0f}: {', '.join(broken)} is not finite; a lower learning rate "
+            "(optimiser.lr) or clipped features (data.clip) may help. The last checkpoint before "
+            "this epoch is kept"
+        )
+
+
+class MonitoredLosses(pl.Callback):
+    """Adds the losses on other utterances to the record, for a figure.
+
+    Training is not affected: random states are restored.
+
+    Args:
+        part: Name of the split that the utterances are of; prefix of the columns.
+        batches: Batches of the utterances.
+    """
+
+    def __init__(self, part: str, batches: Batches) -> None:
+        self.part, self.batches = part, batches
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        sums: dict[str, float] = defaultdict(float)
+        module.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            for batch in self.batches:
+                on_device = module.transfer_batch_to_device(batch, module.device, 0)
+                for name, loss in module.losses(on_device).items():
+                    sums[name] += float(loss) * len(batch.y)
+        module.train()
+        count = len(self.batches.y)
+        module.record[-1] |= {f"{self.part}/{name}": value / count for name, value in sums.items()}
+
+
+class RecordWriter(pl.Callback):
+    """Writes the model's record to a CSV file and to the loggers, one row per epoch.
+
+    Args:
+        path: File, which is replaced when training starts or is resumed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        if not trainer.is_global_zero:
+            return
+        # Epochs after the last checkpoint are trained again, with the same results.
+        self.path.unlink(missing_ok=True)
+        for row in module.record:
+            self._append(row)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PhasedModel)
+        row = module.record[-1]
+        if trainer.is_global_zero:
+            self._append(row)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=int(row["epoch"]))
+
+    def _append(self, row: dict[str, float]) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class TimedCheckpoint(pl.Callback):
+    """Saves by time, also within an epoch, everything that training needs to be resumed.
+
+    Lightning saves the weights, optimisers, loops and the position of the loader. Random states
+    are added here, as tensors, so that `weights_only=True` loads them.
+
+    Args:
+        folder: Receives `last.ckpt`.
+        seconds: Time between two checkpoints; 0 saves after every batch.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.path = folder / "last.ckpt"
+        self.seconds = seconds
+        self._random: list[dict[str, torch.Tensor]] = []  # by rank, then by kind of device
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._saved = time.monotonic()
+        self._gpu = module.device if module.device.type == "cuda" else None
+        rank = trainer.global_rank
+        if self._random:
+            states = self._random[rank]
+            torch.set_rng_state(states["cpu"])
+            if self._gpu is not None and "cuda" in states:
+                torch.cuda.set_rng_state(states["cuda"], self._gpu)
+        elif rank:
+            # Ranks must not share dropout masks and samples. Rank 0 has those of the run's seed.
+            mixed = np.random.SeedSequence([torch.initial_seed(), rank]).generate_state(1)[0]
+            torch.manual_seed(int(mixed))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        # Validation follows the last batch; the checkpoint is then saved at the epoch's end.
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._save_if_due(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        # Lightning exits without a message when the user interrupts it.
+        if isinstance(exception, KeyboardInterrupt):
+            log.info(STOPPED)
+
+    def state_dict(self) -> dict[str, Any]:
+        states = {"cpu": torch.get_rng_state()}
+        if self._gpu is not None:
+            # Only the state of the GPU in use: a resumed run may get another GPU.
+            states["cuda"] = torch.cuda.get_rng_state(self._gpu)
+        return {"random": ranks.every(states)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._random = state["random"]
+
+    def _save_if_due(self, trainer: pl.Trainer) -> None:
+        due = time.monotonic() - self._saved >= self.seconds
+        # All ranks take part in a checkpoint, so they must agree to save one.
+        if not trainer.strategy.reduce_boolean_decision(due, all=False):
+            return
+        unfinished = self.path.with_suffix(".part")
+        trainer.save_checkpoint(unfinished)
+        if trainer.is_global_zero:
+            unfinished.replace(self.path)
+        self._saved = time.monotonic()
