@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from reconstruction import CLASSES, classes_in, fitting
+from made import CLASSES, classes_in, fitting
 from torch import Tensor
 
 from ser.data.batches import Batch, Task

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from samples import CLASSES, aae, classes_in, pca
+from made import CLASSES, aae, classes_in, pca
 
 from ser import results
 from ser.data.standardise import Standardiser

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from options import classes_in, fitting, pca
+from made import classes_in, fitting, pca
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 

@@ -166,7 +166,7 @@ def test_killed_run_resumes_with_byte_identical_results(
     assert process.stderr == ""
     for name in (results.PREDICTIONS, results.RESULT, results.METRICS):
         assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    table = results.read_predictions(killed)
+    table = results.RunFolder(killed).read_predictions()
     counts = results.read_json(killed / results.RESULT)["class_counts"]
     assert table["utterance"].is_unique
     for part in ("val", "test"):
