@@ -73,6 +73,7 @@ def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
         if fold.parts[name].empty:
             raise UserError(f"fold {fold.index}: the {name} split is empty")
     splits = {**fold.parts, "fit": fold.fit}
+    values = {name: _values(fold, ids, table, contents) for name, ids in splits.items()}
     for a, b in (
         ("train", "val"),
         ("train", "test"),
@@ -80,27 +81,23 @@ def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
         ("fit", "val"),
         ("fit", "test"),
     ):
-        _require_disjoint(fold, a, b, "utterance", splits[a], splits[b])
-        audio = [pd.Index(contents.reindex(splits[name]).dropna().unique()) for name in (a, b)]
-        _require_disjoint(fold, a, b, "audio content", *audio)
-        for column, is_claimed in (
-            ("speaker", fold.speaker_independent),
-            ("text", fold.text_independent),
-        ):
-            if is_claimed:
-                # Utterances without a text share none.
-                values = [table.loc[splits[name], column].dropna().unique() for name in (a, b)]
-                _require_disjoint(fold, a, b, column, *map(pd.Index, values))
+        for kind in values[a]:
+            if both := values[a][kind] & values[b][kind]:
+                raise UserError(
+                    f"fold {fold.index}: {len(both)} {kind}(s) in both {a} and {b}, e.g. {min(both)}"
+                )
 
 
-def _require_disjoint(
-    fold: Fold, a: str, b: str, kind: str, left: pd.Index, right: pd.Index
-) -> None:
-    both = left.intersection(right)
-    if len(both):
-        raise UserError(
-            f"fold {fold.index}: {len(both)} {kind}(s) in both {a} and {b}, e.g. {both[0]}"
-        )
+def _values(
+    fold: Fold, ids: pd.Index, table: pd.DataFrame, contents: pd.Series
+) -> dict[str, set[str]]:
+    """Return what another split must not contain, by kind; missing values do not count."""
+    values = {"utterance": set(ids), "audio content": set(contents.reindex(ids).dropna())}
+    if fold.speaker_independent:
+        values["speaker"] = set(table.loc[ids, "speaker"].dropna())
+    if fold.text_independent:
+        values["text"] = set(table.loc[ids, "text"].dropna())
+    return values
 
 
 def require_index(name: str, index: int, count: int) -> None:
