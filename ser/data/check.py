@@ -1,4 +1,4 @@
-"""Is a corpus whole? Its counts beside the published ones, and every file heard once."""
+"""Validate a corpus: compare its counts with the published ones, and read every audio file."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -20,24 +20,25 @@ from ser.errors import UserError
 COUNTED = ("emotion", "session", "speaker", "gender", "style")
 PUBLISHED = ("utterances", *COUNTED, "subsets", "bins")
 SUBSET = ("classes", "merge", "utterances", *COUNTED)
-SHORTEST = 0.1  # seconds; openSMILE's longest frame has 0.06 s, and functionals need a few
-NAMED = 20  # warnings named one by one under each heading; faults are all named
+SHORTEST = 0.1  # seconds; openSMILE's longest frame has 0.06 s, and functionals need several
+LISTED = 20  # warnings that are listed under each heading; faults are always listed
 
 
 class Count(NamedTuple):
-    """How many utterances of one kind there are here, and in print."""
+    """Number of utterances of one kind in the corpus and in its publication."""
 
     group: str
     name: str
-    here: int
+    actual: int
     published: int | None
 
     @property
     def differs(self) -> bool:
-        return self.published is not None and self.here != self.published
+        """Whether the number is published and different."""
+        return self.published is not None and self.actual != self.published
 
     def __str__(self) -> str:
-        return f"{self.group}, {self.name}: {self.here} here, {self.published} published"
+        return f"{self.group}, {self.name}: {self.actual} in the corpus, {self.published} published"
 
 
 def check(
@@ -47,73 +48,77 @@ def check(
     threads: int = 2,
     console: Console | None = None,
 ) -> bool:
-    """Print what a corpus holds and what is wrong with it.
+    """Print the counts of a corpus, its faults and warnings.
 
-    Faults are what would stop a run or make its scores something other than they seem: problems
-    of parsing (labels without audio and audio without labels among them), audio that is missing,
-    unreadable, empty, truncated or shorter than `SHORTEST`, counts that differ from the published
-    ones, and byte-identical files of *different* speakers, since training would hear the test.
-    Warnings are silent and clipped audio and byte-identical files of one speaker (published
-    corpora have such), and files whose rates differ.
+    Faults would stop a run or invalidate its scores: problems of parsing (including labels without
+    audio and audio without labels); audio that is missing, unreadable, empty, truncated or shorter
+    than `SHORTEST`; counts that differ from the published ones; byte-identical files of *different*
+    speakers, because the same audio could be in training and test. Warnings are silent and clipped
+    audio, byte-identical files of one speaker (published corpora have some), and different sample
+    rates.
 
     Args:
-        corpus: as its function returned it.
-        published: counts in print: `utterances`; by name under `emotion`, `session`, `speaker`,
-            `gender`, `style`; under `subsets` by any title the same after `classes` and `merge`;
-            under `bins`, by rule and attribute, utterances that are low, neutral, high.
-        threads: that read audio.
-        console: where to print; None: standard output.
+        corpus: To be validated.
+        published: Published counts: `utterances`; by name under `emotion`, `session`, `speaker`,
+            `gender`, `style`; under `subsets`, by any title, the same after `classes` and `merge`;
+            under `bins`, by rule and attribute, the numbers of low, neutral and high utterances.
+        threads: Number of threads that read audio.
+        console: Where to print; None: standard output.
 
     Returns:
-        True when there is no fault.
+        True if there is no fault.
 
     Raises:
-        UserError: `published` has a key that is none of the above.
+        UserError: `published` has an unknown key.
     """
     console = console or Console()
     counts = list(_counts(corpus, published or {}))
-    _say(console, f"corpus {corpus.name}: {len(corpus.table)} utterances")
+    _print(console, f"corpus {corpus.name}: {len(corpus.table)} utterances")
     if corpus.synthetic:
-        _say(console, "This corpus is SYNTHETIC: no figure made on it holds for human speech.")
+        _print(console, "This corpus is SYNTHETIC: scores on it do not apply to human speech.")
     for group in dict.fromkeys(count.group for count in counts):
         console.print(_count_table(group, [count for count in counts if count.group == group]))
-    heard = _hear(corpus.table, threads, console)
-    console.print(_audio_table(heard))
+    audio_info = _inspect_audio(corpus.table, threads, console)
+    console.print(_audio_table(audio_info))
 
-    alike, shared = _identical(corpus.table, threads)
+    of_one, of_several = _identical_files(corpus.table, threads)
     faults = {
         "counts that differ from the published ones": [str(c) for c in counts if c.differs],
         "labels without audio": [str(p) for p in corpus.problems if p.kind == "no audio"],
         "audio without labels": [str(p) for p in corpus.problems if p.kind == "no label"],
-        "not readable as this corpus": [str(p) for p in corpus.problems if p.kind == "unreadable"],
-        "audio that cannot be used": _those(heard, heard["fault"].notna(), _fault),
-        f"shorter than {SHORTEST} s": _those(
-            heard, heard["fault"].isna() & (heard["duration"] < SHORTEST), _duration
+        "files or lines that cannot be read": [
+            str(p) for p in corpus.problems if p.kind == "unreadable"
+        ],
+        "audio that cannot be used": _lines(audio_info, audio_info["fault"].notna(), _fault),
+        f"shorter than {SHORTEST} s": _lines(
+            audio_info,
+            audio_info["fault"].isna() & (audio_info["duration"] < SHORTEST),
+            _duration,
         ),
-        "byte-identical files of different speakers": shared,
+        "byte-identical files of different speakers": of_several,
     }
     warnings = {
-        "silent (peak below -60 dB)": _those(heard, heard["silent"], _file),
-        "clipped": _those(heard, heard["clipped"], _file),
-        "byte-identical files of one speaker": alike,
-        "several sample rates": _several_rates(heard),
+        "silent (peak below -60 dB)": _lines(audio_info, audio_info["silent"], _file),
+        "clipped": _lines(audio_info, audio_info["clipped"], _file),
+        "byte-identical files of one speaker": of_one,
+        "several sample rates": _several_rates(audio_info),
     }
-    _list(console, "warning", warnings, NAMED)
+    _list(console, "warning", warnings, LISTED)
     _list(console, "fault", faults, None)
     number = sum(map(len, faults.values()))
-    _say(console, f"{corpus.name}: {number or 'no'} fault{'s' if number > 1 else ''}")
+    _print(console, f"{corpus.name}: {number or 'no'} fault{'s' if number > 1 else ''}")
     return number == 0
 
 
 def _counts(corpus: Corpus, published: Mapping[str, Any]) -> Iterable[Count]:
-    _demand_known(published, PUBLISHED, "published")
+    _require_known(published, PUBLISHED, "published")
     table = corpus.table
     yield Count("utterances", "all", len(table), published.get("utterances"))
     for column in COUNTED:
         if column in table or published.get(column):
             yield from _by_value(table, column, published.get(column), column)
     for title, subset in (published.get("subsets") or {}).items():
-        _demand_known(subset, SUBSET, f"published.subsets.{title}")
+        _require_known(subset, SUBSET, f"published.subsets.{title}")
         yield from _of_subset(table, title, subset)
     for rule, attributes in (published.get("bins") or {}).items():
         for attribute, expected in attributes.items():
@@ -124,10 +129,10 @@ def _by_value(
     table: pd.DataFrame, column: str, published: Mapping[str, int] | None, group: str
 ) -> Iterable[Count]:
     values = table[column] if column in table else pd.Series(dtype="str")
-    here = Counter(values.dropna().astype(str))
+    actual = Counter(values.dropna().astype(str))
     expected = {str(name): number for name, number in (published or {}).items()}
-    for name in sorted(here.keys() | expected.keys()):
-        yield Count(group, name, here[name], expected.get(name))
+    for name in sorted(actual.keys() | expected.keys()):
+        yield Count(group, name, actual[name], expected.get(name))
     if missing := int(values.isna().sum()):
         yield Count(group, "(none)", missing, None)
 
@@ -135,11 +140,11 @@ def _by_value(
 def _of_subset(table: pd.DataFrame, title: str, subset: Mapping[str, Any]) -> Iterable[Count]:
     emotions = table["emotion"] if "emotion" in table else pd.Series(index=table.index, dtype="str")
     merged = emotions.replace(dict(subset.get("merge") or {}))
-    chosen = table.assign(emotion=merged)[merged.isin(list(subset["classes"]))]
-    yield Count(title, "all", len(chosen), subset.get("utterances"))
+    selected = table.assign(emotion=merged)[merged.isin(list(subset["classes"]))]
+    yield Count(title, "all", len(selected), subset.get("utterances"))
     for column in COUNTED:
         if column in subset:
-            for count in _by_value(chosen, column, subset[column], title):
+            for count in _by_value(selected, column, subset[column], title):
                 yield count._replace(name=f"{column} {count.name}")
 
 
@@ -151,27 +156,27 @@ def _of_bins(
         yield Count(group, f"all (this corpus has no {attribute})", 0, sum(expected))
         return
     labels = targets.levels(corpus, corpus.table[attribute].dropna(), rule)
-    here = Counter(labels)
+    actual = Counter(labels)
     for level, number in zip(targets.LEVELS, expected, strict=True):
-        yield Count(group, level, here[level], number)
+        yield Count(group, level, actual[level], number)
 
 
-def _demand_known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+def _require_known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in given:
         if key not in known:
             close = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"one of {', '.join(known)}"
+            hint = f"did you mean {close[0]}?" if close else f"valid are {', '.join(known)}"
             raise UserError(f"{where} has an unknown key {key}: {hint}")
 
 
-def _hear(table: pd.DataFrame, threads: int, console: Console) -> pd.DataFrame:
-    """Facts of every utterance's audio, indexed like the table, with `file`."""
+def _inspect_audio(table: pd.DataFrame, threads: int, console: Console) -> pd.DataFrame:
+    """Return the properties of each utterance's audio, indexed like the table, with `file`."""
     places = table[["file", "start", "end"]].itertuples(index=False, name=None)
-    with ThreadPoolExecutor(threads) as pool:  # soundfile lets go of the interpreter's lock
-        listening = pool.map(lambda place: audio.inspect(Path(place[0]), *place[1:]), places)
-        found = list(
+    with ThreadPoolExecutor(threads) as pool:  # soundfile releases the GIL
+        results = pool.map(lambda place: audio.inspect(Path(place[0]), *place[1:]), places)
+        rows = list(
             track(
-                listening,
+                results,
                 "reading audio",
                 total=len(table),
                 console=console,
@@ -180,37 +185,38 @@ def _hear(table: pd.DataFrame, threads: int, console: Console) -> pd.DataFrame:
             )
         )
     columns = list(audio.AudioInfo.__dataclass_fields__)
-    heard = pd.DataFrame(found, index=table.index, columns=columns)
-    return heard.assign(file=table["file"])
+    return pd.DataFrame(rows, index=table.index, columns=columns).assign(file=table["file"])
 
 
-def _identical(table: pd.DataFrame, threads: int) -> tuple[list[str], list[str]]:
-    """Groups of byte-identical files: those of one speaker, those of several."""
+def _identical_files(table: pd.DataFrame, threads: int) -> tuple[list[str], list[str]]:
+    """Return the groups of byte-identical files: those of one speaker, those of several."""
     speakers: dict[str, set[str]] = defaultdict(set)
     for file, speaker in zip(table["file"], table["speaker"], strict=True):
         speakers[file].add(speaker)
     groups: dict[str, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(threads) as pool:
         for file, code in zip(speakers, pool.map(_digest, speakers), strict=True):
-            groups[code or file].append(file)  # one that cannot be read is like no other
-    alike: list[str] = []
-    shared: list[str] = []
+            groups[code or file].append(file)  # an unreadable file is a group of its own
+    of_one: list[str] = []
+    of_several: list[str] = []
     for files in groups.values():
         if len(files) > 1:
-            several = len(set().union(*(speakers[file] for file in files))) > 1
-            (shared if several else alike).append(" = ".join(files))
-    return alike, shared
+            is_shared = len(set().union(*(speakers[file] for file in files))) > 1
+            (of_several if is_shared else of_one).append(" = ".join(files))
+    return of_one, of_several
 
 
 def _digest(file: str) -> str | None:
     try:
         return audio.digest(Path(file))
     except audio.AudioError:
-        return None  # `_hear` has told the reason
+        return None  # `_inspect_audio` reports the reason
 
 
-def _those(heard: pd.DataFrame, chosen: pd.Series, line: Callable[[pd.Series], str]) -> list[str]:
-    return [line(row) for _, row in heard[chosen].iterrows()]
+def _lines(
+    audio_info: pd.DataFrame, selected: pd.Series, line: Callable[[pd.Series], str]
+) -> list[str]:
+    return [line(row) for _, row in audio_info[selected].iterrows()]
 
 
 def _fault(row: pd.Series) -> str:
@@ -225,38 +231,38 @@ def _file(row: pd.Series) -> str:
     return f"{row['file']} ({row.name})"
 
 
-def _several_rates(heard: pd.DataFrame) -> list[str]:
-    rates = Counter(heard.loc[heard["fault"].isna(), "rate"])
+def _several_rates(audio_info: pd.DataFrame) -> list[str]:
+    rates = Counter(audio_info.loc[audio_info["fault"].isna(), "rate"])
     return [f"{rate} Hz: {number}" for rate, number in rates.items()] if len(rates) > 1 else []
 
 
 def _count_table(group: str, counts: list[Count]) -> Table:
     table = Table(title=group, title_justify="left")
     table.add_column("")
-    table.add_column("here", justify="right")
+    table.add_column("corpus", justify="right")
     if any(count.published is not None for count in counts):
         table.add_column("published", justify="right")
         table.add_column("difference", justify="right")
     for count in counts:
-        gap = f"{count.here - (count.published or 0):+d}" if count.differs else ""
-        told = "" if count.published is None else str(count.published)
-        cells = [count.name, str(count.here), told, gap]
+        difference = f"{count.actual - (count.published or 0):+d}" if count.differs else ""
+        published = "" if count.published is None else str(count.published)
+        cells = [count.name, str(count.actual), published, difference]
         table.add_row(*cells[: len(table.columns)], style="red" if count.differs else None)
     return table
 
 
-def _audio_table(heard: pd.DataFrame) -> Table:
-    usable = heard[heard["fault"].isna()]
+def _audio_table(audio_info: pd.DataFrame) -> Table:
+    usable = audio_info[audio_info["fault"].isna()]
     table = Table(title="audio", title_justify="left", show_header=False)
     if len(usable):
         seconds = usable["duration"].to_numpy()
         low, middle, high = np.quantile(seconds, [0.0, 0.5, 1.0])
-        table.add_row("together", f"{seconds.sum() / 3600:.2f} h ({seconds.sum() / 60:.1f} min)")
+        table.add_row("total", f"{seconds.sum() / 3600:.2f} h ({seconds.sum() / 60:.1f} min)")
         table.add_row("shortest, median, longest", f"{low:.2f} s, {middle:.2f} s, {high:.2f} s")
         for column, unit in (("rate", "Hz"), ("channels", "channel(s)")):
             kinds = sorted(Counter(usable[column]).items())
             table.add_row(column, ", ".join(f"{kind} {unit}: {n}" for kind, n in kinds))
-    table.add_row("readable", f"{len(usable)} of {len(heard)}")
+    table.add_row("readable", f"{len(usable)} of {len(audio_info)}")
     return table
 
 
@@ -265,13 +271,13 @@ def _list(
 ) -> None:
     for heading, lines in headings.items():
         if lines:
-            _say(console, f"{severity}: {heading} ({len(lines)})")
+            _print(console, f"{severity}: {heading} ({len(lines)})")
             for line in lines[:most]:
-                _say(console, f"  {line}")
+                _print(console, f"  {line}")
             if most is not None and len(lines) > most:
-                _say(console, f"  and {len(lines) - most} more")
+                _print(console, f"  and {len(lines) - most} more")
 
 
-def _say(console: Console, text: str) -> None:
-    """Print as it is: names of files are no markup, and a path stays on its line."""
+def _print(console: Console, text: str) -> None:
+    """Print a text without markup or line breaks, which would change paths."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,9 +1,9 @@
-"""Segments: stretches of consecutive frames, each seen as one vector.
+"""Segments: consecutive frames that are concatenated into one vector.
 
-Two ways of making them: an utterance is cut into stretches (latif2017, section IV.B, and latif2018,
-section 4.3: 10 frames of 80 bands, 100 ms, are 800 values), or each frame is seen in its context
-(ghosh2016, section 3.6: with two frames before it and two after). Nothing is copied: a segment is
-the numbers of its frames, and becomes a vector when a batch takes it.
+There are two kinds. `cut` divides an utterance into segments (latif2017, section IV.B, and
+latif2018, section 4.3: 10 frames of 80 bands, 100 ms, are 800 values). `context` joins each frame
+with its neighbours (ghosh2016, section 3.6: two before and two after). No values are copied: a
+segment consists of frame numbers until a batch gathers the values.
 """
 
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ import numpy as np
 
 from ser.errors import UserError
 
-# A seed of its own: runs that see the same segments keep the codes of the same, whatever else.
+# Constant, so that runs with the same segments save the codes of the same ones.
 _SPREAD_SEED = 2016
-_BLOCK = 1 << 16  # frames at a time, where all of them are read
+_BLOCK = 1 << 16  # frames that are read together
 
 
 @dataclass(frozen=True)
 class Segments:
-    """The segments of some utterances, one utterance after another.
+    """The segments of some utterances, in the order of the utterances.
 
     Attributes:
-        values: (sum of T, F) frames of these utterances and maybe of others, in memory or mapped.
-        frames: (N, L) which of them make up each segment.
+        values: (sum of T, F) frames of these utterances, and possibly of others.
+        frames: (N, L) frame numbers of each segment.
         offsets: (U + 1,) utterance u owns segments offsets[u]:offsets[u + 1].
-        mapped: whether the values lie in a file and come into memory as they are read.
+        mapped: Whether the values are memory-mapped from a file.
     """
 
     values: np.ndarray
@@ -40,24 +40,24 @@ class Segments:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(N, L * F): what they are as vectors."""
+        """Shape as vectors: (N, L * F)."""
         return len(self.frames), self.frames.shape[1] * self.values.shape[1]
 
     @property
     def used(self) -> np.ndarray:
-        """The numbers of all frames that are in some segment, each once, sorted."""
+        """The sorted numbers of all frames that are in some segment."""
         return np.unique(self.frames)
 
     def of_each(self, values: np.ndarray) -> np.ndarray:
-        """(U,) values of utterances -> (N,) values of their segments."""
+        """Repeat values of utterances, (U,), for their segments, (N,)."""
         return np.repeat(values, np.diff(self.offsets))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All that tells these segments from others: frames, who shares them, whose they are."""
-        used, places = np.unique(self.frames, return_inverse=True)
+        """Yield everything that identifies the segments: values, frame numbers, offsets."""
+        used, positions = np.unique(self.frames, return_inverse=True)
         for start in range(0, len(used), _BLOCK):
             yield self.values[used[start : start + _BLOCK]]
-        yield places.reshape(self.frames.shape)
+        yield positions.reshape(self.frames.shape)
         yield self.offsets
 
 
@@ -70,43 +70,43 @@ def cut(
     frames: int,
     hop: int,
 ) -> Segments:
-    """Cuts utterances into stretches.
+    """Divide utterances into segments of equal length.
 
-    All of an utterance is in them: where it ends between two the last one is moved back, to end
-    with it, and so overlaps the one before; an utterance that is shorter than one has one, in which
-    its last frame is repeated.
+    The segments cover the whole utterance. Where its end is not the end of a segment, the last
+    segment is moved back to end with the utterance, and overlaps the one before. An utterance
+    shorter than a segment has one segment, in which its last frame is repeated.
 
     Args:
         values: (sum of T, F) frames.
-        offsets: (all + 1,) where each utterance's frames begin.
-        utterances: (U,) which to cut.
-        mapped: whether the values lie in a file.
-        frames: L, of one segment.
-        hop: frames from the beginning of one to that of the next.
+        offsets: (all + 1,) number of the first frame of each utterance.
+        utterances: (U,) numbers of the utterances to divide.
+        mapped: Whether the values are memory-mapped from a file.
+        frames: L, frames per segment.
+        hop: Frames from the beginning of a segment to the beginning of the next.
 
     Raises:
-        UserError: a number below 1.
+        UserError: `frames` or `hop` is below 1.
 
     Examples:
         >>> offsets = np.array([0, 22, 24])
-        >>> found = cut(np.zeros((24, 1)), offsets, np.array([0, 1]), False, frames=10, hop=10)
-        >>> found.frames[:, [0, -1]]
+        >>> segments = cut(np.zeros((24, 1)), offsets, np.array([0, 1]), False, frames=10, hop=10)
+        >>> segments.frames[:, [0, -1]]
         array([[ 0,  9],
                [10, 19],
                [12, 21],
                [22, 23]])
     """
     if frames < 1 or hop < 1:
-        raise UserError(f"segments.frames={frames}, segments.hop={hop}: at least 1")
+        raise UserError(f"segments.frames={frames} and segments.hop={hop} must be at least 1")
     begins, ends = offsets[utterances], offsets[utterances + 1]
-    spare = (ends - begins - frames).clip(min=0)  # where the last segment begins
+    spare = (ends - begins - frames).clip(min=0)  # beginning of the last segment
     counts = 1 + -(-spare // hop)
     bounds = np.concatenate([[0], np.cumsum(counts)])
-    place = np.arange(bounds[-1]) - np.repeat(bounds[:-1], counts)
-    starts = np.repeat(begins, counts) + np.minimum(place * hop, np.repeat(spare, counts))
+    index = np.arange(bounds[-1]) - np.repeat(bounds[:-1], counts)
+    starts = np.repeat(begins, counts) + np.minimum(index * hop, np.repeat(spare, counts))
     last = np.repeat(ends - 1, counts)
-    chosen = np.minimum(starts[:, None] + np.arange(frames), last[:, None])
-    return Segments(values, chosen, bounds, mapped)
+    numbers = np.minimum(starts[:, None] + np.arange(frames), last[:, None])
+    return Segments(values, numbers, bounds, mapped)
 
 
 def context(
@@ -118,18 +118,18 @@ def context(
     past: int,
     future: int,
 ) -> Segments:
-    """Each frame between those before and after it (ghosh2016, section 3.6: two of each).
+    """Join each frame with its neighbours (ghosh2016, section 3.6: two before and two after).
 
-    An utterance has as many segments as frames. Beyond its ends its first and last frame are
-    repeated, where the paper is silent.
+    An utterance has as many segments as frames. Beyond its ends the first and the last frame are
+    repeated, which the paper does not specify.
 
     Args:
-        values, offsets, utterances, mapped: as of `cut`.
-        past: frames before.
-        future: frames after.
+        values, offsets, utterances, mapped: See `cut`.
+        past: Number of frames before.
+        future: Number of frames after.
 
     Raises:
-        UserError: a number below 0.
+        UserError: `past` or `future` is below 0.
 
     Examples:
         >>> offsets = np.array([0, 3, 5])
@@ -141,27 +141,27 @@ def context(
                [1, 2, 2]])
     """
     if past < 0 or future < 0:
-        raise UserError(f"segments.past={past}, segments.future={future}: at least 0")
+        raise UserError(f"segments.past={past} and segments.future={future} must be at least 0")
     begins, ends = offsets[utterances], offsets[utterances + 1]
     counts = ends - begins
     bounds = np.concatenate([[0], np.cumsum(counts)])
     centres = np.arange(bounds[-1]) + np.repeat(begins - bounds[:-1], counts)
     first, last = np.repeat(begins, counts)[:, None], np.repeat(ends - 1, counts)[:, None]
-    chosen = np.clip(centres[:, None] + np.arange(-past, future + 1), first, last)
-    return Segments(values, chosen, bounds, mapped)
+    numbers = np.clip(centres[:, None] + np.arange(-past, future + 1), first, last)
+    return Segments(values, numbers, bounds, mapped)
 
 
 def spread(owners: np.ndarray, most: int) -> np.ndarray:
-    """Which of some items stand for all of them: drawn by lot, evenly over those who own them.
+    """Draw a random sample of items, balanced over their owners.
 
-    Nobody has two more than another, unless the other has no more to give.
+    The counts of two owners differ by at most one, unless an owner has no more items.
 
     Args:
-        owners: (N,) whose each item is, e.g. the number of a segment's utterance.
-        most: how many are wanted.
+        owners: (N,) owner of each item, e.g. the number of a segment's utterance.
+        most: Size of the sample.
 
     Returns:
-        (min(N, most),) their numbers, sorted; a function of the arguments alone.
+        (min(N, most),) item numbers, sorted; a function of the arguments only.
 
     Examples:
         >>> np.bincount(np.array([0, 0, 0, 0, 1, 2, 2])[spread(np.array([0, 0, 0, 0, 1, 2, 2]), 5)])
@@ -172,9 +172,9 @@ def spread(owners: np.ndarray, most: int) -> np.ndarray:
     first = np.searchsorted(owners[order], owners)
     turns = np.empty(len(owners), int)
     turns[order] = np.arange(len(owners))
-    # Everybody gives a first item before anybody gives a second one.
+    # The first item of every owner comes before the second item of any.
     return np.sort(np.lexsort((rng.random(len(owners)), turns - first))[:most])
 
 
-# What is a segment by itself: the codes of segments, or frames one by one.
+# Each item is a segment of its own: for codes of segments, and for single frames.
 each_alone = partial(context, past=0, future=0)

@@ -1,4 +1,4 @@
-"""Standardisation: statistics from the training part alone, in float64."""
+"""Standardisation with statistics of the training split only, in float64."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# Rows standardised at a time, so that memory-mapped features never come into memory whole.
+# Rows that are standardised together, so that memory-mapped features are never read as a whole.
 _CHUNK = 4096
 FILE = "standardiser.npz"
 
 
 @dataclass(frozen=True)
 class Standardiser:
-    """x -> clip((x - mean) / scale).
+    """Transform x to clip((x - mean) / scale).
 
     Attributes:
         mean: (D,) float64.
-        scale: (D,) float64, standard deviations; 1 where a dimension does not vary.
-        clip: largest magnitude let through, in standard deviations; None: no limit.
+        scale: (D,) float64, standard deviations; 1 for constant dimensions.
+        clip: Largest magnitude of the result, in standard deviations; None: no limit.
     """
 
     mean: np.ndarray
@@ -27,52 +27,52 @@ class Standardiser:
 
     @classmethod
     def fit(cls, values: np.ndarray, rows: np.ndarray, clip: float | None) -> "Standardiser":
-        """Takes mean and standard deviation over the given rows of `values`, (N, D).
+        """Compute mean and standard deviation over the given rows of `values`, (N, D).
 
-        openSMILE's values reach 1e13, where float32 sums and one-pass variances are meaningless:
-        two passes in float64.
+        openSMILE's values reach 1e13, where sums in float32 and variances in one pass are
+        meaningless. So there are two passes in float64.
         """
         mean = _mean(values, rows, lambda block: block)
         variance = _mean(values, rows, lambda block: (block - mean) ** 2)
         scale = np.sqrt(variance)
-        # A dimension that is constant but for rounding is constant.
+        # Constant except for rounding errors.
         scale[scale <= 1e-12 * np.maximum(1.0, np.abs(mean))] = 1.0
         return cls(mean, scale, clip)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Standardises (N, D) or (N, T, D) into a new float32 array of the same shape."""
+        """Standardise (N, D) or (N, T, D) into a new float32 array of the same shape."""
         out = np.empty(values.shape, np.float32)
         for start in range(0, len(values), _CHUNK):
             block = values[start : start + _CHUNK] - self.mean
-            block /= self.scale  # in place: new memory takes longer than the division
+            block /= self.scale  # in place, because allocation takes longer than the division
             if self.clip is not None:
                 block.clip(-self.clip, self.clip, out=block)
             out[start : start + _CHUNK] = block
         return out
 
     def undo(self, values: np.ndarray) -> np.ndarray:
-        """Standardised (N, D) -> features at their own scale, float32."""
+        """Transform standardised values, (N, D), back to the original scale, float32."""
         return (values * self.scale + self.mean).astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Writes `standardiser.npz` into a folder."""
-        # No limit is infinitely far, so that the file needs no objects.
+        """Write `standardiser.npz` into a folder."""
+        # inf stands for None, so that the file needs no pickled objects.
         clip = np.inf if self.clip is None else self.clip
         np.savez(folder / FILE, mean=self.mean, scale=self.scale, clip=clip)
 
     @classmethod
     def load(cls, folder: Path) -> "Standardiser":
-        """What `save` wrote."""
-        with np.load(folder / FILE, allow_pickle=False) as found:
-            clip = float(found["clip"])
-            return cls(found["mean"], found["scale"], None if np.isinf(clip) else clip)
+        """Read the file that `save` wrote."""
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
+            clip = float(arrays["clip"])
+            return cls(arrays["mean"], arrays["scale"], None if np.isinf(clip) else clip)
 
 
 def per_speaker(values: np.ndarray, speakers: pd.Series) -> np.ndarray:
-    """Standardises each speaker's rows of `values`, (N, D), by their own statistics.
+    """Standardise the rows of each speaker with the statistics of that speaker.
 
-    Uses all utterances of every speaker, a test speaker's unlabelled ones too; a result made so
-    is marked as transductive.
+    This uses all utterances of every speaker, including the unlabelled ones of test speakers. The
+    result of a run that uses it is marked as transductive.
 
     Args:
         values: (N, D).

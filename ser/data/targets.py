@@ -1,4 +1,4 @@
-"""What is predicted: a target selects utterances of a corpus and gives each a class."""
+"""Targets: what is predicted. A target selects utterances of a corpus and assigns classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ class Target:
     """The classes of the utterances that a target selects.
 
     Attributes:
-        name: e.g. "emotion".
-        classes: class names, in the order of every table, matrix and probability column.
-        labels: class name by utterance id, of the selected utterances alone.
-        labelled_fraction: share of the training part's labels that may be used (all of
-            validation and test keep theirs, for scoring).
-        labelled_seed: of the draw.
-        remarks: rules that the corpus does not allow; printed with the scores.
+        name: E.g. "emotion".
+        classes: Class names, in the order of every table, matrix and probability column.
+        labels: Class name by utterance id, of the selected utterances only.
+        labelled_fraction: Fraction of the training labels that may be used. Validation and test
+            keep all labels, for scoring.
+        labelled_seed: Seed of the draw of these labels.
+        remarks: Rules that the corpus does not allow; printed with the scores.
     """
 
     name: str
@@ -37,24 +37,24 @@ class Target:
     remarks: tuple[str, ...] = ()
 
     def withheld(self, train: pd.Index) -> pd.Index:
-        """The training utterances whose label may not be used, drawn class by class.
+        """Return the training utterances whose labels may not be used.
 
-        At least one utterance of each class keeps its label.
+        They are drawn per class. At least one utterance of each class keeps its label.
 
         Args:
-            train: utterance ids of a fold's training part.
+            train: Utterance ids of the training split.
         """
         if self.labelled_fraction == 1.0:
             return train[:0]
         rng = np.random.default_rng(self.labelled_seed)
-        kept: list[str] = []
+        labelled: list[str] = []
         for _, group in self.labels.loc[train].groupby(self.labels.loc[train]):
             count = max(1, round(self.labelled_fraction * len(group)))
-            kept += list(rng.choice(group.index.sort_values().to_numpy(), count, replace=False))
-        return train.difference(pd.Index(kept))
+            labelled += list(rng.choice(group.index.sort_values().to_numpy(), count, replace=False))
+        return train.difference(pd.Index(labelled))
 
     def only(self, utterances: pd.Index) -> "Target":
-        """The same target without the utterances that are not among `utterances`."""
+        """Return the same target, restricted to some utterances."""
         return replace(self, labels=self.labels[self.labels.index.isin(utterances)])
 
     @property
@@ -74,19 +74,19 @@ def emotion(
     labelled_fraction: float,
     labelled_seed: int,
 ) -> Target:
-    """Categorical emotion.
+    """Select utterances by categorical emotion.
 
     Args:
-        corpus: where the labels come from.
-        classes: emotions kept, in this order; None: all that the corpus has, by name.
-        merge: emotions counted as another one, e.g. {"excitement": "happiness"}.
-        styles: styles of speech kept, e.g. ["improvised"]; None: all.
-        min_agreement: utterances on whose (merged) label fewer raters agree are left out; 0 keeps
-            all. Ignored, with a remark, if the corpus has no single ratings.
-        labelled_fraction, labelled_seed: see `Target`.
+        corpus: Corpus with the labels.
+        classes: Emotions, in the order of the classes; None: all of the corpus, sorted by name.
+        merge: Emotions that are replaced by another one, e.g. {"excitement": "happiness"}.
+        styles: Styles of speech, e.g. ["improvised"]; None: all.
+        min_agreement: Smallest number of raters who agree on the (merged) label; 0: no condition.
+            Ignored, with a remark, if the corpus has no single ratings.
+        labelled_fraction, labelled_seed: See `Target`.
 
     Raises:
-        UserError: the corpus has no emotions or styles as asked for, or a class is empty.
+        UserError: The corpus lacks emotions or the given styles, or a class is empty.
     """
     table = _of_styles(corpus, styles)
     merge = dict(merge or {})
@@ -100,13 +100,13 @@ def emotion(
     elif min_agreement > 0:
         agreed = _agreement(corpus, labels, merge)
         labels = labels[agreed >= min_agreement]
-    chosen = tuple(classes) if classes is not None else tuple(sorted(labels.unique()))
+    names = tuple(classes) if classes is not None else tuple(sorted(labels.unique()))
     _require_fraction(labelled_fraction)
-    kept = labels[labels.isin(chosen)]
+    selected = labels[labels.isin(names)]
     target = Target(
-        "emotion", chosen, kept, labelled_fraction, labelled_seed, remarks=tuple(remarks)
+        "emotion", names, selected, labelled_fraction, labelled_seed, remarks=tuple(remarks)
     )
-    _require_all_classes(corpus, target, found=labels)
+    _require_all_classes(corpus, target, labels)
     return target
 
 
@@ -119,18 +119,18 @@ def attribute(
     labelled_fraction: float,
     labelled_seed: int,
 ) -> Target:
-    """An emotional attribute in three classes: low, neutral, high.
+    """Divide an emotional attribute into three classes: low, neutral, high.
 
     Args:
-        corpus: where the values come from, on a scale from 1 to 5.
+        corpus: Corpus with the values, on a scale from 1 to 5.
         name: "activation", "valence" or "dominance".
-        bins: rule that makes classes of values, see `levels`. `majority` becomes `rounded`, with a
-            remark, if the corpus has no single ratings.
-        styles: styles of speech kept; None: all.
-        labelled_fraction, labelled_seed: see `Target`.
+        bins: Rule that converts values to classes, see `levels`. `majority` becomes `rounded`, with
+            a remark, if the corpus has no single ratings.
+        styles: Styles of speech, e.g. ["improvised"]; None: all.
+        labelled_fraction, labelled_seed: See `Target`.
 
     Raises:
-        UserError: the corpus lacks the attribute or the styles, or a class is empty.
+        UserError: The corpus lacks the attribute or the given styles, or a class is empty.
     """
     means = _column(corpus, _of_styles(corpus, styles), name).dropna().astype(float)
     remarks = []
@@ -143,25 +143,26 @@ def attribute(
     labels = levels(corpus, means, bins)
     _require_fraction(labelled_fraction)
     target = Target(name, LEVELS, labels, labelled_fraction, labelled_seed, remarks=tuple(remarks))
-    _require_all_classes(corpus, target, found=labels)
+    _require_all_classes(corpus, target, labels)
     return target
 
 
 def levels(corpus: Corpus, means: pd.Series, bins: Bins) -> pd.Series:
-    """Low, neutral or high for each value.
+    """Convert each value to low, neutral or high.
 
-    A mean of raters is no integer, so the rule moves every figure (IEMOCAP, activation: the
-    neutral class has 74%, 49% or 24% of the utterances). The rules:
+    A mean of ratings is not an integer, so the rule changes every score: in IEMOCAP the neutral
+    class of activation has 74%, 49% or 24% of the utterances. The rules:
 
     - `extremes`: low <= 2 < neutral < 4 <= high
     - `rounded`, half up: low < 2.5 <= neutral < 3.5 <= high
     - `strict`: low < 3, neutral = 3, high > 3 (latif2018, 4.1)
-    - `majority` of the raters' own {1, 2}, {3}, {4, 5}; a tie goes to the mean's `rounded` level
+    - `majority`: most frequent level of the single ratings, {1, 2}, {3}, {4, 5}; after a tie the
+      `rounded` level of the mean
 
     Args:
-        corpus: whose raters `majority` asks.
-        means: values by utterance id, named as the attribute.
-        bins: the rule.
+        corpus: Corpus with the single ratings, for `majority`.
+        means: Values by utterance id; the name of the series is the attribute.
+        bins: Rule.
     """
     return _majority(corpus, means) if bins == "majority" else _binned(means, bins)
 
@@ -191,12 +192,12 @@ def _majority(corpus: Corpus, means: pd.Series) -> pd.Series:
 
 
 def _agreement(corpus: Corpus, labels: pd.Series, merge: Mapping[str, str]) -> pd.Series:
-    """How many raters named each utterance's (merged) label."""
+    """Count the raters who chose the (merged) label of each utterance."""
     raters = _raters(corpus, "target.min_agreement")
     votes = raters[["utterance", "emotions"]].explode("emotions").dropna()
     votes["emotions"] = votes["emotions"].replace(dict(merge))
     hits = votes[votes["emotions"] == votes["utterance"].map(labels)]
-    # A rater who names both an emotion and what is merged into it is still one rater.
+    # A rater counts once, even if both an emotion and the one merged into it were chosen.
     counts = hits.groupby(level=0)["utterance"].first().value_counts()
     return counts.reindex(labels.index, fill_value=0)
 
@@ -210,32 +211,34 @@ def _raters(corpus: Corpus, option: str) -> pd.DataFrame:
 def _of_styles(corpus: Corpus, styles: Sequence[str] | None) -> pd.DataFrame:
     if styles is None:
         return corpus.table
-    found = _column(corpus, corpus.table, "style")
-    unknown = sorted(set(styles) - set(found))
+    available = _column(corpus, corpus.table, "style")
+    unknown = sorted(set(styles) - set(available))
     if unknown:
         raise UserError(
-            f"target.styles names {unknown}, and corpus {corpus.name} has only "
-            f"{sorted(found.dropna().unique())}"
+            f"target.styles={list(styles)}: corpus {corpus.name} has no style {unknown}, only "
+            f"{sorted(available.dropna().unique())}"
         )
-    return corpus.table[found.isin(styles)]
+    return corpus.table[available.isin(styles)]
 
 
 def _column(corpus: Corpus, table: pd.DataFrame, column: str) -> pd.Series:
     if column not in table or table[column].isna().all():
-        has = [c for c in ("emotion", "activation", "valence", "dominance") if c in table]
+        available = [c for c in ("emotion", "activation", "valence", "dominance") if c in table]
         raise UserError(
-            f"corpus {corpus.name} has no {column}; what could be a target here: {', '.join(has)}"
+            f"corpus {corpus.name} has no {column}; its targets are {', '.join(available)}"
         )
     return table[column]
 
 
 def _require_fraction(labelled_fraction: float) -> None:
     if not 0 < labelled_fraction <= 1:
-        raise UserError(f"target.labelled_fraction={labelled_fraction}: above 0, and 1 at most")
+        raise UserError(
+            f"target.labelled_fraction={labelled_fraction} must be above 0 and at most 1"
+        )
 
 
-def _require_all_classes(corpus: Corpus, target: Target, found: pd.Series) -> None:
-    counts = found.value_counts()
+def _require_all_classes(corpus: Corpus, target: Target, labels: pd.Series) -> None:
+    counts = labels.value_counts()
     for name in target.classes:
         if counts.get(name, 0) == 0:
             close = get_close_matches(name, [str(c) for c in counts.index], n=1)
@@ -243,7 +246,7 @@ def _require_all_classes(corpus: Corpus, target: Target, found: pd.Series) -> No
             listing = ", ".join(f"{label} {count}" for label, count in counts.items())
             raise UserError(
                 f"target {target.name}: no utterance of corpus {corpus.name} has class "
-                f"{name}{hint}; it has {listing or 'none at all'}"
+                f"{name}{hint}; its classes: {listing or 'none'}"
             )
     if len(target.classes) < 2:
-        raise UserError(f"target {target.name} has one class, {target.classes}: two at least")
+        raise UserError(f"target {target.name} needs at least two classes, not {target.classes}")

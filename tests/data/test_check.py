@@ -23,7 +23,7 @@ Report = Callable[..., tuple[bool, str]]
 
 @pytest.fixture
 def report() -> Report:
-    """Runs the check; its verdict and what it printed."""
+    """Run the check; return its result and what it printed."""
 
     def run(corpus: Corpus, published: Any = None) -> tuple[bool, str]:
         stream = io.StringIO()
@@ -59,7 +59,7 @@ def file_of(corpus: Corpus, utterance: str) -> Path:
     return Path(str(corpus.table.at[utterance, "file"]))
 
 
-def test_whole_corpus_without_fault(corpus: Corpus, report: Report) -> None:
+def test_a_complete_corpus_has_no_fault(corpus: Corpus, report: Report) -> None:
     good, text = report(corpus)
     assert good
     assert "no fault" in text
@@ -88,7 +88,7 @@ PUBLISHED: dict[str, Any] = {
 }
 
 
-def test_published_counts_that_agree(corpus: Corpus, report: Report) -> None:
+def test_equal_published_counts_are_no_fault(corpus: Corpus, report: Report) -> None:
     good, text = report(corpus, OmegaConf.create(PUBLISHED))
     assert good, text
     assert "valence, bins strict" in text
@@ -97,17 +97,21 @@ def test_published_counts_that_agree(corpus: Corpus, report: Report) -> None:
 @pytest.mark.parametrize(
     ("key", "number", "line"),
     [
-        ("utterances", 7, "utterances, all: 6 here, 7 published"),
-        ("emotion.anger", 3, "emotion, anger: 2 here, 3 published"),
-        ("emotion.calm", 1, "emotion, calm: 0 here, 1 published"),
-        ("session.one", 6, "session, one: 0 here, 6 published"),  # a column that is absent
-        ("subsets.two.utterances", 4, "two, all: 5 here, 4 published"),
-        ("subsets.two.style.free", 2, "two, style free: 1 here, 2 published"),
-        ("bins.strict.valence", [2, 2, 2], "valence, bins strict, neutral: 1 here, 2 published"),
+        ("utterances", 7, "utterances, all: 6 in the corpus, 7 published"),
+        ("emotion.anger", 3, "emotion, anger: 2 in the corpus, 3 published"),
+        ("emotion.calm", 1, "emotion, calm: 0 in the corpus, 1 published"),
+        ("session.one", 6, "session, one: 0 in the corpus, 6 published"),  # a column that is absent
+        ("subsets.two.utterances", 4, "two, all: 5 in the corpus, 4 published"),
+        ("subsets.two.style.free", 2, "two, style free: 1 in the corpus, 2 published"),
+        (
+            "bins.strict.valence",
+            [2, 2, 2],
+            "valence, bins strict, neutral: 1 in the corpus, 2 published",
+        ),
         ("bins.strict.dominance", [1, 1, 1], "has no dominance"),
     ],
 )
-def test_each_difference_is_a_fault_by_name(
+def test_each_different_count_is_listed_as_a_fault(
     corpus: Corpus, report: Report, key: str, number: Any, line: str
 ) -> None:
     published = OmegaConf.create(PUBLISHED)
@@ -122,17 +126,17 @@ def test_each_difference_is_a_fault_by_name(
     [
         ({"emotions": {}}, "did you mean emotion?"),
         ({"subsets": {"two": {"classes": [], "mergers": {}}}}, "did you mean merge?"),
-        ({"zzz": 1}, "one of utterances"),
+        ({"zzz": 1}, "valid are utterances"),
     ],
 )
-def test_an_unknown_key_is_refused(
+def test_an_unknown_key_is_an_error(
     corpus: Corpus, report: Report, published: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         report(corpus, published)
 
 
-def cut(file: Path) -> None:
+def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
 
@@ -141,27 +145,29 @@ def shorten(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "line"),
+    ("damage", "line"),
     [
-        (cut, "truncated: 100 bytes fewer"),
+        (truncate, "truncated: 100 bytes fewer"),
         (shorten, "0.062 s (u3)"),
         (lambda file: file.write_bytes(b""), "empty"),
         (lambda file: file.write_bytes(b"nonsense"), "unreadable"),
         (lambda file: file.unlink(), "missing"),
     ],
 )
-def test_spoilt_audio_is_a_fault_by_file(
-    corpus: Corpus, report: Report, spoil: Callable[[Path], None], line: str
+def test_damaged_audio_is_a_fault_by_file(
+    corpus: Corpus, report: Report, damage: Callable[[Path], None], line: str
 ) -> None:
-    spoil(file_of(corpus, "u3"))
+    damage(file_of(corpus, "u3"))
     good, text = report(corpus)
     assert not good
     assert "1 fault\n" in text
-    (told,) = [row for row in text.splitlines() if str(file_of(corpus, "u3")) in row]
-    assert line in told
+    (message,) = [row for row in text.splitlines() if str(file_of(corpus, "u3")) in row]
+    assert line in message
 
 
-def test_silent_and_clipped_audio_is_a_warning(corpus: Corpus, report: Report) -> None:
+def test_silent_and_clipped_audio_and_several_rates_are_warnings(
+    corpus: Corpus, report: Report
+) -> None:
     soundfile.write(file_of(corpus, "u1"), np.zeros(RATE), RATE)
     soundfile.write(file_of(corpus, "u2"), np.ones(RATE), RATE)
     soundfile.write(file_of(corpus, "u4"), np.full(RATE, 0.1), 2 * RATE)
@@ -173,7 +179,7 @@ def test_silent_and_clipped_audio_is_a_warning(corpus: Corpus, report: Report) -
     assert "32000 Hz: 1" in text[rates:]
 
 
-def test_identical_files_are_a_fault_when_speakers_differ(corpus: Corpus, report: Report) -> None:
+def test_identical_files_are_a_fault_if_speakers_differ(corpus: Corpus, report: Report) -> None:
     one, same, other = (file_of(corpus, u) for u in ("u0", "u2", "u3"))
     same.write_bytes(one.read_bytes())
     good, text = report(corpus)
@@ -206,7 +212,7 @@ def test_utterances_of_one_file_are_not_identical_files(corpus: Corpus, report: 
     assert "(0.0 min)" in text  # one second in all, not six
 
 
-def test_problems_are_faults_by_kind(corpus: Corpus, report: Report) -> None:
+def test_problems_are_listed_as_faults_by_kind(corpus: Corpus, report: Report) -> None:
     problems = (
         Problem(Path("a[red].txt"), 7, "odd line"),
         Problem(Path("b.txt"), 2, "u9: label without audio", "no audio"),
@@ -220,7 +226,7 @@ def test_problems_are_faults_by_kind(corpus: Corpus, report: Report) -> None:
     assert "fault: audio without labels (1)" in text
 
 
-def test_real_corpus_agrees_with_its_published_counts(emodb_root: Path, report: Report) -> None:
+def test_emodb_has_its_published_counts(emodb_root: Path, report: Report) -> None:
     published = OmegaConf.load(CONF / "emodb.yaml")["published"]
     good, text = report(emodb(emodb_root), published)
     assert good, text
@@ -229,7 +235,7 @@ def test_real_corpus_agrees_with_its_published_counts(emodb_root: Path, report: 
 
 
 def test_published_counts_are_consistent() -> None:
-    """Parts add up to wholes, so that a slip of the pen in a yaml shows."""
+    """Parts add up to totals, so that typing errors in a yaml are detected."""
     for name in ("emodb", "ravdess", "cremad"):
         published = OmegaConf.load(CONF / f"{name}.yaml")["published"]
         assert sum(published["emotion"].values()) == published["utterances"]

@@ -1,4 +1,4 @@
-"""Properties that every fold must have, on every corpus shape."""
+"""Properties that every fold must have, on synthetic tables and on EMO-DB."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ BY_TEXT = {
 
 
 @pytest.mark.parametrize("name", FOLDS)
-def test_parts_are_disjoint_and_cover_what_is_labelled(
+def test_splits_are_disjoint_and_cover_all_labelled_utterances(
     name: str, table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     make, options, count = FOLDS[name]
@@ -87,7 +87,7 @@ def test_every_labelled_utterance_is_tested_once(
 
 
 @pytest.mark.parametrize("name", ["session_swap", "session", "speakers"])
-def test_no_speaker_is_in_two_parts(name: str, table: pd.DataFrame, labelled: pd.Index) -> None:
+def test_no_speaker_is_in_two_splits(name: str, table: pd.DataFrame, labelled: pd.Index) -> None:
     make, options, count = FOLDS[name]
     for index in range(count):
         fold = make(table, labelled, index=index, **options)
@@ -97,7 +97,7 @@ def test_no_speaker_is_in_two_parts(name: str, table: pd.DataFrame, labelled: pd
         assert not set(table.loc[fold.fit, "speaker"]) & (speakers[1] | speakers[2])
 
 
-def test_session_swap_swaps_within_the_session_left_out(
+def test_session_swap_swaps_the_speakers_of_the_session(
     table: pd.DataFrame, labelled: pd.Index
 ) -> None:
     first = folds.session_swap(table, labelled, index=6)
@@ -108,7 +108,7 @@ def test_session_swap_swaps_within_the_session_left_out(
     assert set(first.train) == set(second.train)
 
 
-def test_fit_has_the_unlabelled_utterances_of_training_speakers(
+def test_fit_includes_unlabelled_utterances_of_training_speakers(
     table: pd.DataFrame, labelled: pd.Index
 ) -> None:
     fold = folds.session(table, labelled, index=0)
@@ -116,7 +116,7 @@ def test_fit_has_the_unlabelled_utterances_of_training_speakers(
     assert len(fold.fit) > len(fold.train)
 
 
-def test_random_splits_are_marked_and_depend_on_their_own_seed(
+def test_random_splits_are_speaker_dependent_and_depend_on_their_own_seed(
     table: pd.DataFrame, labelled: pd.Index
 ) -> None:
     options = {"count": 4, "val_share": 0.1}
@@ -128,19 +128,21 @@ def test_random_splits_are_marked_and_depend_on_their_own_seed(
     assert not fold.test.equals(other.test)
 
 
-def test_speakers_by_name(table: pd.DataFrame, labelled: pd.Index, digests: pd.Series) -> None:
+def test_speakers_can_be_given_by_name(
+    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+) -> None:
     options = {"count": 1, "split_seed": 0, "index": 0}
     fold = folds.speakers(table, labelled, train=["1F", "2M"], val=["1M"], test=["5F"], **options)
     assert set(table.loc[fold.train, "speaker"]) == {"1F", "2M"}
     assert set(table.loc[fold.test, "speaker"]) == {"5F"}
-    with pytest.raises(UserError, match=r"9X.*has 1F, 1M"):
+    with pytest.raises(UserError, match=r"no speakers \[.9X.\], only 1F, 1M"):
         folds.speakers(table, labelled, train=["9X"], val=["1M"], test=[], **options)
     twice = folds.speakers(table, labelled, train=["1F"], val=["1M"], test=["1F"], **options)
     with pytest.raises(UserError, match="in both train and test"):
         folds.verify(twice, table, digests)
 
 
-def test_nobody_has_to_be_tested(
+def test_the_test_split_can_be_empty(
     table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     options = {"train": 7, "val": 3, "test": 0, "count": 1, "split_seed": 0}
@@ -149,7 +151,7 @@ def test_nobody_has_to_be_tested(
     assert fold.test.empty
 
 
-def test_verify_finds_a_speaker_a_claim_hides(
+def test_verify_detects_a_speaker_in_two_splits(
     table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     fold = folds.session(table, labelled, index=0)
@@ -158,7 +160,7 @@ def test_verify_finds_a_speaker_a_claim_hides(
         folds.verify(fold, table, digests)
 
 
-def test_verify_finds_the_same_audio_under_two_names(
+def test_verify_detects_the_same_audio_under_two_names(
     table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     fold = folds.session(table, labelled, index=0)
@@ -167,7 +169,9 @@ def test_verify_finds_the_same_audio_under_two_names(
         folds.verify(fold, table, digests)
 
 
-def test_sessions_that_share_a_speaker_are_refused(table: pd.DataFrame, labelled: pd.Index) -> None:
+def test_sessions_that_share_a_speaker_are_an_error(
+    table: pd.DataFrame, labelled: pd.Index
+) -> None:
     table.loc[table.index[0], "session"] = "2"
     with pytest.raises(UserError, match=r"\['1F'\] are in several sessions"):
         folds.session_swap(table, labelled, index=0)
@@ -176,16 +180,16 @@ def test_sessions_that_share_a_speaker_are_refused(table: pd.DataFrame, labelled
 # ---- texts
 
 
-def require_apart(fold: folds.Fold, table: pd.DataFrame, column: str) -> None:
-    """That no two parts share a value, nor `fit` and those beside it."""
-    found = {part: set(table.loc[ids, column].dropna()) for part, ids in fold.parts.items()}
-    assert not found["train"] & found["val"]
-    assert not (found["train"] | found["val"]) & found["test"]
-    assert not set(table.loc[fold.fit, column].dropna()) & (found["val"] | found["test"])
+def require_independent(fold: folds.Fold, table: pd.DataFrame, column: str) -> None:
+    """Assert that no value is in two splits, nor in `fit` and in validation or test."""
+    values = {split: set(table.loc[ids, column].dropna()) for split, ids in fold.parts.items()}
+    assert not values["train"] & values["val"]
+    assert not (values["train"] | values["val"]) & values["test"]
+    assert not set(table.loc[fold.fit, column].dropna()) & (values["val"] | values["test"])
 
 
 @pytest.mark.parametrize("name", BY_TEXT)
-def test_no_text_is_in_two_parts(
+def test_no_text_is_in_two_splits(
     name: str, table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     make, options, count = BY_TEXT[name]
@@ -197,9 +201,9 @@ def test_no_text_is_in_two_parts(
         assert set(fold.everyone) <= set(labelled)
         assert set(fold.train) == set(fold.fit) & set(labelled)
         assert len(fold.fit) > len(fold.train)
-        require_apart(fold, table, "text")
+        require_independent(fold, table, "text")
         if name == "speaker_text":
-            require_apart(fold, table, "speaker")
+            require_independent(fold, table, "speaker")
     with pytest.raises(UserError, match=f"from 0 to {count - 1}"):
         make(table, labelled, index=count, **options)
 
@@ -213,10 +217,10 @@ def test_no_text_is_in_two_parts(
         (folds.speaker_text, {"text_groups": 10}, 50),
     ],
 )
-def test_texts_of_emodb_are_apart(
+def test_folds_of_emodb_are_text_independent(
     make: Callable[..., folds.Fold], options: dict, count: int, emodb_root: Path
 ) -> None:
-    """Two or one of its ten sentences at a time; every utterance is tested once."""
+    """They test one or two of its ten sentences, and each utterance once."""
     table = read_emodb(emodb_root).table
     contents = pd.Series(table.index, index=table.index)
     for split_seed in (0, 1):
@@ -224,24 +228,24 @@ def test_texts_of_emodb_are_apart(
         for index in range(count):
             fold = make(table, table.index, index=index, split_seed=split_seed, **options)
             folds.verify(fold, table, contents)
-            require_apart(fold, table, "text")
+            require_independent(fold, table, "text")
             each = 10 // next(iter(options.values()))
             assert table.loc[fold.test, "text"].nunique() == each
             assert table.loc[fold.train, "text"].nunique() == 10 - 2 * each
             if make is folds.speaker_text:
-                require_apart(fold, table, "speaker")
+                require_independent(fold, table, "speaker")
                 left_out = table.drop(fold.everyone)
                 others = table.loc[fold.val.append(fold.test)]
                 shares = left_out["text"].isin(others["text"])
                 shares |= left_out["speaker"].isin(others["speaker"])
-                assert shares.all()  # nobody is left out who could have trained
+                assert shares.all()  # those left out could not have trained
             else:
                 assert set(fold.everyone) == set(table.index)
             tested.extend(fold.test)
         assert sorted(tested) == sorted(table.index)
 
 
-def test_groups_of_texts_depend_on_their_seed_alone_and_are_of_like_size(
+def test_groups_of_texts_depend_on_their_seed_only_and_have_similar_sizes(
     table: pd.DataFrame, labelled: pd.Index
 ) -> None:
     def tests(split_seed: int, rows: pd.DataFrame) -> list[list[str]]:
@@ -255,7 +259,7 @@ def test_groups_of_texts_depend_on_their_seed_alone_and_are_of_like_size(
     assert max(map(len, tests(0, table))) - min(map(len, tests(0, table))) <= 2
 
 
-def test_who_says_what_nobody_knows_says_a_text_of_their_own(
+def test_a_missing_text_counts_as_a_text_of_its_own(
     table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     table.loc[table.index[::2], "text"] = np.nan
@@ -268,34 +272,34 @@ def test_who_says_what_nobody_knows_says_a_text_of_their_own(
     assert table.loc[fold.test, "text"].isna().any()
 
 
-def test_verify_finds_a_text_that_a_claim_hides(
+def test_verify_detects_a_text_in_two_splits(
     table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
 ) -> None:
     for make, options, _ in BY_TEXT.values():
         fold = make(table, labelled, index=0, **options)
         for part in ("val", "test"):
-            spoilt = table.copy()
-            spoilt.loc[fold.parts[part][0], "text"] = table.loc[fold.train[0], "text"]
+            changed = table.copy()
+            changed.loc[fold.parts[part][0], "text"] = table.loc[fold.train[0], "text"]
             with pytest.raises(UserError, match=f"1 text.s. in both train and {part}"):
-                folds.verify(fold, spoilt, digests)
+                folds.verify(fold, changed, digests)
         unlabelled = fold.fit.difference(fold.train)
-        spoilt = table.copy()
-        spoilt.loc[unlabelled[0], "text"] = table.loc[fold.test[0], "text"]
+        changed = table.copy()
+        changed.loc[unlabelled[0], "text"] = table.loc[fold.test[0], "text"]
         with pytest.raises(UserError, match=r"1 text.s. in both fit and test"):
-            folds.verify(fold, spoilt, digests)
+            folds.verify(fold, changed, digests)
         with pytest.raises(UserError, match="column `text`"):
             folds.verify(fold, table.drop(columns="text"), digests)
 
 
-def test_a_corpus_without_texts_or_with_too_few_says_what_to_use(
+def test_the_error_for_missing_or_too_few_texts_names_other_folds(
     table: pd.DataFrame, labelled: pd.Index
 ) -> None:
     for name, (make, options, _) in BY_TEXT.items():
-        for mute in (table.drop(columns="text"), table.assign(text=np.nan)):
-            with pytest.raises(UserError, match=f"fold={name} needs .*`text`; fold=session"):
-                make(mute, labelled, index=0, **options)
+        for without in (table.drop(columns="text"), table.assign(text=np.nan)):
+            with pytest.raises(UserError, match=f"fold={name} needs the texts .*`text`.*; fold=session"):
+                make(without, labelled, index=0, **options)
         two = table.assign(text=np.where(table["text"] < "t06", "a", "b"))
-        with pytest.raises(UserError, match=r"groups=4|count=4.*there are 2; fold=session"):
+        with pytest.raises(UserError, match=r"(groups|count)=4 must be from 3 .* 2; fold=session"):
             make(two, labelled, index=0, **options)
     with pytest.raises(UserError, match="has no sessions"):
         folds.speaker_text(
@@ -306,10 +310,10 @@ def test_a_corpus_without_texts_or_with_too_few_says_what_to_use(
 @pytest.mark.parametrize(
     ("fold", "remarks", "left_out"), [("text", 1, False), ("speaker_text", 0, True)]
 )
-def test_a_run_says_what_its_fold_keeps_apart(
+def test_result_of_a_run_states_the_independence_of_its_fold(
     fold: str, remarks: int, left_out: bool, emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
-    """On real speech; sentences of the test part are new to training."""
+    """On EMO-DB; the sentences of the test split are not in the training split."""
     few = ["trainer.max_epochs=2", "model.encoder.hidden=[16,16]"]
     cfg, names = composed(*emodb, *few, f"fold={fold}", "fold.index=3")
     run(cfg, tmp_path, names)
@@ -317,7 +321,7 @@ def test_a_run_says_what_its_fold_keeps_apart(
     assert result is not None
     assert result["text_independent"]
     assert result["speaker_independent"] == (fold == "speaker_text")
-    assert len(result["remarks"]) == remarks  # that it is speaker dependent
+    assert len(result["remarks"]) == remarks  # speaker dependent
     scored = sum(sum(part.values()) for part in result["class_counts"].values())
     assert result["left_out"] == 535 - scored
     assert (result["left_out"] > 0) == left_out

@@ -5,7 +5,7 @@ from sklearn.preprocessing import StandardScaler
 from ser.data.standardise import Standardiser, per_speaker
 
 
-def test_statistics_come_from_the_given_rows_alone() -> None:
+def test_statistics_depend_on_the_given_rows_only() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(5, 3, (50, 4)).astype(np.float32)
     rows = np.arange(20)
@@ -18,8 +18,8 @@ def test_statistics_come_from_the_given_rows_alone() -> None:
     assert np.array_equal(fitted.scale, again.scale)
 
 
-def test_huge_values_beside_small_ones_and_constants() -> None:
-    """openSMILE gives 1e13 on noise; float32 sums of squares would be infinite or nonsense."""
+def test_huge_small_and_constant_dimensions_are_standardised() -> None:
+    """openSMILE gives 1e13 on noise; sums of squares in float32 would be infinite or wrong."""
     rng = np.random.default_rng(0)
     values = np.stack(
         [1e13 * (1 + 1e-3 * rng.normal(size=9000)), np.full(9000, 0.1), rng.normal(size=9000)], 1
@@ -29,13 +29,13 @@ def test_huge_values_beside_small_ones_and_constants() -> None:
     np.testing.assert_allclose(out.mean(axis=0), 0, atol=1e-3)
 
 
-def test_clipping() -> None:
+def test_values_are_clipped() -> None:
     values = np.array([[0.0], [1.0], [1000.0]], np.float32)
     out = Standardiser.fit(values, np.array([0, 1]), clip=3)(values)
     assert out.ravel().tolist() == [-1.0, 1.0, 3.0]
 
 
-def test_each_speaker_by_their_own_statistics() -> None:
+def test_per_speaker_uses_the_statistics_of_each_speaker() -> None:
     values = np.array([[0.0], [100.0], [2.0], [300.0]], np.float32)
     out = per_speaker(values, pd.Series(["a", "b", "a", "b"]))
     assert out.ravel().tolist() == [-1.0, -1.0, 1.0, 1.0]

@@ -10,7 +10,7 @@ def corpus(**columns: list) -> Corpus:
     size = len(next(iter(columns.values())))
     index = pd.Index([f"u{i}" for i in range(size)], name="utterance")
     table = pd.DataFrame({"speaker": ["a"] * size, **columns}, index=index)
-    return Corpus("made", table)
+    return Corpus("small", table)
 
 
 ALL = {"labelled_fraction": 1.0, "labelled_seed": 0}
@@ -23,13 +23,13 @@ def pick(corpus: Corpus, **options: object):
     return emotion(corpus, **{**defaults, **options})  # type: ignore[arg-type]
 
 
-def test_classes_keep_the_order_asked_for_and_select_utterances() -> None:
+def test_classes_select_utterances_and_define_the_order() -> None:
     target = pick(corpus(emotion=EMOTIONS), classes=["neutral", "anger"])
     assert target.classes == ("neutral", "anger")
     assert target.codes.to_dict() == {"u0": 1, "u3": 0, "u5": 1}
 
 
-def test_merged_emotions_count_as_one() -> None:
+def test_merged_emotions_are_one_class() -> None:
     target = pick(
         corpus(emotion=EMOTIONS), classes=["anger", "happiness"], merge={"excitement": "happiness"}
     )
@@ -37,40 +37,40 @@ def test_merged_emotions_count_as_one() -> None:
     assert "excitement" not in pick(corpus(emotion=EMOTIONS), merge={"excitement": "joy"}).classes
 
 
-def test_styles_select() -> None:
-    made = corpus(emotion=["anger", "fear", "anger", "fear"], style=["a", "a", "b", "b"])
-    assert list(pick(made, styles=["b"]).labels.index) == ["u2", "u3"]
-    with pytest.raises(UserError, match=r"\['c'\].*only \['a', 'b'\]"):
-        pick(made, styles=["c"])
+def test_styles_select_utterances() -> None:
+    labelled = corpus(emotion=["anger", "fear", "anger", "fear"], style=["a", "a", "b", "b"])
+    assert list(pick(labelled, styles=["b"]).labels.index) == ["u2", "u3"]
+    with pytest.raises(UserError, match=r"no style \['c'\], only \['a', 'b'\]"):
+        pick(labelled, styles=["c"])
 
 
 def test_raters_must_agree_on_the_merged_label() -> None:
-    made = corpus(emotion=["happiness", "anger"])
+    labelled = corpus(emotion=["happiness", "anger"])
     raters = pd.DataFrame(
         {
             "utterance": ["u0", "u0", "u0", "u1", "u1", "u1"],
             "rater": [1, 2, 3, 1, 2, 3],
-            # The first rater names both halves of the merge, and is still one rater.
+            # The first rater chose both merged emotions, and counts once.
             "emotions": [
                 ("happiness", "excitement"), ("neutral",), ("excitement",),
                 ("anger",), ("neutral",), ("fear",),
             ],
         }
     )  # fmt: skip
-    made = Corpus("made", made.table, raters)
+    labelled = Corpus("small", labelled.table, raters)
     options = {"classes": ["anger", "happiness"], "merge": {"excitement": "happiness"}}
-    assert list(pick(made, **options, min_agreement=1).labels.index) == ["u0", "u1"]
+    assert list(pick(labelled, **options, min_agreement=1).labels.index) == ["u0", "u1"]
     with pytest.raises(UserError, match="no utterance .* anger"):
-        pick(made, **options, min_agreement=2)
+        pick(labelled, **options, min_agreement=2)
 
 
-def test_an_empty_class_names_the_nearest() -> None:
+def test_the_error_for_an_empty_class_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="hapiness .did you mean happiness"):
         pick(corpus(emotion=EMOTIONS), classes=["anger", "hapiness"])
 
 
-def test_a_corpus_without_the_target_says_what_it_has() -> None:
-    with pytest.raises(UserError, match="no valence; what could be a target here: emotion"):
+def test_the_error_for_a_missing_target_lists_the_targets_of_the_corpus() -> None:
+    with pytest.raises(UserError, match="no valence; its targets are emotion"):
         attribute(corpus(emotion=EMOTIONS), name="valence", bins="rounded", styles=None, **ALL)
 
 
@@ -82,15 +82,15 @@ def test_a_corpus_without_the_target_says_what_it_has() -> None:
         ("strict", "llllnhhhh"),
     ],
 )
-def test_bins_at_their_edges(bins: str, expected: str) -> None:
+def test_bins_have_the_documented_edges(bins: str, expected: str) -> None:
     # 1, 2, just below 2.5, 2.5, 3, just below 3.5, 3.5, 4, 5
     values = [1.0, 2.0, 2.4999, 2.5, 3.0, 3.4999, 3.5, 4.0, 5.0]
     target = attribute(corpus(valence=values), name="valence", bins=bins, styles=None, **ALL)
     assert "".join(label[0] for label in target.labels) == expected
 
 
-def test_majority_of_raters_and_ties_to_the_mean() -> None:
-    made = corpus(valence=[2.67, 2.5, 4.5])
+def test_majority_of_raters_with_ties_decided_by_the_mean() -> None:
+    labelled = corpus(valence=[2.67, 2.5, 4.5])
     raters = pd.DataFrame(
         {
             "utterance": ["u0"] * 3 + ["u1"] * 2 + ["u2"] * 2,
@@ -98,41 +98,43 @@ def test_majority_of_raters_and_ties_to_the_mean() -> None:
         }
     )
     target = attribute(
-        Corpus("made", made.table, raters), name="valence", bins="majority", styles=None, **ALL
+        Corpus("small", labelled.table, raters), name="valence", bins="majority", styles=None, **ALL
     )
-    # u0: two of three say low, though the mean is neutral; u1: a tie, whose mean is neutral.
+    # u0: two of three ratings are low, although the mean is neutral; u1: a tie with a neutral mean.
     assert target.labels.tolist() == ["low", "neutral", "high"]
 
 
-def test_withheld_labels_are_drawn_class_by_class_from_the_training_part_alone() -> None:
-    made = corpus(emotion=["anger"] * 20 + ["fear"] * 40 + ["joy"])
-    target = pick(made, labelled_fraction=0.1)
+def test_withheld_labels_are_drawn_per_class_from_the_training_split_only() -> None:
+    labelled = corpus(emotion=["anger"] * 20 + ["fear"] * 40 + ["joy"])
+    target = pick(labelled, labelled_fraction=0.1)
     train = target.labels.index[:15].append(target.labels.index[20:])
     withheld = target.withheld(train)
-    kept = target.labels.loc[train.difference(withheld)]
+    usable = target.labels.loc[train.difference(withheld)]
     assert set(withheld) < set(train)
-    assert kept.value_counts().to_dict() == {"anger": 2, "fear": 4, "joy": 1}
+    assert usable.value_counts().to_dict() == {"anger": 2, "fear": 4, "joy": 1}
     assert withheld.equals(target.withheld(train))
-    assert not withheld.equals(pick(made, labelled_fraction=0.1, labelled_seed=1).withheld(train))
+    assert not withheld.equals(
+        pick(labelled, labelled_fraction=0.1, labelled_seed=1).withheld(train)
+    )
     with pytest.raises(UserError, match="labelled_fraction=0"):
-        pick(made, labelled_fraction=0)
+        pick(labelled, labelled_fraction=0)
 
 
 def test_rules_that_need_single_ratings_are_skipped_with_a_remark() -> None:
     target = pick(corpus(emotion=["anger", "fear"]), min_agreement=2)
     assert list(target.labels) == ["anger", "fear"]
     assert target.remarks == (
-        "target.min_agreement=2 is ignored: corpus made has no single ratings",
+        "target.min_agreement=2 is ignored: corpus small has no single ratings",
     )
     assert pick(corpus(emotion=["anger", "fear"])).remarks == ()
-    made = corpus(valence=[1.0, 3.0, 5.0])
+    labelled = corpus(valence=[1.0, 3.0, 5.0])
     majority, rounded = (
-        attribute(made, name="valence", bins=bins, styles=None, **ALL)
+        attribute(labelled, name="valence", bins=bins, styles=None, **ALL)
         for bins in ("majority", "rounded")
     )
     assert majority.labels.equals(rounded.labels)
     assert majority.remarks == (
-        "target.bins=majority is replaced by rounded: corpus made has no single ratings",
+        "target.bins=majority is replaced by rounded: corpus small has no single ratings",
     )
     assert rounded.remarks == ()
-    assert majority.only(made.table.index[:1]).remarks == majority.remarks
+    assert majority.only(labelled.table.index[:1]).remarks == majority.remarks

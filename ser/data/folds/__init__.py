@@ -1,9 +1,9 @@
-"""Which utterances train, validate and test: pure functions of a corpus' table.
+"""Folds: which utterances train, validate and test, as functions of a corpus table.
 
-Each takes `(table, labelled, *, index, ...)`: the corpus' table, the ids of the utterances that the
-target selects, and the fold's number. Parts hold labelled utterances only; `fit` holds what
-unsupervised stages may see, i.e. the training part and the unlabelled utterances beside it.
-Splits that are drawn depend on `split_seed`, never on the training seed.
+Each function takes `(table, labelled, *, index, ...)`: the corpus table, the ids of the utterances
+that the target selects, and the number of the fold. The splits contain labelled utterances only.
+`fit` has the utterances that unsupervised stages may see: the training split and the unlabelled
+utterances that go with it. Random splits depend on `split_seed`, and never on the training seed.
 """
 
 from ser.data.folds.at_random import holdout, random

@@ -1,4 +1,4 @@
-"""Utterances drawn by lot, whoever speaks them: the speaker-dependent splits of papers."""
+"""Random splits of utterances, which are speaker dependent, as in some papers."""
 
 import numpy as np
 import pandas as pd
@@ -16,21 +16,21 @@ def holdout(
     count: int,
     split_seed: int,
 ) -> Fold:
-    """A random split of utterances, speaker dependent (latif2017: 70/30).
+    """Split utterances at random, speaker dependent (latif2017: 70/30).
 
     Args:
-        table: of the corpus.
-        labelled: utterances that the target selects.
-        index: of the draw.
-        test_share: share of all utterances that test.
-        val_share: share of the others that validate.
-        count: number of draws.
-        split_seed: of the draws.
+        table: Of the corpus.
+        labelled: Utterances that the target selects.
+        index: Number of the draw.
+        test_share: Fraction of all utterances that test.
+        val_share: Fraction of the others that validate.
+        count: Number of draws.
+        split_seed: Seed of the draws.
     """
     require_index("holdout", index, count)
     order = _shuffled(labelled, split_seed, index)
-    tested = round(test_share * len(order))
-    return _random(index, count, order[tested:], order[:tested], val_share)
+    tests = round(test_share * len(order))
+    return _fold(index, count, order[tests:], order[:tests], val_share)
 
 
 def random(
@@ -42,20 +42,20 @@ def random(
     val_share: float,
     split_seed: int,
 ) -> Fold:
-    """k folds of utterances at random, speaker dependent (latif2018: 10 folds).
+    """Divide utterances into k folds at random, speaker dependent (latif2018: 10 folds).
 
     Args:
-        table: of the corpus.
-        labelled: utterances that the target selects.
-        index: of the fold.
+        table: Of the corpus.
+        labelled: Utterances that the target selects.
+        index: Number of the fold.
         count: k.
-        val_share: share of the training part that validates instead.
-        split_seed: of the draw; one draw for all k folds.
+        val_share: Fraction of the utterances outside the test split that validate.
+        split_seed: Seed of the draw, which is the same for all k folds.
     """
     require_index("random", index, count)
     order = _shuffled(labelled, split_seed, 0)
     test = order[index::count]
-    return _random(index, count, order[~order.isin(test)], test, val_share)
+    return _fold(index, count, order[~order.isin(test)], test, val_share)
 
 
 def _shuffled(labelled: pd.Index, split_seed: int, index: int) -> pd.Index:
@@ -63,7 +63,7 @@ def _shuffled(labelled: pd.Index, split_seed: int, index: int) -> pd.Index:
     return labelled.sort_values()[rng.permutation(len(labelled))]
 
 
-def _random(index: int, count: int, rest: pd.Index, test: pd.Index, val_share: float) -> Fold:
-    validated = max(1, round(val_share * len(rest)))
-    train, val, test = (part.sort_values() for part in (rest[validated:], rest[:validated], test))
+def _fold(index: int, count: int, rest: pd.Index, test: pd.Index, val_share: float) -> Fold:
+    size = max(1, round(val_share * len(rest)))
+    train, val, test = (split.sort_values() for split in (rest[size:], rest[:size], test))
     return Fold(index, count, train, val, test, fit=train, speaker_independent=False)

@@ -1,4 +1,4 @@
-"""A fold, and the proof of what it claims."""
+"""A fold, and the verification of its claims."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,15 +12,15 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Fold:
-    """The parts of one fold, as sorted utterance ids.
+    """The splits of one fold, as sorted utterance ids.
 
     Attributes:
-        index: number of the fold, from 0.
-        count: how many folds there are.
-        train, val, test: labelled utterances. `test` is empty where an experiment has none.
-        fit: what unsupervised stages may see.
-        speaker_independent: the claim that no speaker is in two parts; `verify` checks it.
-        text_independent: the claim that no text is in two parts; `verify` checks it.
+        index: Number of the fold, from 0.
+        count: Number of folds.
+        train, val, test: Labelled utterances. `test` is empty in experiments without a test.
+        fit: Utterances that unsupervised stages may see.
+        speaker_independent: Claim that no speaker is in two splits; checked by `verify`.
+        text_independent: Claim that no text is in two splits; checked by `verify`.
     """
 
     index: int
@@ -34,44 +34,46 @@ class Fold:
 
     @property
     def parts(self) -> dict[str, pd.Index]:
+        """The splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
     def beyond(self, fit_on: Literal["target", "train", "all"], table: pd.DataFrame) -> pd.Index:
-        """The utterances beside the training part that unsupervised stages may see.
+        """Return the utterances outside the training split that unsupervised stages may see.
 
         Args:
-            fit_on: "target": none; "train": those of `fit`; "all": everybody's, the test part's
-                too, which makes a result transductive.
-            table: of the corpus.
+            fit_on: "target": none; "train": those of `fit`; "all": all utterances, including the
+                test split, which makes a result transductive.
+            table: Of the corpus.
         """
-        seen = {"target": self.train, "train": self.fit, "all": table.index}[fit_on]
-        return seen.difference(self.train)
+        visible = {"target": self.train, "train": self.fit, "all": table.index}[fit_on]
+        return visible.difference(self.train)
 
     @property
     def everyone(self) -> pd.Index:
-        """The utterances of all parts."""
+        """The utterances of all splits."""
         return self.train.append([self.val, self.test])
 
 
 def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
-    """Proves what the fold claims; called at every run.
+    """Verify the claims of a fold; every run calls this.
 
     Args:
-        fold: to be verified.
-        table: of the corpus.
-        contents: what each utterance's audio is, by utterance id; equal for equal audio.
+        fold: To be verified.
+        table: Of the corpus.
+        contents: Identifier of the audio content by utterance id; equal for equal audio.
 
     Raises:
-        UserError: an utterance, the same audio under two names or, where the fold claims their
-            independence, a speaker or a text in two parts; unlabelled utterances of a tested
-            speaker or text in `fit`; an empty training or validation part.
+        UserError: Two splits share an utterance, the same audio under two names or, where the fold
+            claims independence, a speaker or a text; `fit` contains utterances of a validation or
+            test speaker or text; the training or validation split is empty.
     """
     if fold.text_independent:
-        require_texts(table, f"fold {fold.index}, which claims that texts are apart,")
+        require_texts(table, f"fold {fold.index}, which claims to be text independent,")
     for name in ("train", "val"):
         if fold.parts[name].empty:
-            raise UserError(f"fold {fold.index}: the {name} part is empty")
-    seen = {**fold.parts, "fit": fold.fit}
+            raise UserError(f"fold {fold.index}: the {name} split is empty")
+    splits = {**fold.parts, "fit": fold.fit}
+    values = {name: _values(fold, ids, table, contents) for name, ids in splits.items()}
     for a, b in (
         ("train", "val"),
         ("train", "test"),
@@ -79,45 +81,47 @@ def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
         ("fit", "val"),
         ("fit", "test"),
     ):
-        _require_disjoint(fold, a, b, "utterance", seen[a], seen[b])
-        audio = [pd.Index(contents.reindex(seen[part]).dropna().unique()) for part in (a, b)]
-        _require_disjoint(fold, a, b, "audio content", *audio)
-        for column, is_claimed in (
-            ("speaker", fold.speaker_independent),
-            ("text", fold.text_independent),
-        ):
-            if is_claimed:
-                # Who has no text shares none.
-                found = [table.loc[seen[part], column].dropna().unique() for part in (a, b)]
-                _require_disjoint(fold, a, b, column, *map(pd.Index, found))
+        for kind in values[a]:
+            if both := values[a][kind] & values[b][kind]:
+                raise UserError(
+                    f"fold {fold.index}: {len(both)} {kind}(s) in both {a} and {b}, e.g. {min(both)}"
+                )
 
 
-def _require_disjoint(
-    fold: Fold, a: str, b: str, what: str, left: pd.Index, right: pd.Index
-) -> None:
-    both = left.intersection(right)
-    if len(both):
-        raise UserError(
-            f"fold {fold.index}: {len(both)} {what}(s) in both {a} and {b}, e.g. {both[0]}"
-        )
+def _values(
+    fold: Fold, ids: pd.Index, table: pd.DataFrame, contents: pd.Series
+) -> dict[str, set[str]]:
+    """Return what another split must not contain, by kind; missing values do not count."""
+    values = {"utterance": set(ids), "audio content": set(contents.reindex(ids).dropna())}
+    if fold.speaker_independent:
+        values["speaker"] = set(table.loc[ids, "speaker"].dropna())
+    if fold.text_independent:
+        values["text"] = set(table.loc[ids, "text"].dropna())
+    return values
 
 
 def require_index(name: str, index: int, count: int) -> None:
+    """Raise UserError unless there is a fold `index`."""
     if not 0 <= index < count:
         raise UserError(
-            f"fold={name} has {count} folds here: fold.index from 0 to {count - 1}, not {index}"
+            f"fold={name} has {count} folds on this corpus: fold.index must be from 0 to "
+            f"{count - 1}, not {index}"
         )
 
 
-def require_texts(table: pd.DataFrame, asker: str) -> pd.Series:
-    """The column `text` of a corpus' table.
+def require_texts(table: pd.DataFrame, user: str) -> pd.Series:
+    """Return the column `text` of a corpus table.
+
+    Args:
+        table: Of the corpus.
+        user: What needs the texts, for the error.
 
     Raises:
-        UserError: it has none, or nothing is in it.
+        UserError: The column is absent or empty.
     """
     if "text" not in table or table["text"].isna().all():
         raise UserError(
-            f"{asker} needs to know what was said, and this corpus does not tell: a manifest may, "
-            "in its column `text`; fold=session and fold=speakers part speakers alone"
+            f"{user} needs the texts of the utterances, which this corpus lacks (a manifest can "
+            "have a column `text`); fold=session and fold=speakers need none"
         )
     return table["text"]
