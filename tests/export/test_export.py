@@ -133,16 +133,16 @@ def test_onnx_model_gives_the_probabilities_of_the_run(
     arrays = speech(recogniser, emodb_root)
     expected = recogniser(arrays)
     assert expected.std(axis=0).max() > 0
-    tell = checking.onnx_predictor((out / "model.onnx").read_bytes())
-    np.testing.assert_allclose(tell(checking.pad(arrays)), expected, atol=1e-5)
+    predict = checking.onnx_predictor((out / "model.onnx").read_bytes())
+    np.testing.assert_allclose(predict(checking.pad(arrays)), expected, atol=1e-5)
     # One alone, as it is with others that are longer.
-    np.testing.assert_allclose(tell(checking.pad(arrays[:1])), expected[:1], atol=1e-5)
+    np.testing.assert_allclose(predict(checking.pad(arrays[:1])), expected[:1], atol=1e-5)
     if recogniser.extractor.level == "frame":
         short = [arrays[0][:1], arrays[1][:37]]
         inputs = checking.pad(short)
-        np.testing.assert_allclose(tell(inputs), recogniser(short), atol=1e-5)
+        np.testing.assert_allclose(predict(inputs), recogniser(short), atol=1e-5)
         inputs["features"][0, 1:] = 1e6  # what stands beyond an utterance's end
-        np.testing.assert_allclose(tell(inputs), recogniser(short), atol=1e-5)
+        np.testing.assert_allclose(predict(inputs), recogniser(short), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -153,8 +153,8 @@ def test_graph_gives_the_probabilities_of_the_run(
     arrays = speech(recogniser, emodb_root)
     expected = recogniser(arrays)
     assert expected.std(axis=0).max() > 0
-    tell = checking.torch_predictor(Graph(recogniser).eval())
-    np.testing.assert_allclose(tell(checking.pad(arrays)), expected, atol=1e-5)
+    predict = checking.torch_predictor(Graph(recogniser).eval())
+    np.testing.assert_allclose(predict(checking.pad(arrays)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["aae", "svm", "cvae and blstm"])
@@ -167,10 +167,10 @@ def test_loaded_weights_give_the_probabilities_of_the_run(
         for numbers in (*graph.parameters(), *graph.buffers()):
             numbers.zero_()
     arrays = speech(recogniser, emodb_root)
-    tell, inputs = checking.torch_predictor(graph), checking.pad(arrays)
-    assert not np.allclose(tell(inputs), recogniser(arrays), atol=1e-3)
+    predict, inputs = checking.torch_predictor(graph), checking.pad(arrays)
+    assert not np.allclose(predict(inputs), recogniser(arrays), atol=1e-3)
     program.load_weights(graph, out / "model.safetensors")
-    np.testing.assert_allclose(tell(inputs), recogniser(arrays), atol=1e-5)
+    np.testing.assert_allclose(predict(inputs), recogniser(arrays), atol=1e-5)
 
 
 def test_export_contains_only_weights_that_are_used(trained: Trained, tmp_path: Path) -> None:
@@ -204,12 +204,12 @@ def test_card_contains_the_scores_of_the_run(exports: Exports) -> None:
     assert result is not None
     front, text = card(out)
     (model,) = front["model-index"]
-    (found,) = model["results"]
-    told = {each["type"]: each["value"] for each in found["metrics"]}
+    (entry,) = model["results"]
+    metrics = {each["type"]: each["value"] for each in entry["metrics"]}
     wanted = {"recall": "ua", "accuracy": "wa", "f1": "f1", "ece": "ece"}
-    assert told == {name: result["test"][key] for name, key in wanted.items()}
+    assert metrics == {name: result["test"][key] for name, key in wanted.items()}
     assert (front["pipeline_tag"], front["license"]) == ("audio-classification", "other")
-    assert found["dataset"]["split"] == "test"
+    assert entry["dataset"]["split"] == "test"
     scores = text.partition("| UA (")[2].partition("\n")[0]
     assert f"| {100 * result['test']['ua']:.1f} |" in scores
     # Two speakers are tested, so that there is an interval, however wide.
@@ -224,7 +224,7 @@ def test_card_contains_the_scores_of_the_run(exports: Exports) -> None:
 def test_card_contains_remarks_in_bold(exports: Exports, tmp_path: Path) -> None:
     _, out = exports("mlp")
     _, text = card(out)
-    assert "**calibrated: probabilities are under a temperature" in text
+    assert "**calibrated: probabilities use a temperature" in text
     folder = shutil.copytree(exports("mlp")[0], tmp_path / "run")
     result = results.read_json(folder / "result.json")
     assert result is not None
@@ -251,10 +251,10 @@ def test_card_contains_scores_on_other_corpora(
     assert main(["evaluate", str(folder), *other]) == 0
     _, text = card(exported(folder, tmp_path / "out", "--format", "safetensors"))
     assert "fitted on the training and validation splits together" in text
-    told = results.read_json(folder / "evaluated" / "mine" / "evaluation.json")
-    assert told is not None
+    evaluation = results.read_json(folder / "evaluated" / "mine" / "evaluation.json")
+    assert evaluation is not None
     table = text.partition("### On other corpora")[2]
-    assert f"| mine | {100 * told['test']['ua']:.1f} |" in table
+    assert f"| mine | {100 * evaluation['test']['ua']:.1f} |" in table
 
 
 def test_config_describes_inputs_and_outputs(exports: Exports) -> None:
@@ -315,8 +315,8 @@ def test_comparison_uses_the_available_audio(
     on, arrays = checking.features_of_run(recogniser, cfg)  # type: ignore[arg-type]
     assert on == "random features"
     assert max(map(len, arrays)) > 100
-    tell = checking.onnx_predictor((exports("aae")[1] / "model.onnx").read_bytes())
-    assert checking.compare(tell, recogniser, on, arrays).difference < 1e-5
+    predict = checking.onnx_predictor((exports("aae")[1] / "model.onnx").read_bytes())
+    assert checking.compare(predict, recogniser, on, arrays).difference < 1e-5
 
 
 def test_model_with_other_probabilities_is_not_written(
@@ -342,9 +342,9 @@ def test_export_is_reproducible_and_prints_no_warnings(
     folder, first = exports("mlp")
     capfd.readouterr()
     second = exported(folder, tmp_path / "out")
-    told = capfd.readouterr()
-    assert told.err == ""
-    assert len(told.out.splitlines()) == 5
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    assert len(captured.out.splitlines()) == 5
     for file in first.iterdir():
         assert file.read_bytes() == (second / file.name).read_bytes(), file.name
 
@@ -383,7 +383,7 @@ def test_codes_conditioned_on_true_classes_raise_an_error(
     cfg.representation.module.reading = "oracle"
     OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
     assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 1
-    assert "true class, which nobody knows" in capsys.readouterr().err
+    assert "true class, which is unknown for new speech" in capsys.readouterr().err
 
 
 def test_wrong_option_raises_a_clear_error(
@@ -397,12 +397,12 @@ def test_wrong_option_raises_a_clear_error(
         return capsys.readouterr().err
 
     folder = trained(*SYSTEMS["mlp"])
-    assert "holds no finished run" in refused(tmp_path)
+    assert "no finished run" in refused(tmp_path)
     for name in ("a", "b"):
         shutil.copytree(folder, tmp_path / "runs" / name)
-    told = refused(tmp_path / "runs")
-    assert "2 finished runs; give the folder of one" in told
-    assert str(tmp_path / "runs" / "a") in told
+    message = refused(tmp_path / "runs")
+    assert "2 finished runs; give the folder of one" in message
+    assert str(tmp_path / "runs" / "a") in message
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
     assert "is not an export; choose a new or an empty folder" in refused(

@@ -1,4 +1,4 @@
-"""Searches for options: stopped and continued, by validation alone."""
+"""Searches for options by validation score, stopped and continued."""
 
 import os
 import re
@@ -38,15 +38,15 @@ def search(
 ) -> None:
     """What `python train.py search=aae` does, but for what a trial is."""
     register_resolvers()
-    asked = ["search=aae", *SERIAL, *QUIET, *overrides]
-    asked += [f"hydra.sweep.dir={folder}", f"hydra.sweeper.n_trials={trials}"]
+    arguments = ["search=aae", *SERIAL, *QUIET, *overrides]
+    arguments += [f"hydra.sweep.dir={folder}", f"hydra.sweeper.n_trials={trials}"]
 
     def task(cfg: DictConfig) -> float:
         made = dict(text.split("=", 1) for text in HydraConfig.get().overrides.task)
         return score({key: made[key] for key in made if "." in key})
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", asked, return_hydra_config=True)
+        cfg = compose("train", arguments, return_hydra_config=True)
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         sweeper = Plugins.instance().instantiate_sweeper(
@@ -60,8 +60,8 @@ def search(
 def studies(folder: Path) -> list[optuna.Study]:
     (file,) = folder.glob("search/*/trials.sqlite")
     storage = f"sqlite:///{file}"
-    found = optuna.get_all_study_summaries(storage)
-    return [optuna.load_study(study_name=each.study_name, storage=storage) for each in found]
+    summaries = optuna.get_all_study_summaries(storage)
+    return [optuna.load_study(study_name=each.study_name, storage=storage) for each in summaries]
 
 
 def states(study: optuna.Study) -> list[TrialState]:
@@ -103,22 +103,22 @@ def test_stopped_search_continues_with_the_interrupted_trial(
     assert made.pop(3) == made[2]
     assert len({str(trial) for trial in made}) == 4  # none is proposed twice
 
-    # Nothing is left to do but to tell the best once more.
+    # No trial is left to run, and the best one is printed again.
     caplog.set_level("INFO")
     search(tmp_path, score, 4)
     assert len(made) == 4
     best = max(made, key=lambda trial: float(trial["model.discriminator.dropout"]))
     options = {f"{key}={value}" for key, value in best.items()}
-    assert options | {"model=aae"} == set(command_told(caplog.text))
+    assert options | {"model=aae"} == set(printed_command(caplog.text))
 
     search(tmp_path, score, 5)
     assert len({str(trial) for trial in made}) == 5
 
 
-def command_told(text: str) -> list[str]:
+def printed_command(text: str) -> list[str]:
     """The overrides of the command that tests the best trial."""
-    (told,) = re.findall(r"^ +python train\.py (.*)$", text, re.MULTILINE)
-    return shlex.split(told)
+    (command,) = re.findall(r"^ +python train\.py (.*)$", text, re.MULTILINE)
+    return shlex.split(command)
 
 
 def test_study_contains_comparable_scores_only(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_search_stops_and_reports_the_reason_if_every_trial_fails(tmp_path: Path
 def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
-    """A real one, really killed in its second trial."""
+    """A real search, killed in its second trial."""
     tiny = [
         "networks.utterance.encoder.hidden=[8]", "networks.utterance.decoder.hidden=[8]",
         "model.discriminator.hidden=[8]", "data.batch_size=64", "trainer.max_epochs=6",
@@ -177,7 +177,7 @@ def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     (finished,) = (file.parent for file in tmp_path.rglob(results.RESULT))
     before = {file: file.stat().st_mtime_ns for file in finished.iterdir()}
 
-    told = warm.run(command, check=True).stdout
+    output = warm.run(command, check=True).stdout
     assert sum("continuing from" in log.read_text() for log in tmp_path.rglob("train.log")) == 1
     again = studies(tmp_path)[0].trials
     assert [trial.state for trial in again] == [TrialState.COMPLETE] * 2
@@ -189,8 +189,8 @@ def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
         assert results.read_json(folder / results.RESULT)["test"] is None
         assert set(results.RunFolder(folder).read_predictions()["part"]) == {"val"}
 
-    # The command that it ends with is the best trial, tested.
-    best, _ = composed(*command_told(told))
+    # The printed command tests the best trial.
+    best, _ = composed(*printed_command(output))
     assert best.test is True
     (same,) = (
         folder

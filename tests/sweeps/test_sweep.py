@@ -27,13 +27,13 @@ def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     return warm.run(command(folder, *overrides))
 
 
-def summary(told: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
+def summary(completed: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
     """Numbers of runs: all, completed, already finished, failed."""
-    found = re.search(
-        r"(\d+) runs: (\d+) completed, (\d+) already finished, (\d+) failed", told.stdout
+    counts = re.search(
+        r"(\d+) runs: (\d+) completed, (\d+) already finished, (\d+) failed", completed.stdout
     )
-    assert found, told.stdout + told.stderr
-    return tuple(map(int, found.groups()))
+    assert counts, completed.stdout + completed.stderr
+    return tuple(map(int, counts.groups()))
 
 
 def contents(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, bytes]:
@@ -49,22 +49,22 @@ def contents(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, by
 def serial(emodb: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four runs, one after the other."""
     folder = tmp_path_factory.mktemp("serial")
-    told = sweep(folder, *emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=basic")
-    assert summary(told) == (4, 4, 0, 0)
+    completed = sweep(folder, *emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=basic")
+    assert summary(completed) == (4, 4, 0, 0)
     return folder
 
 
 def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     serial: Path, emodb: list[str]
 ) -> None:
-    """A fold that is not there fails; its siblings are made; the second time it alone is tried."""
+    """The second sweep runs only what failed in the first: a fold that does not exist."""
     before = contents(serial / "emodb")
     overrides = [*emodb, "fold.index=0,17,2", "seed=0,1", "hydra/launcher=basic"]
-    told = sweep(serial, *overrides)
-    assert summary(told) == (6, 2, 2, 2)
-    assert told.returncode == 1
-    assert "2 x fold=session_swap has 10 folds here" in told.stdout
-    assert "Traceback" not in told.stdout + told.stderr
+    completed = sweep(serial, *overrides)
+    assert summary(completed) == (6, 2, 2, 2)
+    assert completed.returncode == 1
+    assert "2 x fold=session_swap has 10 folds here" in completed.stdout
+    assert "Traceback" not in completed.stdout + completed.stderr
     (failure,) = (serial / "emodb").rglob("session_swap-17/seed-0-*/failure.json")
     assert "has 10 folds" in json.loads(failure.read_text())["error"]
 
@@ -82,8 +82,8 @@ def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
 def test_every_launcher_gives_identical_files(
     launcher: str, serial: Path, emodb: list[str], tmp_path: Path
 ) -> None:
-    told = sweep(tmp_path, *emodb, "fold.index=0,1", "seed=0,1", f"hydra/launcher={launcher}")
-    assert summary(told) == (4, 4, 0, 0)
+    completed = sweep(tmp_path, *emodb, "fold.index=0,1", "seed=0,1", f"hydra/launcher={launcher}")
+    assert summary(completed) == (4, 4, 0, 0)
     made = contents(tmp_path / "emodb", SAME)
     assert len(made) == 4 * len(SAME)
     assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
@@ -123,12 +123,12 @@ def test_slurm_launcher_submits_one_array_job(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_SLURM", str(tmp_path))
-    told = sweep(
+    completed = sweep(
         tmp_path / "runs", *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=submitit_slurm",
         "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
     )  # fmt: skip
-    assert summary(told) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
-    assert "a worker process died" not in told.stdout
+    assert summary(completed) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
+    assert "a worker process died" not in completed.stdout
     submitted = (tmp_path / "submitted.sh").read_text()
     for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
         assert f"#SBATCH {line}" in submitted
@@ -138,7 +138,7 @@ def test_slurm_launcher_submits_one_array_job(
 
 
 def test_killed_sweep_is_continued(serial: Path, emodb: list[str], tmp_path: Path) -> None:
-    """SIGKILL to every process of it, as soon as the first run is finished."""
+    """SIGKILL to all of its processes, as soon as the first run is finished."""
     overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
     with warm.Process(command(tmp_path, *overrides), new_session=True) as process:
         deadline = time.monotonic() + 120
@@ -159,15 +159,15 @@ def test_killed_sweep_is_continued(serial: Path, emodb: list[str], tmp_path: Pat
 def test_sweep_continues_after_a_worker_is_killed(
     serial: Path, emodb: list[str], tmp_path: Path
 ) -> None:
-    """As by a system that is out of memory: the pool breaks, and a new one goes on."""
+    """As a system does that is out of memory: the pool breaks, and a new one continues."""
     overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
     with warm.Process([*command(tmp_path, *overrides), "hydra.launcher.n_jobs=2"]) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.UNFINISHED)):
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        (begun, *_) = tmp_path.rglob(results.LOCK)
-        os.kill(_holder(begun), signal.SIGKILL)
+        (lock, *_) = tmp_path.rglob(results.LOCK)
+        os.kill(_process_with_open_file(lock), signal.SIGKILL)
         done = process.result()
     assert done.returncode == 0
     assert "a worker process died" in done.stdout
@@ -177,50 +177,52 @@ def test_sweep_continues_after_a_worker_is_killed(
     assert len(made) == 4 * len(SAME)
 
 
-def _holder(file: Path) -> int:
-    """The process that has a file open."""
+def _process_with_open_file(file: Path) -> int:
+    """The id of the process that has a file open."""
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             if link.readlink() == file:
                 return int(link.parts[2])
-        except OSError:  # ended, or somebody else's
+        except OSError:  # ended, or of another user
             continue
-    raise AssertionError(f"nobody holds {file}")
+    raise AssertionError(f"no process has {file} open")
 
 
 def test_finished_runs_are_tested_on_another_corpus_without_training(
     serial: Path, emodb: list[str], emodb_root: Path, tmp_path: Path
 ) -> None:
-    files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # who is tested in fold 0
+    files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # of the test speaker of fold 0
     rows = [f"{file},someone,{'anger' if 'W' in file.stem else 'neutral'}\n" for file in files]
     (tmp_path / "few.csv").write_text("file,speaker,emotion\n" + "".join(rows))
     before = contents(serial / "emodb", SAME)
-    elsewhere = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/few.csv"]
-    told = sweep(serial, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *elsewhere)
-    assert summary(told) == (2, 2, 0, 0)
-    assert told.stdout.count("few UA") == 2
+    other_corpus = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/few.csv"]
+    completed = sweep(
+        serial, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *other_corpus
+    )
+    assert summary(completed) == (2, 2, 0, 0)
+    assert completed.stdout.count("few UA") == 2
     made = contents(serial / "emodb", SAME)
     assert {name: made[name] for name in before} == before
-    there = sorted((serial / "emodb").rglob("evaluated/few/evaluation.json"))
-    assert [json.loads(file.read_text())["seed"] for file in there] == [0, 1]
+    evaluations = sorted((serial / "emodb").rglob("evaluated/few/evaluation.json"))
+    assert [json.loads(file.read_text())["seed"] for file in evaluations] == [0, 1]
 
 
 def test_sweep_without_runs_raises_an_error(tmp_path: Path) -> None:
-    told = sweep(tmp_path, "experiment=glob(nowhere/*)")
-    assert told.returncode == 1
-    assert "no run is selected" in told.stderr
+    completed = sweep(tmp_path, "experiment=glob(nowhere/*)")
+    assert completed.returncode == 1
+    assert "no run is selected" in completed.stderr
 
 
 def test_run_is_locked_by_one_process_at_a_time(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from ser.results import RunFolder\n"
-        "with RunFolder(Path(sys.argv[1])).claimed(): print('mine', flush=True); time.sleep(60)"
+        "with RunFolder(Path(sys.argv[1])).claimed(): print('locked', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "mine\n"
+        assert process.stdout.readline() == "locked\n"
         assert results.RunFolder(tmp_path).is_claimed
         with (
             pytest.raises(UserError, match="made by another process"),
