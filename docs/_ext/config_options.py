@@ -67,7 +67,8 @@ def pages(conf: Path) -> dict[str, str]:
     groups = read_choices(conf)
     (root,) = groups.pop("")
     written = {f"{_slug(group)}.md": _group_page(group, groups[group]) for group in groups}
-    return {"index.md": _index_page(root, groups), **written}
+    comments = _group_comments((conf / "train.yaml").read_text())
+    return {"index.md": _index_page(root, groups, comments), **written}
 
 
 def _group_and_name(conf: Path, file: Path) -> tuple[str, str]:
@@ -120,6 +121,12 @@ def _defaults(entries: list[Any]) -> tuple[list[str], dict[str, str]]:
             group = key.removeprefix("override ").removeprefix("optional ").removeprefix("/")
             overrides[group] = str(value)
     return bases, overrides
+
+
+def _group_comments(text: str) -> dict[str, str]:
+    """Return the comments next to the entries of a defaults list, by group."""
+    entry = re.compile(r"^ +- (?:optional |override )?/?([\w/]+): \S+ +# (.*)$", re.MULTILINE)
+    return {match[1]: match[2] for match in entry.finditer(text)}
 
 
 def _options(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Option]:
@@ -199,7 +206,9 @@ def _as_yaml(node: yaml.Node) -> str:
 # ---- Markdown
 
 
-def _index_page(root: Choice, groups: Mapping[str, list[Choice]]) -> str:
+def _index_page(
+    root: Choice, groups: Mapping[str, list[Choice]], comments: Mapping[str, str]
+) -> str:
     defaults = {
         group: choice
         for group, choice in root.overrides.items()
@@ -208,6 +217,7 @@ def _index_page(root: Choice, groups: Mapping[str, list[Choice]]) -> str:
     rows = [
         (
             f"[`{group}`]({_slug(group)}.md)",
+            _escape(comments.get(group, "")),
             f"`{defaults[group]}`" if group in defaults else "none",
             str(len(choices)),
         )
@@ -225,7 +235,7 @@ or a value in one of its files. These pages are made from those files and their 
 
 ## Groups
 
-{_table(("group", "default", "choices"), rows)}
+{_table(("group", "chooses", "default", "choices"), rows)}
 
 ## Options outside of groups
 
