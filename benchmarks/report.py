@@ -1,16 +1,16 @@
-"""The report of 1,500 runs of IEMOCAP's size, made of made-up predictions.
+"""Benchmark of the report of 1,500 runs of the size of IEMOCAP, with made-up predictions.
 
     python benchmarks/report.py FOLDER [--systems 5] [--seeds 10] [--keep]
 
-Makes in FOLDER the runs of parthasarathy2019's table 1 (5 systems, 3 targets, 10 folds, 10 seeds;
-450 MB, deleted afterwards), each with predictions for about 1,000 utterances in validation and as
-many in test, and curves of 100 epochs. Prints
+Writes the runs of parthasarathy2019, table 1, to FOLDER (5 systems, 3 targets, 10 folds, 10 seeds;
+450 MB, deleted afterwards), each with predictions of about 1,000 utterances in val and in test, and
+learning curves of 100 epochs. Prints
 
-- seconds to read the runs, to test, to draw and write, and of the whole (bar: 60 s);
-- the whole as a multiple of merely reading the runs' CSV files with pandas;
+- seconds to read the runs, to test, to draw and write, and in total (limit: 60 s);
+- the total as a multiple of only reading the CSV files of the runs with pandas;
 - the size of the page.
 
-The composition of the grid is not in it: about 20 ms a run.
+Composing the grid, about 20 ms per run, is not included.
 """
 
 import argparse
@@ -25,13 +25,13 @@ import numpy as np
 import pandas as pd
 
 from ser import results
-from ser.report import reckoned, write
+from ser.report import summarise, write
 from ser.report.gather import finished_runs
 from ser.sweeps.grid import Grid, PlannedRun
 
 SYSTEMS = ("utterance_baseline", "utterance_aae_vanilla", "utterance_aae")
 SYSTEMS += ("frame_baseline", "frame_aae")
-TARGETS = {"activation": 0.7, "valence": 0.5, "dominance": 0.55}  # how often a prediction is right
+TARGETS = {"activation": 0.7, "valence": 0.5, "dominance": 0.55}  # accuracy of predictions
 CLASSES = ("low", "neutral", "high")
 SHARES = (0.15, 0.5, 0.35)  # of classes
 SPEAKERS, UTTERANCES = 10, 10_039
@@ -39,8 +39,8 @@ EPOCHS = 100
 PUBLISHED = {"activation": {"ua": 77.74, "sd": 0.35}, "valence": {"ua": 61.92, "sd": 0.22}}
 
 
-def spoken(rng: np.random.Generator) -> list[pd.DataFrame]:
-    """A table of utterances for each speaker."""
+def make_utterances(rng: np.random.Generator) -> list[pd.DataFrame]:
+    """Return a table of utterances for each speaker."""
     tables = []
     for speaker in range(SPEAKERS):
         session, letter = speaker // 2 + 1, "FM"[speaker % 2]
@@ -61,9 +61,9 @@ def spoken(rng: np.random.Generator) -> list[pd.DataFrame]:
 
 
 def make(root: Path, systems: int, seeds: int, folds: int = SPEAKERS) -> Grid:
-    """The folders of all runs, as `ser.runs.run` leaves them, and their grid."""
+    """Write the folders of all runs, as `ser.runs.run` does, and return their grid."""
     rng = np.random.default_rng(0)
-    tables = spoken(rng)
+    tables = make_utterances(rng)
     runs = [
         planned(root, system, target, seed, fold)
         for system in SYSTEMS[:systems]
@@ -101,26 +101,29 @@ def planned(root: Path, system: str, target: str, seed: int, fold: int) -> Plann
 
 
 def utterances(fold: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    shown = [table.drop(columns=list(TARGETS)).assign(part=part) for part, table in fold.items()]
-    return pd.concat(shown)
+    return pd.concat(
+        table.drop(columns=list(TARGETS)).assign(part=part) for part, table in fold.items()
+    )
 
 
 def predictions(
     rng: np.random.Generator, run: PlannedRun, part: str, table: pd.DataFrame
 ) -> pd.DataFrame:
-    """Some systems are a little better than others, some folds are harder."""
+    """Make up predictions; systems differ a little in accuracy, and so do folds."""
     truth = table.set_index("utterance")[run.choices["target"]]
     rate = TARGETS[run.choices["target"]] + 0.01 * SYSTEMS.index(run.system)
     rate += 0.02 * np.sin(run.fold) + 0.004 * rng.normal()
-    wanted = np.asarray(truth)[:, None] == np.array(CLASSES)
-    is_right = rng.random(len(truth)) < rate
-    scored = rng.random((len(truth), len(CLASSES))) + np.where(is_right[:, None], wanted, ~wanted)
+    is_true = np.asarray(truth)[:, None] == np.array(CLASSES)
+    is_correct = rng.random(len(truth)) < rate
+    scored = rng.random((len(truth), len(CLASSES))) + np.where(
+        is_correct[:, None], is_true, ~is_true
+    )
     probabilities = scored / scored.sum(axis=1, keepdims=True)
     return results.predictions(part, truth, probabilities, CLASSES)
 
 
 def curves(rng: np.random.Generator) -> pd.DataFrame:
-    """What an AAE records, an epoch a row."""
+    """Return what an AAE records, one row per epoch."""
     epochs = np.arange(EPOCHS)
     table = pd.DataFrame({"epoch": epochs})
     for name, scale in (("reconstruction", 2), ("generator", 1), ("classification", 1)):
@@ -135,57 +138,57 @@ def curves(rng: np.random.Generator) -> pd.DataFrame:
 
 def result(run: PlannedRun, table: pd.DataFrame) -> dict[str, object]:
     counts = table.groupby("part")["truth"].value_counts()
-    told = {part: counts[part].to_dict() for part in ("val", "test")}
+    by_part = {part: counts[part].to_dict() for part in ("val", "test")}
     return {
         "classes": CLASSES,
-        "class_counts": told | {"train": {"low": 1200, "neutral": 4000, "high": 2800}},
+        "class_counts": by_part | {"train": {"low": 1200, "neutral": 4000, "high": 2800}},
         "fold_count": SPEAKERS,
         "fold_index": run.fold,
         "seed": run.seed,
-        "remarks": ["made-up predictions: they say nothing about anything"],
+        "remarks": ["made-up predictions"],
         "run_key": "0" * 16,
     }
 
 
-def merely_read(grid: Grid) -> Iterator[pd.DataFrame]:
+def read_csv(grid: Grid) -> Iterator[pd.DataFrame]:
     for run in grid.runs:
         for name in (results.PREDICTIONS, results.UTTERANCES, results.METRICS):
             yield pd.read_csv(run.folder / name)
 
 
 class Watch:
-    """Seconds by the clock and of processor time, which other programs disturb less."""
+    """Wall-clock seconds, and processor seconds, which other programs affect less."""
 
     def __init__(self) -> None:
         self.total = np.zeros(2)
         self._last = self._now()
 
-    def tell(self, what: str) -> None:
+    def lap(self, what: str) -> None:
         took, self._last = self._now() - self._last, self._now()
         self.total += took
-        print(f"{what:24} {took[0]:6.2f} s by the clock, {took[1]:6.2f} s of processor time")
+        print(f"{what:24} {took[0]:6.2f} s wall clock, {took[1]:6.2f} s processor")
 
     @staticmethod
     def _now() -> np.ndarray:
         return np.array([time.perf_counter(), time.process_time()])
 
 
-def timed(out: Path, grid: Grid) -> None:
+def measure(out: Path, grid: Grid) -> None:
     reading = Watch()
-    for table in merely_read(grid):
+    for table in read_csv(grid):
         del table
-    reading.tell("merely reading the CSV")
+    reading.lap("only reading the CSV")
     watch = Watch()
     runs = finished_runs(grid)
-    watch.tell("read and count")
-    found = reckoned(grid, runs)
-    watch.tell("test")
-    write(found, out)
-    watch.tell("score, draw, write")
+    watch.lap("read and count")
+    data = summarise(grid, runs)
+    watch.lap("test")
+    write(data, out)
+    watch.lap("score, draw, write")
     clock, processor = watch.total
     ratio = clock / reading.total[0]
-    print(f"all: {clock:.1f} s by the clock (bar: 60), {processor:.1f} s of processor time,")
-    print(f"{ratio:.2f} times merely reading")
+    print(f"total: {clock:.1f} s wall clock (limit: 60), {processor:.1f} s processor,")
+    print(f"{ratio:.2f} times only reading")
     print(f"index.html: {(out / 'index.html').stat().st_size / 1e6:.2f} MB")
 
 
@@ -201,7 +204,7 @@ def main() -> None:
     try:
         grid = make(root / "runs", options.systems, options.seeds)
         print(f"{len(grid.runs):,} runs in {root}")
-        timed(root / "report", grid)
+        measure(root / "report", grid)
     finally:
         if not options.keep:
             shutil.rmtree(root)

@@ -11,8 +11,8 @@ from opensmile import FeatureSet
 from ser.console import system
 from ser.errors import UserError
 from ser.inference.loading import Recogniser
-from ser.report import reckoned
-from ser.report.findings import Findings
+from ser.report import summarise
+from ser.report.data import ReportData
 from ser.report.gather import finished_runs, with_evaluations
 from ser.report.render import markdown, md
 from ser.report.tables import NONE, Table, percent, sliced
@@ -75,12 +75,12 @@ def render_card(
     return template.render(content)
 
 
-def run_findings(folder: Path) -> Findings:
+def run_findings(folder: Path) -> ReportData:
     """Return the data of a report on one run."""
     runs = grid.find_runs(folder)
     if len(runs.runs) > 1:
         raise UserError(f"{folder} contains another run below it; export a folder of one run")
-    return reckoned(runs, finished_runs(runs))
+    return summarise(runs, finished_runs(runs))
 
 
 def _front_matter(recogniser: Recogniser, kind: str, licence: str | None, split: str) -> str:
@@ -143,7 +143,7 @@ def _count_table(result: Mapping[str, Any]) -> Table:
     return Table("Utterances by class and split", columns, tuple(rows))
 
 
-def _score_table(findings: Findings, scores: Mapping[str, Any]) -> Table:
+def _score_table(findings: ReportData, scores: Mapping[str, Any]) -> Table:
     """Return the scores with the confidence interval of the report, where it has one."""
     (interval,) = findings.intervals
     intervals = {"ua": _interval_text(interval)}
@@ -173,7 +173,7 @@ def _recall_table(result: Mapping[str, Any], split: str) -> Table:
 def _other_corpora_table(folder: Path) -> str | None:
     """Return the scores on other corpora; None if the run was not tested on any."""
     runs = with_evaluations(grid.find_runs(folder))
-    findings = reckoned(runs, finished_runs(runs))
+    findings = summarise(runs, finished_runs(runs))
     rows = []
     for cell, summary, interval in findings.rows:
         if cell.tested_on is None or summary is None:
@@ -186,14 +186,14 @@ def _other_corpora_table(folder: Path) -> str | None:
     return markdown(Table("On other corpora", columns, tuple(rows))) if rows else None
 
 
-def _subset_table(findings: Findings) -> str | None:
+def _subset_table(findings: ReportData) -> str | None:
     """Return the scores by gender, style and the like; None if nothing of this is known."""
     (column,) = findings.columns
     table = sliced(findings, column)
     return None if table is None else markdown(table)
 
 
-def _limits(recogniser: Recogniser, findings: Findings, split: str) -> Iterator[str]:
+def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterator[str]:
     """Yield what limits the scores of this run."""
     result = recogniser.result
     (interval,), (cell,) = findings.intervals, findings.cells

@@ -1,7 +1,7 @@
-"""Linear probes: how well codes tell a label, measured on utterances that no probe learned from.
+"""Linear probes: how well codes predict a label, measured on utterances unseen by the probe.
 
-A probe is a multinomial logistic regression on standardised codes. What a linear probe does not
-find may still be there; what it finds is.
+A probe is a multinomial logistic regression on standardised codes. Its score is a lower bound: a
+non-linear probe might find more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,14 @@ Split = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Trial:
-    """How one label is probed on one side of the fold; the same for every latent.
+    """How one label is probed on one side of the fold; the same for all latents.
 
     Attributes:
         label: `speaker`, `gender` or the target.
-        side: "held out" or "train": whose codes are scored.
-        truth: (N,) class indices of all utterances, -1 where there is no label.
-        splits: rows that a probe learns from, and rows that it is scored on; disjoint.
-        how: the same in words, or why there are no splits.
+        side: Whose codes are scored: "held out" or "train".
+        truth: (N,) class indices of all utterances; -1 where there is no label.
+        splits: Disjoint row numbers to fit a probe on and to score it on.
+        how: The same in words, or why there are no splits.
     """
 
     label: str
@@ -43,15 +43,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Score:
-    """How well one latent tells one label.
+    """How well one latent predicts one label.
 
     Attributes:
-        latent: its name, or several joined by " + ".
-        label, side, how: as in `Trial`.
-        ua: of all scored utterances together; None where it could not be measured.
-        low, high: 95% of `ua` over resampled utterances: of these speakers, not of others.
-        chance: UA of guessing.
-        utterances: how many were scored.
+        latent: Name of the latent, or several joined by " + ".
+        label, side, how: As in `Trial`.
+        ua: UA over all scored utterances; None if it could not be measured.
+        low, high: 95% confidence interval of `ua` by a bootstrap over utterances, hence for these
+            speakers only.
+        chance: UA at chance level.
+        utterances: Number of scored utterances.
     """
 
     latent: str
@@ -70,14 +71,14 @@ class Score:
 
     @property
     def interval(self) -> str:
-        """`low` and `high` in percent; empty where not measured."""
+        """`low` and `high` in percent; empty if not measured."""
         if self.low is None or self.high is None:
             return ""
         return f"{100 * self.low:.0f}-{100 * self.high:.0f}"
 
 
 def percent(score: Score) -> str:
-    """As it stands in a sentence.
+    """Format a score for a sentence.
 
     Examples:
         >>> percent(Score("z", "emotion", "train", "", ua=0.7, low=0.6, high=0.8))
@@ -86,62 +87,96 @@ def percent(score: Score) -> str:
     return "not measured" if score.ua is None else f"{100 * score.ua:.1f}% [{score.interval}]"
 
 
-def probed(
+def probe(
     codes: Mapping[str, np.ndarray], table: pd.DataFrame, target: str, independent: bool
 ) -> list[Score]:
-    """Probes every latent alone and all together, for target, gender and speaker.
+    """Probe each latent and all of them together for target, gender and speaker.
 
     Args:
         codes: (N, K) by latent.
         table: N rows with `part`, `truth`, `speaker` and, where known, `gender`, `text`.
-        target: its name.
-        independent: whether no speaker is in two parts.
+        target: Name of the target.
+        independent: Whether no speaker is in two splits of the fold.
     """
     inputs = dict(codes)
     if len(codes) > 1:
         inputs[" + ".join(codes)] = np.concatenate(list(codes.values()), axis=1)
     every = trials(table, target, independent)
-    return [scored(name, x, trial) for name, x in inputs.items() for trial in every]
+    return [score(name, x, trial) for name, x in inputs.items() for trial in every]
 
 
 def trials(table: pd.DataFrame, target: str, independent: bool) -> list[Trial]:
-    """What is learned from what; see `probed`.
+    """Return how each label is probed; see `probe`.
 
-    Target and gender: from the training part to the held-out ones, and, within the training part,
-    from some speakers to others. Speaker: from some utterances to others of the same speakers, if
-    possible with other sentences.
+    Target and gender: from the training split to the held-out ones, and, within the training
+    split, from some speakers to others. Speaker: from some utterances to others of the same
+    speakers, if possible with other sentences.
     """
     train = (table["part"] == "train").to_numpy()
-    found = []
+    listed = []
     for label, column in ((target, "truth"), ("gender", "gender")):
         truth = _numbered(table, column)
         known = truth >= 0
-        held = _transferred(train & known, ~train & known, independent)
-        across = _across_speakers(np.flatnonzero(train & known), table["speaker"])
-        found += [_trial(label, HELD_OUT, truth, *held), _trial(label, TRAINED, truth, *across)]
+        held_out = _transferred(train & known, ~train & known, independent)
+        trained = _across_speakers(np.flatnonzero(train & known), table["speaker"])
+        listed.append(_trial(label, HELD_OUT, truth, *held_out))
+        listed.append(_trial(label, TRAINED, truth, *trained))
     truth = _numbered(table, "speaker")
     for side, rows in ((HELD_OUT, ~train), (TRAINED, train)):
         splits, how = _across_sentences(np.flatnonzero(rows), truth, table)
-        found.append(_trial("speaker", side, truth, splits, how))
-    return found
+        listed.append(_trial("speaker", side, truth, splits, how))
+    return listed
+
+
+def score(latent: str, x: np.ndarray, trial: Trial) -> Score:
+    """Fit a probe per split and score all predictions together.
+
+    Args:
+        latent: Name of the codes.
+        x: (N, K) codes.
+        trial: What to predict from them.
+    """
+    if not trial.splits:
+        return Score(latent, trial.label, trial.side, trial.how)
+    pairs = []
+    for learn, held_out in trial.splits:
+        fitted = _probe().fit(x[learn], trial.truth[learn])
+        pairs.append((trial.truth[held_out], fitted.predict(x[held_out])))
+    truth, predicted = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    classes = int(trial.truth.max()) + 1
+    scores = metrics.scores(metrics.confusion_matrix(truth, predicted, classes))
+    draws = np.random.default_rng(0).integers(len(truth), size=(RESAMPLES, len(truth)))
+    matrices = (metrics.confusion_matrix(truth[r], predicted[r], classes) for r in draws)
+    low, high = np.percentile([metrics.unweighted_accuracy(each) for each in matrices], [2.5, 97.5])
+    return Score(
+        latent,
+        trial.label,
+        trial.side,
+        trial.how,
+        ua=scores["ua"],
+        low=float(low),
+        high=float(high),
+        chance=scores["chance_ua"],
+        utterances=len(truth),
+    )
 
 
 def _trial(label: str, side: str, truth: np.ndarray, splits: Sequence[Split], how: str) -> Trial:
-    """A trial, or one without splits that says why."""
-    kinds = [len(np.unique(truth[learn])) for learn, _ in splits]
-    seen = {number for _, held in splits for number in truth[held]}
+    """Return a trial, without splits if there are too few classes."""
+    learned = [len(np.unique(truth[learn])) for learn, _ in splits]
+    scored = {number for _, held_out in splits for number in truth[held_out]}
     if (truth < 0).all():
         splits, how = [], f"this corpus has no {label}"
-    elif splits and len(seen) < 2:
-        splits, how = [], f"fewer than two kinds of {label} to tell apart"
-    elif splits and min(kinds) < 2:
-        splits, how = [], f"fewer than two kinds of {label} to learn from"
+    elif splits and len(scored) < 2:
+        splits, how = [], f"fewer than two classes of {label} to score on"
+    elif splits and min(learned) < 2:
+        splits, how = [], f"fewer than two classes of {label} to learn from"
     return Trial(label, side, truth, splits, how)
 
 
 def _transferred(train: np.ndarray, held: np.ndarray, independent: bool) -> tuple[list[Split], str]:
-    whose = "speakers that neither encoder nor probe met" if independent else "the same speakers"
-    how = f"learned on the training part, scored on val (which chose the epoch) + test: {whose}"
+    speakers = "speakers unseen by encoder and probe" if independent else "the same speakers"
+    how = f"fitted on train, scored on val (used to select the epoch) + test: {speakers}"
     return [(np.flatnonzero(train), np.flatnonzero(held))], how
 
 
@@ -149,25 +184,25 @@ def _across_speakers(rows: np.ndarray, speakers: pd.Series) -> tuple[list[Split]
     groups = speakers.to_numpy()[rows]
     count = len(np.unique(groups))
     if count < 2:
-        return [], "fewer than two speakers to leave out in turn"
+        return [], "fewer than two speakers for cross-validation"
     folds = GroupKFold(min(SPEAKER_FOLDS, count)).split(rows, groups=groups)
-    left = "one speaker" if count <= SPEAKER_FOLDS else f"a tenth of {count} speakers"
-    how = f"{left} left out in turn, within the training part that the encoder learned from"
+    left_out = "speaker" if count <= SPEAKER_FOLDS else f"tenth of the {count} speakers"
+    how = f"cross-validation leaving out one {left_out}, within the encoder's training split"
     return [(rows[a], rows[b]) for a, b in folds], how
 
 
 def _across_sentences(
     rows: np.ndarray, truth: np.ndarray, table: pd.DataFrame
 ) -> tuple[list[Split], str]:
-    """Folds in which every speaker is on both sides and, if possible, no sentence is."""
+    """Return folds with every speaker on both sides and, if possible, no sentence on both."""
     y = truth[rows]
     column = next((name for name in ("text", "dialogue") if name in table), None)
     groups = np.arange(len(rows))
-    how = "folds of utterances of the same speakers"
+    how = "cross-validation over utterances of the same speakers"
     if column is not None:
-        # A sentence that nobody has noted is one of its own.
-        alone = pd.Series([f"\0{number}" for number in groups], index=table.index[rows])
-        named = table[column].iloc[rows].fillna(alone).to_numpy()
+        # An unknown sentence is a group of its own.
+        unknown = pd.Series([f"\0{number}" for number in groups], index=table.index[rows])
+        named = table[column].iloc[rows].fillna(unknown).to_numpy()
         if pd.Series(named).groupby(y).nunique().min() >= 2:
             groups = named
             how += f", no {column} on both sides"
@@ -179,48 +214,14 @@ def _across_sentences(
 
 
 def _numbered(table: pd.DataFrame, column: str) -> np.ndarray:
-    """(N,) numbers of a column's values in sorted order, -1 where it has none."""
+    """Return (N,) numbers of a column's values in sorted order; -1 where it has none."""
     if column not in table:
         return np.full(len(table), -1)
     return pd.factorize(table[column], sort=True)[0]
 
 
-def scored(latent: str, x: np.ndarray, trial: Trial) -> Score:
-    """Fits a probe a split and scores all predictions together.
-
-    Args:
-        latent: name of what `x` holds.
-        x: (N, K) codes.
-        trial: what to tell from them.
-    """
-    score = Score(latent, trial.label, trial.side, trial.how)
-    if not trial.splits:
-        return score
-    pairs = []
-    for learn, held in trial.splits:
-        fitted = _probe().fit(x[learn], trial.truth[learn])
-        pairs.append((trial.truth[held], fitted.predict(x[held])))
-    truth, told = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    classes = int(trial.truth.max()) + 1
-    facts = metrics.scores(metrics.confusion_matrix(truth, told, classes))
-    draws = np.random.default_rng(0).integers(len(truth), size=(RESAMPLES, len(truth)))
-    matrices = (metrics.confusion_matrix(truth[rows], told[rows], classes) for rows in draws)
-    low, high = np.percentile([metrics.unweighted_accuracy(each) for each in matrices], [2.5, 97.5])
-    return Score(
-        latent,
-        trial.label,
-        trial.side,
-        trial.how,
-        ua=facts["ua"],
-        low=float(low),
-        high=float(high),
-        chance=facts["chance_ua"],
-        utterances=len(truth),
-    )
-
-
 def _probe() -> Pipeline:
-    # The library's C=1: with codes standardised and few, a choice of C by inner folds would cost
-    # more than it tells. Balanced, because UA counts every class the same.
+    # C=1, the default: for few, standardised codes a search by inner folds would cost more than it
+    # improves. Balanced, because UA weights all classes equally.
     model = LogisticRegression(class_weight="balanced", max_iter=5000)
     return make_pipeline(StandardScaler(), model)

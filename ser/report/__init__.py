@@ -1,7 +1,7 @@
-"""The report of a grid: tables, tests and figures from what its runs left, and nothing else.
+"""The report of a grid: tables, tests and figures computed from the files of its runs.
 
-Whatever is written, but `cost.csv`, is a function of predictions, curves and representations: the
-same bytes whenever, wherever and in whatever order the runs were made.
+All files but `cost.csv` are a function of predictions, learning curves and representations: equal
+byte for byte whenever, wherever and in whatever order the runs were made.
 """
 
 from collections.abc import Sequence
@@ -10,103 +10,102 @@ from pathlib import Path
 from rich.console import Console
 
 from ser.errors import UserError
-from ser.report import frames
-from ser.report.comparisons import baseline_of, compared
+from ser.report import documents, frames, terminal
+from ser.report.cells import cells
+from ser.report.comparisons import compare, resolve_baseline
+from ser.report.contents import Contents
+from ser.report.data import ReportData
 from ser.report.figures import curve
-from ser.report.findings import Findings
 from ser.report.gather import Run, finished_runs, with_evaluations
-from ser.report.page import EXPLORABLE, NEIGHBOURS, POINTS, SOMETIMES, Documents
-from ser.report.scores import cells
-from ser.report.terminal import tell
 from ser.results import write_bytes, write_text
 from ser.sweeps.grid import Grid
 
 
 def report(grid: Grid, out: Path, console: Console | None = None) -> None:
-    """Prints a grid's tables and writes them, with figures, into a folder.
+    """Print the tables of a grid and write them, with figures, to a folder.
 
     Args:
-        grid: which runs there should be; those that are missing are named.
-        out: receives report.md, report.tex, index.html, dots.svg, confusions.svg, reliability.svg,
-            curves.svg, scores.csv, tests.csv, recalls.csv, slices.csv, runs.csv and, apart from
-            results,
-            cost.csv; where runs have representations also losses.svg, codes.png and codes.html;
-            where systems differ in one numeric option also curve.svg and curve.csv; and where the
-            grid says so tsne.png, tsne.pdf and neighbours.csv.
-        console: where it prints; None: standard output.
+        grid: Planned runs; missing ones are listed.
+        out: Folder for report.md, report.tex, index.html, dots.svg, confusions.svg,
+            reliability.svg, curves.svg, scores.csv, tests.csv, recalls.csv, slices.csv, runs.csv
+            and cost.csv; with representations also losses.svg, codes.png and codes.html; if
+            systems differ in one numeric option also curve.svg and curve.csv; and if the grid
+            requests it tsne.png, tsne.pdf and neighbours.csv.
+        console: Where tables are printed; None for standard output.
 
     Raises:
-        UserError: nothing is finished, a finished run is damaged, or there is no such baseline.
+        UserError: No run is finished, a finished run is damaged, or the baseline does not exist.
     """
     console = console or Console(highlight=False)
-    found = compute(grid, console)
-    tell(found, out, console, write(found, out))
+    data = compute(grid, console)
+    terminal.show(data, out, console, write(data, out))
 
 
-def compute(grid: Grid, console: Console | None = None) -> Findings:
-    """Reads a grid's finished runs and computes everything that its report tells.
+def compute(grid: Grid, console: Console | None = None) -> ReportData:
+    """Read the finished runs of a grid and compute the data of its report.
 
     Raises:
-        UserError: as `report`.
+        UserError: As for `report`.
     """
     grid = with_evaluations(grid)
-    return reckoned(grid, finished_runs(grid, console))
+    return summarise(grid, finished_runs(grid, console))
 
 
-def reckoned(grid: Grid, runs: Sequence[Run]) -> Findings:
-    """What finished runs of a grid show.
+def summarise(grid: Grid, runs: Sequence[Run]) -> ReportData:
+    """Compute the data of a report from finished runs of a grid.
 
     Raises:
-        UserError: there are none, or no such baseline.
+        UserError: There are no runs, or the baseline does not exist.
     """
     if not runs:
         raise UserError(
-            f"none of the {len(grid.runs):,} runs of {grid.name} is finished: "
-            "python train.py with the same options makes them"
+            f"none of the {len(grid.runs):,} runs of {grid.name} is finished: run "
+            "python train.py with the same options"
         )
-    made = tuple(cells(grid, runs))
-    baseline = None if grid.baseline is None else baseline_of(made, grid.baseline)
-    tests = () if baseline is None else tuple(compared(made, baseline))
-    drawn = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
+    ordered = tuple(cells(grid, runs))
+    baseline = None if grid.baseline is None else resolve_baseline(ordered, grid.baseline)
+    tests = () if baseline is None else tuple(compare(ordered, baseline))
+    tsne = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
     planned = sum(run.tested_on is None for run in grid.runs)
-    return Findings(grid.name, planned, made, baseline, tests, tuple(drawn))
+    return ReportData(grid.name, planned, ordered, baseline, tests, tuple(tsne))
 
 
-def write(found: Findings, out: Path) -> list[Path]:
-    """Writes every file of a report, each whole or not at all.
+def write(data: ReportData, out: Path) -> list[Path]:
+    """Write all files of a report, each atomically.
+
+    Optional files of an earlier report that this one does not have are removed.
 
     Returns:
-        Those that not every report has. What an earlier report had, and this one has not, is
-        removed.
+        The optional files of this report.
     """
-    documents = Documents(found)
+    contents = Contents(data)
     files = {
-        "report.md": documents.markdown(),
-        "report.tex": documents.latex(),
-        "index.html": documents.html(),
-        **dict(documents.figures()),
+        "report.md": documents.markdown(contents),
+        "report.tex": documents.latex(contents),
+        "index.html": documents.html(contents),
+        **dict(documents.figures(contents)),
     }
-    made = {
-        "scores": frames.scores(found),
-        "tests": frames.tests(found),
-        "recalls": frames.recalls(found),
-        "slices": frames.slices(found),
-        "runs": frames.runs(found),
-        "cost": frames.cost(found),
+    tables = {
+        "scores": frames.scores(data),
+        "tests": frames.tests(data),
+        "recalls": frames.recalls(data),
+        "slices": frames.slices(data),
+        "runs": frames.runs(data),
+        "cost": frames.cost(data),
     }
-    files |= {f"{name}.csv": frames.csv(frame) for name, frame in made.items()}
-    if documents.curve:
-        files[POINTS] = frames.csv(curve.table(documents.curve))
-    if documents.codes:
-        files[EXPLORABLE] = documents.codes.page
-    if documents.tsne:
-        files[NEIGHBOURS] = frames.csv(documents.tsne.numbers)
+    files |= {f"{name}.csv": frames.csv(frame) for name, frame in tables.items()}
+    if contents.curve:
+        files[documents.POINTS] = frames.csv(curve.table(contents.curve))
+    if contents.codes:
+        files[documents.EXPLORABLE] = contents.codes.page
+    if contents.tsne:
+        files[documents.NEIGHBOURS] = frames.csv(contents.tsne.numbers)
     for name, text in files.items():
         write_text(out / name, text)
-    pictures = dict(documents.pictures())
+    pictures = dict(documents.pictures(contents))
     for name, content in pictures.items():
         write_bytes(out / name, content)
-    there = {*files, *pictures}
-    for name in set(SOMETIMES) - there:
+    written = {*files, *pictures}
+    for name in set(documents.OPTIONAL_FILES) - written:
         (out / name).unlink(missing_ok=True)
-    return [out / name for name in SOMETIMES if name in there]
+    return [out / name for name in documents.OPTIONAL_FILES if name in written]

@@ -1,4 +1,4 @@
-"""Every system against the baseline, by four tests, each corrected over the whole table."""
+"""Tests of every system against the baseline: four kinds, each corrected over the whole table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,8 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.report import statistics
-from ser.report.scores import Cell, is_named, summary
+from ser.report.cells import Cell, matches
+from ser.report.scores import summary
 from ser.report.statistics import Comparison
 
 DRAWS = 10_000
@@ -16,49 +17,50 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Kind:
-    """A test.
+    """A kind of test.
 
     Attributes:
-        title: what it compares.
-        how: in a sentence or two: what is computed, what it asks, what it does not.
-        effect: name of its standardised effect; empty: none.
+        title: What varies between the compared scores.
+        description: The test and what it asks, in a few sentences.
+        effect: Symbol of its standardised effect size; empty if it has none.
     """
 
     title: str
-    how: str
+    description: str
     effect: str
 
 
 KINDS = {
     "seeds": Kind(
         "over seeds",
-        "one-tailed t-test (Welch) over seeds, as in parthasarathy2019. It asks whether the system "
-        "would again score higher if both were trained again and tested on the same utterances; "
-        "it tells nothing of other speakers. d: difference in standard deviations over seeds",
+        "one-tailed Welch's t-test over seeds, as in parthasarathy2019. It asks whether the system "
+        "would score higher again if both were retrained and tested on the same utterances; it "
+        "does not generalise to other speakers. d: difference divided by the standard deviation "
+        "over seeds",
         "d",
     ),
     "proportions": Kind(
         "proportions",
-        "two-sided z-test of two proportions, as in sahu2017: the mean UA is taken for the share "
-        "of hits among n utterances, n being those tested with one seed. Rough: UA is a mean of "
-        "recalls, and utterances of one speaker are not independent",
+        "two-sided z-test of two proportions, as in sahu2017: the mean UA is treated as the share "
+        "of correct predictions among the n utterances tested with one seed. Approximate: UA is a "
+        "mean of recalls, and utterances of one speaker are not independent",
         "",
     ),
     "folds": Kind(
         "over folds",
-        "two-sided paired t-test: differences of runs with equal fold and seed, averaged over the "
-        "seeds of a fold, as these are tested on the same utterances and are no independent pairs; "
-        "then t over folds, its variance corrected for the training parts that folds share (Nadeau "
-        "and Bengio 2003). It compares means of fold UAs. d_z: mean difference in standard "
-        "deviations over folds",
+        "two-sided paired t-test over folds with the variance correction of Nadeau and Bengio "
+        "(2003) for overlapping training splits. Pairs have equal fold and seed; their differences "
+        "are averaged over the seeds of a fold, which are tested on the same utterances and "
+        "therefore not independent. It compares means of fold UAs. d_z: mean difference divided by "
+        "the standard deviation over folds",
         "d_z",
     ),
     "speakers": Kind(
         "over speakers",
-        f"two-sided bootstrap of the difference of pooled UA, mean over seeds: {DRAWS:,} draws of "
-        "speakers, the same for both systems; interval and p by Student's t with as many degrees "
-        "of freedom as speakers, less one. It asks about other speakers, with the models trained "
-        "as they are",
+        f"two-sided bootstrap of the difference of pooled UA, mean over seeds: {DRAWS:,} resamples "
+        "of speakers, the same for both systems; confidence interval and p by Student's t with "
+        "one degree of freedom less than speakers. It generalises to other speakers, for the "
+        "models as trained",
         "",
     ),
 }
@@ -69,53 +71,53 @@ class Contrast:
     """A system against the baseline on one target of one corpus.
 
     Attributes:
-        kind: key of `KINDS`.
-        cell, baseline: the system's, and the baseline's in the same column.
-        n: seeds of both, utterances, folds or speakers: what the test counts.
-        found: None where nothing could be tested.
-        why: it could not; empty if it could.
-        p_holm: p corrected over all tests of this kind.
+        kind: Key of `KINDS`.
+        cell: Cell of the system.
+        baseline: Cell of the baseline in the same column.
+        n: Number of seeds, utterances, folds or speakers that the test uses, in words.
+        result: Result of the test; None if it was not possible.
+        reason: Why the test was not possible; else empty.
+        p_holm: p with Holm's correction over all tests of this kind.
     """
 
     kind: str
     cell: Cell
     baseline: Cell
     n: str
-    found: Comparison | None
-    why: str
+    result: Comparison | None
+    reason: str
     p_holm: float = float("nan")
 
     @property
     def verdict(self) -> str:
-        """What may be said, soberly."""
-        if self.found is None:
-            return f"not tested: {self.why}"
-        if not self.is_shown:
+        if self.result is None:
+            return f"not tested: {self.reason}"
+        if not self.is_significant:
             return "not shown to be higher" if self.kind == "seeds" else "no difference shown"
-        return "higher" if self.found.difference > 0 else "lower"
+        return "higher" if self.result.difference > 0 else "lower"
 
     @property
-    def is_shown(self) -> bool:
+    def is_significant(self) -> bool:
         return self.p_holm < LEVEL
 
 
-def baseline_of(cells: Sequence[Cell], name: str) -> str:
-    """The system that a name means.
+def resolve_baseline(cells: Sequence[Cell], name: str) -> str:
+    """Return the system that a name denotes.
 
     Raises:
-        UserError: none, or several.
+        UserError: No system has this name, or several have.
     """
     systems = sorted({cell.system for cell in cells})
     exact = [system for system in systems if system == name]
-    (*found,) = exact or (system for system in systems if is_named(system, name))
-    if len(found) != 1:
-        what = "is not in this grid" if not found else f"may be {' or '.join(found)}"
+    candidates = exact or [system for system in systems if matches(system, name)]
+    if len(candidates) != 1:
+        what = f"may be {' or '.join(candidates)}" if candidates else "is not in this grid"
         raise UserError(f"the baseline {name} {what}; systems are: {', '.join(systems)}")
-    return found[0]
+    return candidates[0]
 
 
-def compared(cells: Sequence[Cell], baseline: str) -> list[Contrast]:
-    """The tests of every other system against the baseline, by kind, then by cell."""
+def compare(cells: Sequence[Cell], baseline: str) -> list[Contrast]:
+    """Test all other systems against the baseline; ordered by kind, then by cell."""
     bases = {cell.column: cell for cell in cells if cell.system == baseline}
     tests = [
         test
@@ -126,14 +128,14 @@ def compared(cells: Sequence[Cell], baseline: str) -> list[Contrast]:
     return [test for kind in KINDS for test in _corrected([t for t in tests if t.kind == kind])]
 
 
-def speakers_of(cell: Cell) -> dict[str, np.ndarray] | None:
-    """Confusion matrices (S, C, C) by speaker; None where the runs do not tell speakers."""
-    return cell.slices("speaker") if cell.tells_speakers else None
+def confusions_by_speaker(cell: Cell) -> dict[str, np.ndarray] | None:
+    """Return confusion matrices (S, C, C) by speaker; None if speakers are unknown."""
+    return cell.slices("speaker") if cell.knows_speakers else None
 
 
-def own_interval(cell: Cell) -> tuple[float, float] | None:
-    """Interval of 95% of a cell's pooled UA over speakers; None where it cannot be had."""
-    speakers = speakers_of(cell)
+def confidence_interval(cell: Cell) -> tuple[float, float] | None:
+    """Return the 95% interval of a cell's pooled UA over speakers; None if it is unknown."""
+    speakers = confusions_by_speaker(cell)
     if speakers is None:
         return None
     drawn = statistics.weights(len(speakers), DRAWS)
@@ -141,19 +143,19 @@ def own_interval(cell: Cell) -> tuple[float, float] | None:
 
 
 def _corrected(tests: list[Contrast]) -> Iterator[Contrast]:
-    p_values = [test.found.p for test in tests if test.found]
+    p_values = [test.result.p for test in tests if test.result]
     adjusted = iter(statistics.holm(p_values))
     for test in tests:
-        yield replace(test, p_holm=next(adjusted)) if test.found else test
+        yield replace(test, p_holm=next(adjusted)) if test.result else test
 
 
 def _tests(cell: Cell, base: Cell) -> Iterator[Contrast]:
-    # On what the system's own paper reports.
+    # The split and join that the system's own paper reports.
     base = replace(base, part=cell.part, joined=cell.joined)
-    for each, whose in ((cell, cell.system), (base, "the baseline")):
+    for each, name in ((cell, cell.system), (base, "the baseline")):
         if summary(each, cell.part) is None:
-            why = f"{whose} has no complete seed with a {cell.part} part"
-            yield from (Contrast(kind, cell, base, "", None, why) for kind in KINDS)
+            reason = f"{name} has no complete seed with a {cell.part} split"
+            yield from (Contrast(kind, cell, base, "", None, reason) for kind in KINDS)
             return
     yield _over_seeds(cell, base)
     yield _over_proportions(cell, base)
@@ -164,71 +166,74 @@ def _tests(cell: Cell, base: Cell) -> Iterator[Contrast]:
 def _over_seeds(cell: Cell, base: Cell) -> Contrast:
     first, second = (_ua(each) for each in (cell, base))
     n = f"{len(first)} and {len(second)} seeds"
-    found = statistics.over_seeds(first, second)
-    few = min(len(first), len(second)) < 2
-    why = "needs two seeds of each" if few else "no score varies with the seed"
-    return Contrast("seeds", cell, base, n, found, "" if found else why)
+    result = statistics.over_seeds(first, second)
+    too_few = min(len(first), len(second)) < 2
+    reason = "needs two seeds of each" if too_few else "no score varies with the seed"
+    return Contrast("seeds", cell, base, n, result, "" if result else reason)
 
 
 def _over_proportions(cell: Cell, base: Cell) -> Contrast:
     counts = [int(each.confusions(cell.part)[0].sum()) // each.repeats for each in (cell, base)]
-    found = statistics.over_proportions(_ua(cell).mean(), _ua(base).mean(), (counts[0], counts[1]))
+    result = statistics.over_proportions(_ua(cell).mean(), _ua(base).mean(), (counts[0], counts[1]))
     n = " and ".join(f"{count:,}" for count in dict.fromkeys(counts)) + " utterances"
-    return Contrast(
-        "proportions", cell, base, n, found, "" if found else "every prediction is right"
-    )
+    reason = "" if result else "every prediction is correct"
+    return Contrast("proportions", cell, base, n, result, reason)
 
 
 def _over_folds(cell: Cell, base: Cell) -> Contrast:
     seeds = sorted(set(cell.seeds) & set(base.seeds))
     n = f"{len(cell.folds)} folds, {len(seeds)} seeds"
-    if not seeds:
-        return Contrast("folds", cell, base, n, None, "no seed is complete in both")
-    if cell.tested_on is not None:
-        why = f"every fold is tested on the same utterances of {cell.tested_on}"
-        return Contrast("folds", cell, base, n, None, why)
-    if not _alike(cell, base, seeds):
-        return Contrast(
-            "folds", cell, base, n, None, "tested on other utterances than the baseline"
-        )
+    reason = _not_paired(cell, base, seeds)
+    if reason:
+        return Contrast("folds", cell, base, n, None, reason)
     first, second = (summary(replace(each, seeds=tuple(seeds)), cell.part) for each in (cell, base))
     assert first is not None
     assert second is not None
     tested = cell.confusions(cell.part).sum(axis=(2, 3)).ravel()
-    share = np.mean([t / run.trained_on for t, run in zip(tested, cell.counted, strict=True)])
-    found = statistics.over_folds(first.folds - second.folds, float(share))
-    why = "needs two folds" if len(cell.folds) < 2 else "every fold differs by the same"
-    return Contrast("folds", cell, base, n, found, "" if found else why)
+    runs = cell.complete_runs
+    share = np.mean([t / run.trained_on for t, run in zip(tested, runs, strict=True)])
+    result = statistics.over_folds(first.folds - second.folds, float(share))
+    reason = "needs two folds" if len(cell.folds) < 2 else "the difference is equal in all folds"
+    return Contrast("folds", cell, base, n, result, "" if result else reason)
 
 
-def _over_speakers(cell: Cell, base: Cell) -> Contrast:
-    first, second = speakers_of(cell), speakers_of(base)
-    if first is None or second is None:
-        why = "runs of an earlier version do not tell speakers: train them again with force=true"
-        return Contrast("speakers", cell, base, "", None, why)
-    n = f"{len(first)} speakers"
-    if len(_spoken(cell) | _spoken(base)) > 1:
-        why = "tested on other utterances than the baseline"
-        return Contrast("speakers", cell, base, n, None, why)
-    drawn = statistics.weights(len(first), DRAWS)
-    found = statistics.over_speakers(_stacked(first), _stacked(second), drawn)
-    why = "needs two speakers" if len(first) < 2 else "every draw differs by the same"
-    return Contrast("speakers", cell, base, n, found, "" if found else why)
-
-
-def _ua(cell: Cell) -> np.ndarray:
-    found = summary(cell, cell.part)
-    assert found is not None
-    return found.seeds[cell.joined]["ua"]
-
-
-def _alike(cell: Cell, base: Cell, seeds: Sequence[int]) -> bool:
-    """Whether each run has a counterpart that was tested on the same utterances."""
-    return cell.folds == base.folds and all(
+def _not_paired(cell: Cell, base: Cell, seeds: Sequence[int]) -> str:
+    """Return why runs cannot be paired by fold and seed; empty if they can."""
+    if not seeds:
+        return "no seed is complete in both"
+    if cell.tested_on is not None:
+        return f"every fold is tested on the same utterances of {cell.tested_on}"
+    is_paired = cell.folds == base.folds and all(
         _digest(cell, seed, fold) == _digest(base, seed, fold)
         for seed in seeds
         for fold in cell.folds
     )
+    return "" if is_paired else "tested on other utterances than the baseline"
+
+
+def _over_speakers(cell: Cell, base: Cell) -> Contrast:
+    first, second = confusions_by_speaker(cell), confusions_by_speaker(base)
+    if first is None or second is None:
+        reason = (
+            "speakers are unknown, because runs of an earlier version lack utterances.csv: "
+            "train them again with force=true"
+        )
+        return Contrast("speakers", cell, base, "", None, reason)
+    n = f"{len(first)} speakers"
+    if len(_digests(cell) | _digests(base)) > 1:
+        reason = "tested on other utterances than the baseline"
+        return Contrast("speakers", cell, base, n, None, reason)
+    drawn = statistics.weights(len(first), DRAWS)
+    result = statistics.over_speakers(_stacked(first), _stacked(second), drawn)
+    too_few = len(first) < 2
+    reason = "needs two speakers" if too_few else "the difference is equal in all resamples"
+    return Contrast("speakers", cell, base, n, result, "" if result else reason)
+
+
+def _ua(cell: Cell) -> np.ndarray:
+    scores = summary(cell, cell.part)
+    assert scores is not None
+    return scores.seeds[cell.joined]["ua"]
 
 
 def _digest(cell: Cell, seed: int, fold: int) -> int | None:
@@ -236,12 +241,12 @@ def _digest(cell: Cell, seed: int, fold: int) -> int | None:
     return None if counts is None else counts.digest
 
 
-def _spoken(cell: Cell) -> set[int]:
-    """A digest of the utterances and truths of each seed: one, where seeds are tested alike."""
+def _digests(cell: Cell) -> set[int]:
+    """Return digests of utterances and truths per seed: one, if all seeds are tested alike."""
     digests = [[_digest(cell, seed, fold) or 0 for fold in cell.folds] for seed in cell.seeds]
     return {sum(each) % 2**64 for each in digests}
 
 
 def _stacked(speakers: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(S, K, C, C), speakers by name."""
+    """Return matrices (S, K, C, C) with speakers in alphabetical order."""
     return np.stack([speakers[name] for name in sorted(speakers)], axis=1)

@@ -1,11 +1,11 @@
-"""Tables as Markdown and LaTeX; every name in them is escaped."""
+"""Tables as Markdown and LaTeX, with all text escaped."""
 
 import re
 
 from ser.report.tables import Table
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]#|~$<>])")
-WIDE = 7  # columns; LaTeX sets wider tables smaller
+WIDE = 7  # columns; wider tables have a smaller font in LaTeX
 _TEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -24,7 +24,7 @@ _TEX = {
 
 
 def markdown(table: Table, level: int = 3) -> str:
-    """With its title, a heading of this level, and notes.
+    """Return a table with its title as a heading of some level, and its notes.
 
     Examples:
         >>> print(markdown(Table("a_b", ("system", "UA"), (("aae", "76.0 ± 1.6"),))))
@@ -35,8 +35,8 @@ def markdown(table: Table, level: int = 3) -> str:
         | aae | 76.0 ± 1.6 |
         <BLANKLINE>
     """
-    over = [name for name, count in table.spans for _ in range(count)] or [""] * len(table.columns)
-    headers = [f"{above} {name}".strip() for above, name in zip(over, table.columns, strict=True)]
+    above = [name for name, count in table.spans for _ in range(count)] or [""] * len(table.columns)
+    headers = [f"{span} {name}".strip() for span, name in zip(above, table.columns, strict=True)]
     rules = [":--"] * table.left + ["--:"] * (len(headers) - table.left)
     lines = [[md(text) for text in headers], rules, *([md(t) for t in row] for row in table.rows)]
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -45,12 +45,12 @@ def markdown(table: Table, level: int = 3) -> str:
 
 
 def md(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text for Markdown."""
     return _MARKDOWN.sub(r"\\\1", text.replace("&", "&amp;").replace("\n", " "))
 
 
 def latex(table: Table) -> str:
-    """A `table` environment for booktabs, complete with caption and notes below."""
+    """Return a `table` environment with caption and notes; it needs the package booktabs."""
     form = "l" * table.left + "r" * (len(table.columns) - table.left)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{tex(table.title)}}}"]
     if len(table.columns) > WIDE:
@@ -66,7 +66,7 @@ def latex(table: Table) -> str:
 
 
 def tex(text: str) -> str:
-    """Text that LaTeX prints as it is.
+    """Escape text for LaTeX.
 
     Examples:
         >>> print(tex("utterance_aae: -1.5 < 100%"))
@@ -77,7 +77,7 @@ def tex(text: str) -> str:
 
 
 def _row(texts: tuple[str, ...]) -> str:
-    # A row that begins with a bracket would be taken for an option of the \\ before it.
+    # The braces keep a leading bracket from being read as an option of the \\ before it.
     return "{}" + " & ".join(map(tex, texts)) + r" \\"
 
 

@@ -1,7 +1,7 @@
-"""Tests of one system against another, as pure functions of arrays.
+"""Statistical tests of one system against another, as pure functions of arrays.
 
-Each gives the difference first - second, an interval of 95% around it, and p. Scores are shares,
-from 0 to 1. None: too little to test, as with one seed, or nothing varies.
+Each returns the difference first - second, its 95% confidence interval, and p. Scores are shares
+between 0 and 1. None is returned if there is too little data, or if nothing varies.
 """
 
 import warnings
@@ -12,18 +12,18 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
-TINY = 1e-9  # what sums of the same numbers may differ by
+TINY = 1e-9  # rounding error of sums of the same numbers
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a test found.
+    """Result of a test.
 
     Attributes:
         difference: first - second.
-        low, high: of the interval of 95%, two-sided whatever the test.
-        p: of the test.
-        effect: a standardised one (d, d_z), where the test has one.
+        low, high: Ends of the 95% confidence interval, two-sided for every test.
+        p: p value.
+        effect: Standardised effect size (d, d_z), if the test has one.
     """
 
     difference: float
@@ -34,21 +34,21 @@ class Comparison:
 
 
 def over_seeds(first: np.ndarray, second: np.ndarray) -> Comparison | None:
-    """One-tailed t-test that the first mean is higher; Welch's, so that variances may differ.
+    """One-tailed Welch's t-test over seeds that the first mean is higher.
 
-    The test of parthasarathy2019 (which does not say whose variance it took). Effect: Cohen's d,
-    the difference in units of the root mean square of both standard deviations.
+    The test of parthasarathy2019, which does not state whether variances were pooled. Effect size:
+    Cohen's d, the difference divided by the root mean square of both standard deviations.
 
     Args:
         first: (S1,) scores by seed.
-        second: (S2,).
+        second: (S2,) scores by seed.
 
     Returns:
-        None with fewer than two seeds a side, or where no score varies with the seed.
+        None with fewer than two seeds per system, or if no score varies with the seed.
 
     Examples:
-        >>> found = over_seeds(np.array([0.62, 0.64, 0.66]), np.array([0.61, 0.62, 0.63]))
-        >>> print(f"{found.difference:.3f} {found.low:.3f} {found.high:.3f} {found.p:.3f}")
+        >>> result = over_seeds(np.array([0.62, 0.64, 0.66]), np.array([0.61, 0.62, 0.63]))
+        >>> print(f"{result.difference:.3f} {result.low:.3f} {result.high:.3f} {result.p:.3f}")
         0.020 -0.022 0.062 0.110
     """
     if min(len(first), len(second)) < 2:
@@ -57,29 +57,28 @@ def over_seeds(first: np.ndarray, second: np.ndarray) -> Comparison | None:
     if spread < TINY:
         return None
     with warnings.catch_warnings():
-        # One of both may not vary at all: a system in which nothing is random.
+        # A deterministic system has no variance.
         warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-        found = stats.ttest_ind(first, second, equal_var=False, alternative="greater")
-        both = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
+        one_tailed = stats.ttest_ind(first, second, equal_var=False, alternative="greater")
+        interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
     difference = float(np.mean(first) - np.mean(second))
     return Comparison(
         difference,
-        float(both.low),
-        float(both.high),
-        float(found.pvalue),
+        float(interval.low),
+        float(interval.high),
+        float(one_tailed.pvalue),
         float(difference / spread),
     )
 
 
 def over_proportions(first: float, second: float, counts: tuple[int, int]) -> Comparison | None:
-    """Two-sided z-test of two proportions, which sahu2017 uses with UA for the proportion.
+    """Two-sided z-test of two proportions, applied to UA as in sahu2017.
 
-    The interval is Wald's.
+    The confidence interval is Wald's.
 
     Args:
-        first: share of hits.
-        second: share of hits.
-        counts: of utterances, of each.
+        first, second: Shares of correct predictions.
+        counts: Numbers of utterances of both.
 
     Examples:
         >>> round(over_proportions(0.5788, 0.5638, (4490, 4490)).p, 3)  # sahu2017, table 1
@@ -96,43 +95,42 @@ def over_proportions(first: float, second: float, counts: tuple[int, int]) -> Co
     return Comparison(difference, float(difference - reach), float(difference + reach), float(p))
 
 
-def against_guessing(share: float, guessed: float, count: int) -> float:
-    """p of a two-sided exact binomial test of a share of hits against that of guessing.
+def against_chance(share: float, chance: float, count: int) -> float:
+    """Return p of a two-sided exact binomial test of a share of correct predictions.
 
-    sahu2017 (section 3.3.3) tests UA so, against 1 / classes.
+    sahu2017 (section 3.3.3) tests UA in this way, against 1 / classes.
 
     Args:
-        share: of hits.
-        guessed: what guessing gets.
-        count: of utterances.
+        share: Share of correct predictions.
+        chance: Share expected by chance.
+        count: Number of utterances.
 
     Examples:
-        >>> against_guessing(0.3375, 0.25, 4490) < 0.001  # sahu2017, table 2
+        >>> against_chance(0.3375, 0.25, 4490) < 0.001  # sahu2017, table 2
         True
     """
-    return float(stats.binomtest(round(share * count), count, guessed).pvalue)
+    return float(stats.binomtest(round(share * count), count, chance).pvalue)
 
 
 def over_folds(differences: np.ndarray, share: float) -> Comparison | None:
-    """Two-sided paired t-test over folds, its variance corrected for shared training parts.
+    """Two-sided paired t-test over folds with the correction of Nadeau and Bengio.
 
-    Nadeau and Bengio, *Inference for the Generalization Error*, Machine Learning 52 (2003): models
-    of different folds were trained on much the same utterances, so their scores are not
-    independent, and 1 / F in the variance of their mean becomes 1 / F + share. Effect: d_z, the
-    mean difference in units of its standard deviation over folds.
+    *Inference for the Generalization Error*, Machine Learning 52 (2003): the training splits of
+    different folds overlap, so their scores are not independent, and 1 / F in the variance of
+    their mean becomes 1 / F + share. Effect size: d_z, the mean difference divided by its standard
+    deviation over folds.
 
     Args:
-        differences: (F,) of paired scores, each the mean over the seeds of a fold. Seeds of a fold
-            are tested on the same utterances: to count each as a pair of its own would count
-            these utterances many times.
-        share: utterances tested by utterances trained on, mean over folds.
+        differences: (F,) differences of paired scores, each the mean over the seeds of a fold. The
+            seeds of a fold are tested on the same utterances, so they are not independent pairs.
+        share: Number of test utterances divided by training utterances, mean over folds.
 
     Returns:
-        None with fewer than two folds, or where every fold has the same difference but zero.
+        None with fewer than two folds, or if all folds have the same difference other than zero.
 
     Examples:
-        >>> found = over_folds(np.array([0.02, 0.01, 0.03, -0.01, 0.02]), share=0.25)
-        >>> print(f"{found.difference:.3f} {found.low:.3f} {found.high:.3f} {found.p:.3f}")
+        >>> result = over_folds(np.array([0.02, 0.01, 0.03, -0.01, 0.02]), share=0.25)
+        >>> print(f"{result.difference:.3f} {result.low:.3f} {result.high:.3f} {result.p:.3f}")
         0.014 -0.014 0.042 0.241
     """
     count = len(differences)
@@ -145,19 +143,19 @@ def over_folds(differences: np.ndarray, share: float) -> Comparison | None:
 
 
 def weights(units: int, draws: int, seed: int = 0) -> np.ndarray:
-    """How often each unit is in each draw of a bootstrap, (draws, units) float64."""
+    """Return how often a bootstrap draws each unit, (draws, units) float64."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(units, np.full(units, 1 / units), size=draws).astype(float)
 
 
 def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Pooled UA of resampled speakers, mean over seeds.
+    """Return the pooled UA of resampled speakers, mean over seeds.
 
-    A class that is absent from a draw is left out of it, as in `ser.metrics`.
+    A class that is absent from a draw is ignored, as in `ser.metrics`.
 
     Args:
         confusions: (S, K, C, C) counts by seed and speaker.
-        drawn: (B, K) how often each speaker is in each draw.
+        drawn: (B, K) how often each speaker is drawn.
 
     Returns:
         (B,)
@@ -166,9 +164,9 @@ def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     support = confusions.sum(axis=3).astype(float)
     total = np.zeros(len(drawn))
     for seed in range(len(confusions)):
-        there = drawn @ support[seed]
+        weighted = drawn @ support[seed]
         recalls = np.divide(
-            drawn @ hits[seed], there, out=np.full_like(there, np.nan), where=there > 0
+            drawn @ hits[seed], weighted, out=np.full_like(weighted, np.nan), where=weighted > 0
         )
         total += np.nanmean(recalls, axis=1)
     return total / len(confusions)
@@ -177,29 +175,31 @@ def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 def over_speakers(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> Comparison | None:
     """Two-sided test of pooled UA by a bootstrap over speakers.
 
-    Speakers, with all that they say in every seed, are drawn with replacement, the same for both
-    systems. Interval and p are Student's with the standard deviation of the draws and K - 1
-    degrees of freedom: percentiles of so few speakers lie too close together, which
-    sqrt(K / (K - 1)) puts right (Hesterberg, *What Teachers Should Know About the Bootstrap*, The
-    American Statistician 69, 2015).
+    Speakers, with their utterances of all seeds, are drawn with replacement, the same ones for
+    both systems. Confidence interval and p come from Student's t with the standard deviation of
+    the draws and K - 1 degrees of freedom: percentile intervals of few speakers are too narrow,
+    which the factor sqrt(K / (K - 1)) corrects (Hesterberg, *What Teachers Should Know About the
+    Bootstrap*, The American Statistician 69, 2015).
 
     Args:
         first: (S1, K, C, C) counts by seed and speaker.
-        second: (S2, K, C, C).
+        second: (S2, K, C, C) counts by seed and speaker.
         drawn: (B, K), from `weights`.
 
     Returns:
         None with fewer than two speakers.
     """
     once = np.ones((1, drawn.shape[1]))
-    found, draws = (
+    difference, draws = (
         resampled_ua(first, each) - resampled_ua(second, each) for each in (once, drawn)
     )
-    return _resampled(float(found[0]), draws, drawn.shape[1])
+    return _resampled(float(difference[0]), draws, drawn.shape[1])
 
 
 def speaker_interval(confusions: np.ndarray, drawn: np.ndarray) -> tuple[float, float] | None:
-    """Interval of 95% of a system's own pooled UA, as in `over_speakers`, within 0 and 1.
+    """Return the 95% confidence interval of a system's pooled UA over speakers, within 0 and 1.
+
+    See `over_speakers`.
 
     Args:
         confusions: (S, K, C, C) counts by seed and speaker.
@@ -210,12 +210,12 @@ def speaker_interval(confusions: np.ndarray, drawn: np.ndarray) -> tuple[float, 
     """
     speakers = drawn.shape[1]
     ua = float(resampled_ua(confusions, np.ones((1, speakers)))[0])
-    found = _resampled(ua, resampled_ua(confusions, drawn), speakers)
-    return None if found is None else (max(found.low, 0.0), min(found.high, 1.0))
+    result = _resampled(ua, resampled_ua(confusions, drawn), speakers)
+    return None if result is None else (max(result.low, 0.0), min(result.high, 1.0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p adjusted for as many tests, so that all claims hold together (Holm 1979).
+    """Return p values with Holm's correction for multiple tests (Holm 1979).
 
     Examples:
         >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
@@ -229,17 +229,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _resampled(found: float, draws: np.ndarray, units: int) -> Comparison | None:
+def _resampled(difference: float, draws: np.ndarray, units: int) -> Comparison | None:
     if units < 2:
         return None
     error = float(np.std(draws)) * np.sqrt(units / (units - 1))
-    return _student(found, error, units - 1)
+    return _student(difference, error, units - 1)
 
 
 def _student(
     difference: float, error: float, freedom: int, effect: float | None = None
 ) -> Comparison | None:
-    """By Student's t; what never differs has p = 1."""
+    """Apply Student's t; a difference that is always zero has p = 1."""
     if error < TINY:
         return None if abs(difference) > TINY else Comparison(0.0, 0.0, 0.0, 1.0)
     reach = stats.t.ppf((1 + LEVEL) / 2, freedom) * error

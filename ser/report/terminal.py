@@ -1,4 +1,4 @@
-"""What a report says on the terminal: a table a target, narrow enough for eighty columns."""
+"""A report on the terminal: a table per target, at most eighty columns wide."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,98 +9,98 @@ from rich.text import Text
 
 from ser.report import paper
 from ser.report.comparisons import KINDS
+from ser.report.data import ReportData, missing, remarks
+from ser.report.documents import CURVE_FILES, REPRESENTATION_FILES
 from ser.report.figures import captions
-from ser.report.findings import Findings, missing, remarks
 from ser.report.frames import cost
-from ser.report.page import REPRESENTATIONS, SWEPT
 from ser.report.tables import NONE, about_scores, p_value, percent
 
 
-def tell(found: Findings, out: Path, console: Console, more: Sequence[Path]) -> None:
-    """Prints scores, tests, what is missing, and where the rest lies.
+def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]) -> None:
+    """Print scores, tests, missing runs and the paths of files.
 
     Args:
-        found: to be told.
-        out: where the report lies.
-        console: where it prints.
-        more: files of it that not every report has.
+        data: Data of the report.
+        out: Folder of the report.
+        console: Where it is printed.
+        optional: Files of the report that not every report has.
     """
-    _say(console, f"{found.name}: {found.headline}", "bold")
-    for remark in remarks(found):
-        _say(console, remark, "yellow")
-    for column in found.columns:
-        here = found.of(column)
+    _print(console, f"{data.name}: {data.headline}", "bold")
+    for remark in remarks(data):
+        _print(console, remark, "yellow")
+    for column in data.columns:
+        of_target = data.select(column)
         console.print()
-        console.print(_scores(here))
-        if here.tests:
+        console.print(_scores(of_target))
+        if of_target.tests:
             console.print()
-            console.print(_tests(here))
+            console.print(_tests(of_target))
     console.print()
-    for note in (*paper.main(found).notes, *about_scores(found)):
-        _say(console, note, "dim")
-    if found.tests:
-        _say(console, "p is corrected over the whole table (Holm); *: below 0.05.", "dim")
-    elif found.baseline is None:
-        _say(console, captions.NO_BASELINE)
-    for line in missing(found):
-        _say(console, f"missing: {line}", "yellow")
-    _say(console, _cost(found))
-    for what, names in (("Over an option", SWEPT), ("Representations", REPRESENTATIONS)):
-        if there := [str(path) for path in more if path.name in names]:
-            _say(console, f"{what}: {', '.join(there)}")
-    _say(console, f"Everything lies in {out}; open {out / 'index.html'}")
+    for note in (*paper.main(data).notes, *about_scores(data)):
+        _print(console, note, "dim")
+    if data.tests:
+        _print(console, "p with Holm's correction over the whole table; *: below 0.05.", "dim")
+    elif data.baseline is None:
+        _print(console, captions.NO_BASELINE)
+    for line in missing(data):
+        _print(console, f"missing: {line}", "yellow")
+    _print(console, _cost(data))
+    named = (("Scores over an option", CURVE_FILES), ("Representations", REPRESENTATION_FILES))
+    for title, names in named:
+        if paths := [str(path) for path in optional if path.name in names]:
+            _print(console, f"{title}: {', '.join(paths)}")
+    _print(console, f"Results: {out}; open {out / 'index.html'}")
 
 
-def _scores(here: Findings) -> RichTable:
-    """The main table of one target, with intervals and WA."""
-    (column,) = here.columns
-    main = paper.main(here)
-    shown = _table(f"{column[0]} {column[1]}: {main.title}")
+def _scores(data: ReportData) -> RichTable:
+    """Return the main table of one target, with confidence intervals and WA."""
+    (column,) = data.columns
+    main = paper.main(data)
+    table = _table(f"{column[0]} {column[1]}: {main.title}")
     for number, name in enumerate(main.columns):
-        shown.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
+        table.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
     for name in ("95% over speakers", "WA"):
-        shown.add_column(name, justify="right", overflow="fold")
-    for row, (_, summed, interval) in zip(main.rows, here.rows, strict=False):
-        reach = NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+        table.add_column(name, justify="right", overflow="fold")
+    for row, (_, summed, interval) in zip(main.rows, data.rows, strict=False):
+        limits = NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
         wa = NONE if summed is None else percent(summed.mean("pooled", "wa"))
-        shown.add_row(*map(Text, (*row, reach, wa)))
-    majority = [summed.mean("pooled", "majority_wa") for _, summed in here.scored][:1]
-    guessed = main.rows[-1][1:]
-    last = ("guessing, largest class", *guessed, "", *map(percent, majority))
-    shown.add_row(*map(Text, last), style="dim")
-    return shown
+        table.add_row(*map(Text, (*row, limits, wa)))
+    majority = [summed.mean("pooled", "majority_wa") for _, summed in data.scored][:1]
+    chance = ("chance, majority class", *main.rows[-1][1:], "", *map(percent, majority))
+    table.add_row(*map(Text, chance), style="dim")
+    return table
 
 
-def _tests(here: Findings) -> RichTable:
-    """All tests of one target in short: the difference, and p of each."""
-    shown = _table(f"against {here.baseline}: points of UA, and p of each test (Holm)")
-    shown.add_column("system", overflow="fold")
+def _tests(data: ReportData) -> RichTable:
+    """Return the difference and p of all tests of one target."""
+    table = _table(f"against {data.baseline}: points of UA, and p of each test (Holm)")
+    table.add_column("system", overflow="fold")
     for name in ("difference", *KINDS):
-        shown.add_column(name, justify="right", overflow="fold")
-    told: dict[str, dict[str, str]] = {}
-    for test in here.tests:
-        row = told.setdefault(test.cell.system, {})
+        table.add_column(name, justify="right", overflow="fold")
+    rows: dict[str, dict[str, str]] = {}
+    for test in data.tests:
+        row = rows.setdefault(test.cell.system, {})
         row[test.kind] = "untested"
-        if test.found is not None:
-            row.setdefault("difference", f"{100 * test.found.difference:+.1f}")
-            row[test.kind] = p_value(test.p_holm) + (" *" if test.is_shown else "  ")
-    for system, row in told.items():
-        cells = (system, row.get("difference", NONE), *(row[kind] for kind in KINDS))
-        shown.add_row(*map(Text, cells))
-    return shown
+        if test.result is not None:
+            row.setdefault("difference", f"{100 * test.result.difference:+.1f}")
+            row[test.kind] = p_value(test.p_holm) + (" *" if test.is_significant else "  ")
+    for system, row in rows.items():
+        texts = (system, row.get("difference", NONE), *(row[kind] for kind in KINDS))
+        table.add_row(*map(Text, texts))
+    return table
 
 
 def _table(title: str) -> RichTable:
-    # As text, so that brackets in names are no markup.
+    # `Text`, so that brackets in names are not read as markup.
     return RichTable(box=None, header_style="bold", title=Text(title), title_justify="left")
 
 
-def _cost(found: Findings) -> str:
-    took = cost(found)["seconds"].dropna()
-    minutes = took.sum() / 60
-    told = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
-    return f"{len(took):,} finished runs took {told} in all."
+def _cost(data: ReportData) -> str:
+    seconds = cost(data)["seconds"].dropna()
+    minutes = seconds.sum() / 60
+    duration = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
+    return f"{len(seconds):,} finished runs took {duration} in total."
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def _print(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))

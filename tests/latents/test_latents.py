@@ -1,7 +1,10 @@
-"""What latents hold: probes of codes with known answers, and the whole command on made speech."""
+"""Probes of codes with known content, and the command on synthetic sounds."""
 
 import json
 import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,10 +21,11 @@ from ser.__main__ import main
 from ser.config import CONF
 from ser.config.run_key import register_resolvers
 from ser.inference.restore import restore
-from ser.latents import described, encoded, verdict
-from ser.latents.probes import Score, probed, trials
+from ser.latents.encode import describe, encode
+from ser.latents.probes import Score, probe, trials
+from ser.latents.verdict import verdict
 from ser.models.aae import AAE
-from ser.plots.map import maps
+from ser.plots.maps import embed
 from ser.runs.run import run
 
 NASTY = '<b>&"x'
@@ -32,8 +36,8 @@ GROUPS = ("corpus", "target", "features", "model", "fold")
 # ---- probes
 
 
-def made_table(rng: np.random.Generator) -> pd.DataFrame:
-    """Six speakers, three emotions, five sentences, four times each; the last two held out."""
+def make_table() -> pd.DataFrame:
+    """Six speakers, three emotions, five sentences, four takes; two speakers are held out."""
     names = ("speaker", "truth", "text", "take")
     index = pd.MultiIndex.from_product([range(6), EMOTIONS, range(5), range(4)], names=names)
     table = index.to_frame(index=False)
@@ -44,45 +48,45 @@ def made_table(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def one_hot(column: pd.Series, rng: np.random.Generator) -> np.ndarray:
-    """Codes that tell a column, and noise."""
+    """Return codes that encode a column, and noise."""
     hot = pd.get_dummies(column).to_numpy(float)
     return np.hstack([hot, np.zeros((len(hot), 2))]) + 0.1 * rng.normal(size=(len(hot), 1))
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[tuple[str, str, str], Score]:
+def scores() -> dict[tuple[str, str, str], Score]:
     rng = np.random.default_rng(0)
-    table = made_table(rng)
+    table = make_table()
     shuffled = pd.Series(rng.permutation(table["truth"]))
     codes = {name: one_hot(table[c], rng) for name, c in (("y", "truth"), ("z", "speaker"))}
     codes["noise"] = one_hot(shuffled, rng)
-    scores = probed(codes, table, "emotion", independent=True)
-    return {(score.latent, score.label, score.side): score for score in scores}
+    every = probe(codes, table, "emotion", independent=True)
+    return {(score.latent, score.label, score.side): score for score in every}
 
 
 @pytest.mark.parametrize("side", ["held out", "train"])
-def test_probes_find_what_is_there_and_nothing_else(found: dict, side: str) -> None:
-    assert found["y", "emotion", side].ua == 1
-    assert found["z", "speaker", side].ua == 1
+def test_probes_predict_only_what_codes_encode(scores: dict, side: str) -> None:
+    assert scores["y", "emotion", side].ua == 1
+    assert scores["z", "speaker", side].ua == 1
     both = "y + z + noise"
-    assert found[both, "emotion", side].ua == found[both, "speaker", side].ua == 1
+    assert scores[both, "emotion", side].ua == scores[both, "speaker", side].ua == 1
     for absent in (("z", "emotion"), ("noise", "emotion"), ("noise", "speaker"), ("y", "speaker")):
-        score = found[*absent, side]
+        score = scores[*absent, side]
         assert not score.above_chance, absent
-        # Speaker codes of unmet speakers are constant: one class is named, chance exactly.
+        # Codes of unseen speakers are constant, so one class is predicted: exactly chance.
         assert score.ua == pytest.approx(score.chance, abs=0.12), absent
 
 
-def test_chance_and_counts(found: dict) -> None:
-    assert found["y", "emotion", "held out"].chance == pytest.approx(1 / 3)
-    assert found["y", "speaker", "train"].chance == 1 / 4
-    assert found["y", "speaker", "held out"].chance == 1 / 2
-    assert found["y", "emotion", "held out"].utterances == 120
-    assert found["y", "emotion", "train"].utterances == 240
+def test_chance_and_counts(scores: dict) -> None:
+    assert scores["y", "emotion", "held out"].chance == pytest.approx(1 / 3)
+    assert scores["y", "speaker", "train"].chance == 1 / 4
+    assert scores["y", "speaker", "held out"].chance == 1 / 2
+    assert scores["y", "emotion", "held out"].utterances == 120
+    assert scores["y", "emotion", "train"].utterances == 240
 
 
-def test_nobody_scored_was_learned_from() -> None:
-    table = made_table(np.random.default_rng(0))
+def test_probes_are_scored_on_unseen_speakers_or_texts() -> None:
+    table = make_table()
     for trial in trials(table, "emotion", independent=True):
         for learn, held in trial.splits:
             assert not set(learn) & set(held)
@@ -93,22 +97,22 @@ def test_nobody_scored_was_learned_from() -> None:
             assert set(table["part"].iloc[rows]) == {"train"}
 
 
-def test_what_a_corpus_lacks_is_said() -> None:
-    table = made_table(np.random.default_rng(0))
+def test_missing_columns_are_stated() -> None:
+    table = make_table()
     table = table[table["speaker"] != 4].drop(columns=["gender", "text"])
-    said = {(t.label, t.side): t for t in trials(table, "emotion", independent=True)}
-    assert said["gender", "train"].how == "this corpus has no gender"
-    assert said["gender", "held out"].splits == []
-    assert said["speaker", "held out"].how == "fewer than two kinds of speaker to tell apart"
-    assert said["speaker", "train"].how == "folds of utterances of the same speakers"
+    by_key = {(t.label, t.side): t for t in trials(table, "emotion", independent=True)}
+    assert by_key["gender", "train"].how == "this corpus has no gender"
+    assert by_key["gender", "held out"].splits == []
+    assert by_key["speaker", "held out"].how == "fewer than two classes of speaker to score on"
+    assert by_key["speaker", "train"].how == "cross-validation over utterances of the same speakers"
 
 
-def test_one_gender_held_out_is_said() -> None:
-    table = made_table(np.random.default_rng(0))
+def test_single_gender_held_out_is_stated() -> None:
+    table = make_table()
     table = table[table["speaker"] != 4]
-    said = {(t.label, t.side): t for t in trials(table, "emotion", independent=True)}
-    assert said["gender", "held out"].how == "fewer than two kinds of gender to tell apart"
-    assert len(said["gender", "train"].splits) == 4
+    by_key = {(t.label, t.side): t for t in trials(table, "emotion", independent=True)}
+    assert by_key["gender", "held out"].how == "fewer than two classes of gender to score on"
+    assert len(by_key["gender", "train"].splits) == 4
 
 
 @pytest.mark.parametrize(
@@ -116,24 +120,24 @@ def test_one_gender_held_out_is_said() -> None:
     [(0.3, 0.9, "holds in"), (0.8, 0.9, "holds in part"), (0.8, 0.2, "holds in part")],
 )
 def test_verdict(z_emotion: float, z_speaker: float, judged: str) -> None:
-    def made(latent: str, label: str, side: str, ua: float) -> Score:
+    def make(latent: str, label: str, side: str, ua: float) -> Score:
         return Score(latent, label, side, "", ua, ua - 0.05, ua + 0.05, 0.3, 100)
 
     scores = [
-        made("y", "emotion", "held out", 0.9),
-        made("z", "emotion", "held out", z_emotion),
-        made("y", "speaker", "train", 0.3),
-        made("z", "speaker", "train", z_speaker),
+        make("y", "emotion", "held out", 0.9),
+        make("z", "emotion", "held out", z_emotion),
+        make("y", "speaker", "train", 0.3),
+        make("z", "speaker", "train", z_speaker),
     ]
-    told = verdict(scores, "y", "emotion")
-    assert judged in told
-    assert ("tells it too" in told) == (z_emotion > 0.35)
+    conclusion = verdict(scores, "y", "emotion")
+    assert judged in conclusion
+    assert ("z predicts it" in conclusion) == (z_emotion > 0.35)
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (5, 3), (40, 100)])
-def test_maps_of_any_shape_are_the_same_twice(shape: tuple[int, int]) -> None:
+def test_embedding_of_any_shape_is_deterministic(shape: tuple[int, int]) -> None:
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    for once, again in zip(maps(x), maps(x), strict=True):
+    for once, again in zip(embed(x), embed(x), strict=True):
         assert once.points.shape == (shape[0], 2)
         assert np.isfinite(once.points).all()
         assert np.array_equal(once.points, again.points)
@@ -142,8 +146,8 @@ def test_maps_of_any_shape_are_the_same_twice(shape: tuple[int, int]) -> None:
 # ---- the command
 
 
-def made_corpus(folder: Path) -> Path:
-    """A manifest of 72 hums in noise: six speakers in three sessions, one with a nasty name."""
+def write_corpus(folder: Path) -> Path:
+    """Write 72 hums in noise: six speakers in three sessions, one with special characters."""
     rng = np.random.default_rng(0)
     lines = ["file,speaker,gender,session,text,emotion"]
     for speaker in range(6):
@@ -155,15 +159,15 @@ def made_corpus(folder: Path) -> Path:
             signal[2000 : 2000 + len(voice)] = 0.2 * voice
             name = f"s{speaker}_{number}"
             soundfile.write(folder / f"{name}.wav", signal, 16000)
-            who = NASTY.replace('"', '""') if speaker == 0 else f"s{speaker}"
+            speaker_name = NASTY.replace('"', '""') if speaker == 0 else f"s{speaker}"
             gender = ("female", "male")[speaker % 2]
-            lines.append(f'{name}.wav,"{who}",{gender},{speaker // 2},{text},{emotion}')
+            lines.append(f'{name}.wav,"{speaker_name}",{gender},{speaker // 2},{text},{emotion}')
     (folder / "tones.csv").write_text("\n".join(lines))
     return folder / "tones.csv"
 
 
-def trained(folder: Path, manifest: Path, *overrides: str) -> Path:
-    """A finished run as `train.py` leaves it."""
+def train(folder: Path, manifest: Path, *overrides: str) -> Path:
+    """Train a run as `train.py` does."""
     register_resolvers()
     chosen = {"corpus": "manifest", "features": "functionals", "model": "aae"}
     chosen |= dict(o.split("=") for o in overrides if o.startswith("model="))
@@ -180,18 +184,14 @@ def trained(folder: Path, manifest: Path, *overrides: str) -> Path:
             ],
         )
     names = {group: chosen.get(group, "") for group in GROUPS} | {"target": "emotion"}
-    OmegaConf.save(cfg, _made(folder / ".hydra") / "config.yaml")
+    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
     run(cfg, folder, names)
     return folder
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 SMALL = (
-    "data.standardise=speaker",  # which earns a remark
+    "data.standardise=speaker",  # adds a remark
     "model.latents.z.size=4",
     "model.discriminator.hidden=[16]",
     "networks.utterance.encoder.hidden=[16]",
@@ -201,21 +201,41 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_corpus(tmp_path_factory.mktemp("corpus"))
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
-def told(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run whose latents were told."""
-    folder = trained(tmp_path_factory.mktemp("run"), manifest, *SMALL)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert main(["latents", str(folder)]) == 0
-    assert all(path.read_bytes() == content for path, content in before.items())
-    return folder
+def trained(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; do not modify."""
+    return train(tmp_path_factory.mktemp("trained"), manifest, *SMALL)
+
+
+@pytest.fixture(scope="module")
+def analyse(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Runs the command on a copy of the run and returns its folder."""
+
+    def analyse_copy(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("run")
+        shutil.copytree(trained, folder, dirs_exist_ok=True)
+        assert main(["latents", str(folder), *options]) == 0
+        return folder
+
+    return analyse_copy
+
+
+@pytest.fixture(scope="module")
+def analysed(analyse: Callable[..., Path]) -> Path:
+    """The folder of a run with its analysis; do not modify."""
+    return analyse()
+
+
+@pytest.fixture(scope="module")
+def page(analysed: Path) -> "Page":
+    return read_page(analysed)
 
 
 class Elements(HTMLParser):
-    """The tags of a page with their attributes, and the text of its scripts."""
+    """Tags of a page with their attributes, and the text of its scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -240,104 +260,132 @@ class Elements(HTMLParser):
             self.scripts[last] += data
 
 
-def page(folder: Path) -> tuple[str, Elements, dict, list]:
+@dataclass(frozen=True)
+class Page:
+    """The page of a run.
+
+    Attributes:
+        text: HTML.
+        elements: Its elements.
+        data: Data of its script.
+        clips: Audio of each utterance.
+    """
+
+    text: str
+    elements: Elements
+    data: dict
+    clips: list[str]
+
+
+def read_page(folder: Path) -> Page:
     text = (folder / "latents" / "map.html").read_text()
     elements = Elements(text)
     (data,), clips = (json.loads(elements.scripts[name]) for name in ("data", "clips"))
-    return text, elements, data, clips
+    return Page(text, elements, data, clips)
 
 
-def test_scores_are_written_with_whose_they_are(told: Path) -> None:
-    found = json.loads((told / "latents" / "probe.json").read_text())
-    assert found["run_key"] == results.read_json(told / "result.json")["run_key"]
-    assert {score["latent"] for score in found["scores"]} == {"y", "z", "y + z"}
-    assert all(0 <= score["ua"] <= 1 for score in found["scores"])
+def test_no_file_of_the_run_changes(trained: Path, analysed: Path) -> None:
+    for path in trained.rglob("*"):
+        if path.is_file():
+            assert (analysed / path.relative_to(trained)).read_bytes() == path.read_bytes(), path
 
 
-def test_remarks_stand_beside_it(told: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["latents", str(told), "--audio", "none"]) == 0
-    (remark,) = results.read_json(told / "result.json")["remarks"]
+def test_scores_name_their_run(analysed: Path) -> None:
+    content = json.loads((analysed / "latents" / "probe.json").read_text())
+    assert content["run_key"] == results.read_json(analysed / "result.json")["run_key"]
+    assert {score["latent"] for score in content["scores"]} == {"y", "z", "y + z"}
+    assert all(0 <= score["ua"] <= 1 for score in content["scores"])
+
+
+def test_without_audio_the_page_has_no_clips_and_remarks_are_shown_everywhere(
+    analyse: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = analyse("--audio", "none")
+    page = read_page(folder)
+    assert page.clips == []
+    (remark,) = results.read_json(folder / "result.json")["remarks"]
     assert remark.startswith("transductive")
     assert remark in capsys.readouterr().out
-    assert f'<p class="remark">{remark}</p>' in page(told)[0]
-    assert json.loads((told / "latents" / "probe.json").read_text())["remarks"] == [remark]
-    assert main(["latents", str(told)]) == 0
+    assert f'<p class="remark">{remark}</p>' in page.text
+    assert json.loads((folder / "latents" / "probe.json").read_text())["remarks"] == [remark]
 
 
-def test_codes_of_windows_are_averaged_as_probabilities_are(manifest: Path, tmp_path: Path) -> None:
+def test_codes_of_windows_are_averaged_like_probabilities(manifest: Path, tmp_path: Path) -> None:
     frames = [f"networks.frame.{n}.hidden=[8]" for n in ("encoder", "decoder")]
     frames += [f"networks.frame.{n}.channels=[4, 4, 4, 4]" for n in ("encoder", "decoder")]
     short = ["features=logmel40", "data.max_frames=32", "trainer.max_epochs=1"]
-    prepared, model = restore(trained(tmp_path, manifest, *SMALL[:3], *frames, *short))
+    prepared, model = restore(train(tmp_path, manifest, *SMALL[:3], *frames, *short))
     assert isinstance(model, AAE)
-    codes, table = encoded(model, prepared.data), described(prepared, model)
+    codes, table = encode(model, prepared.data), describe(prepared, model)
     assert codes["z"].shape == (72, 4)
-    held = results.RunFolder(tmp_path).read_predictions().set_index("utterance")
-    y = pd.DataFrame(codes["y"], index=table.index).loc[held.index]
-    np.testing.assert_allclose(y, held.filter(like="p_"), atol=1e-5)
+    predictions = results.RunFolder(tmp_path).read_predictions().set_index("utterance")
+    y = pd.DataFrame(codes["y"], index=table.index).loc[predictions.index]
+    np.testing.assert_allclose(y, predictions.filter(like="p_"), atol=1e-5)
 
 
-def test_the_picture_is_one(told: Path) -> None:
-    image = imread(told / "latents" / "map.png")
+def test_picture_is_not_empty(analysed: Path) -> None:
+    image = imread(analysed / "latents" / "map.png")
     assert image.shape[0] > 800
     assert image.shape[1] > 1200
     assert image[..., :3].std() > 0.05
 
 
-def test_the_page_needs_nothing_else_and_holds_every_utterance(told: Path) -> None:
-    text, elements, data, clips = page(told)
-    assert not re.search(r"https?:", text)
-    outside = [a for _, a in elements.tags if "href" in a or "src" in a]
-    assert outside == []
-    points = [a for tag, a in elements.tags if tag == "g" and "point" in (a.get("class") or "")]
+def test_page_is_self_contained_and_has_all_utterances(page: Page) -> None:
+    assert not re.search(r"https?:", page.text)
+    assert [a for _, a in page.elements.tags if "href" in a or "src" in a] == []
+    tags = page.elements.tags
+    points = [a for tag, a in tags if tag == "g" and "point" in (a.get("class") or "")]
     assert sorted(int(a["data-i"] or "") for a in points) == list(range(72))
-    assert len(set(data["rows"]["utterance"])) == len(clips) == 72
-    assert {len(each["places"]) for each in data["maps"]} == {72}
-    assert {len(each["of"]) for each in data["colourings"]} == {72}
-    assert all(clip.startswith("data:audio/mpeg;base64,") for clip in clips)
+    assert len(set(page.data["rows"]["utterance"])) == len(page.clips) == 72
+    assert {len(each["places"]) for each in page.data["maps"]} == {72}
+    assert {len(each["numbers"]) for each in page.data["colourings"]} == {72}
+    assert all(clip.startswith("data:audio/mpeg;base64,") for clip in page.clips)
 
 
-def test_the_page_tells_what_the_run_predicted(told: Path) -> None:
-    rows = pd.DataFrame(page(told)[2]["rows"]).set_index("utterance")
-    predictions = results.RunFolder(told).read_predictions().set_index("utterance")
+def test_page_has_the_predictions_of_the_run(page: Page, analysed: Path) -> None:
+    rows = pd.DataFrame(page.data["rows"]).set_index("utterance")
+    predictions = results.RunFolder(analysed).read_predictions().set_index("utterance")
     for column in ("part", "truth", "prediction"):
         assert (rows.loc[predictions.index, column] == predictions[column]).all(), column
 
 
-def test_names_are_escaped(told: Path) -> None:
-    text, elements, data, _ = page(told)
-    assert NASTY in data["rows"]["speaker"]
-    assert "<b>&" not in text
-    assert text.count("</script>") == len([tag for tag, _ in elements.tags if tag == "script"])
+def test_names_are_escaped(page: Page) -> None:
+    assert NASTY in page.data["rows"]["speaker"]
+    assert "<b>&" not in page.text
+    scripts = [tag for tag, _ in page.elements.tags if tag == "script"]
+    assert page.text.count("</script>") == len(scripts)
 
 
-def test_told_twice_it_is_the_same(told: Path) -> None:
-    names = ("probe.json", "map.png", "map.html")
-    before = [(told / "latents" / name).read_bytes() for name in names]
-    assert main(["latents", str(told)]) == 0
-    assert [(told / "latents" / name).read_bytes() for name in names] == before
+def test_page_shows_probe_scores(page: Page, analysed: Path) -> None:
+    content = json.loads((analysed / "latents" / "probe.json").read_text())
+    for score in content["scores"]:
+        assert f"{100 * score['ua']:.1f}" in page.text
+    assert content["verdict"] in page.text
 
 
-@pytest.mark.parametrize("audio", ["link", "none"])
-def test_audio_by_path_or_not_at_all(told: Path, manifest: Path, audio: str) -> None:
-    assert main(["latents", str(told), "--audio", audio]) == 0
-    _, _, data, clips = page(told)
-    if audio == "none":
-        assert clips == []
-    else:
-        number = data["rows"]["utterance"].index("s3_7")
-        assert (told / "latents" / clips[number]).resolve() == manifest.parent / "s3_7.wav"
+def test_analysis_is_deterministic(analysed: Path, analyse: Callable[..., Path]) -> None:
+    again = analyse()
+    for name in ("probe.json", "map.png", "map.html"):
+        one, two = (each / "latents" / name for each in (analysed, again))
+        assert one.read_bytes() == two.read_bytes(), name
 
 
-def test_a_folder_without_run_says_what_is_needed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_audio_can_be_linked(manifest: Path, analyse: Callable[..., Path]) -> None:
+    folder = analyse("--audio", "link")
+    page = read_page(folder)
+    number = page.data["rows"]["utterance"].index("s3_7")
+    assert (folder / "latents" / page.clips[number]).resolve() == manifest.parent / "s3_7.wav"
+
+
+def test_folder_without_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["latents", str(tmp_path)]) == 1
-    assert "no finished run (no result.json); python train.py model=aae" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no finished run (no result.json)" in error
+    assert "python train.py model=aae" in error
 
 
 @pytest.mark.parametrize("model", ["mlp", "logistic"])
-def test_a_run_without_latents_says_what_is_needed(
+def test_run_without_latents_is_an_error(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".hydra").mkdir()
@@ -346,4 +394,6 @@ def test_a_run_without_latents_says_what_is_needed(
     target = re.search(r"^  _target_: (.*)$", conf.read_text(), re.MULTILINE)[1]
     (tmp_path / ".hydra" / "config.yaml").write_text(f"model: {{_target_: {target}}}")
     assert main(["latents", str(tmp_path)]) == 1
-    assert "has no latents; python train.py model=aae" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "has no latents" in error
+    assert "python train.py model=aae" in error

@@ -1,6 +1,7 @@
-"""Folders of finished runs, made up and written as `ser.runs.run` leaves them."""
+"""Folders of finished runs with made-up predictions, written as `ser.runs` does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from ser.sweeps.grid import Grid, PlannedRun
 
 CLASSES = ("low", "neutral", "high")
 SPEAKERS = ("1F", "1M", "2F", "2M", "3F", "3M")
-EACH = 30  # utterances of a speaker
-CHANCE = {"mlp": 0.55, "aae": 0.7}  # how often a system is right
+EACH = 30  # utterances per speaker
+ACCURACY = {"mlp": 0.55, "aae": 0.7}  # of test predictions, by system
 
 
 def planned(
@@ -43,8 +44,8 @@ def planned(
 
 
 @cache
-def spoken(fold: int) -> pd.DataFrame:
-    """`utterances.csv` of a fold: one speaker validates, another tests. Not to be changed."""
+def utterances(fold: int) -> pd.DataFrame:
+    """Return `utterances.csv` of a fold: one speaker in val, another in test; do not modify."""
     tables = []
     for part, number in (("val", fold ^ 1), ("test", fold)):
         speaker = SPEAKERS[number]
@@ -59,34 +60,34 @@ def spoken(fold: int) -> pd.DataFrame:
 
 
 def truth(fold: int, part: str, classes: Sequence[str] = CLASSES) -> np.ndarray:
-    """Class numbers of a part, the same for every system and seed."""
+    """Return class numbers of a split, the same for all systems and seeds."""
     return np.random.default_rng([fold, part == "test"]).integers(0, len(classes), EACH)
 
 
 def write(
     run: PlannedRun,
-    told: Mapping[str, np.ndarray] | None = None,
+    predicted: Mapping[str, np.ndarray] | None = None,
     classes: Sequence[str] = CLASSES,
     **facts: Any,
 ) -> PlannedRun:
-    """A finished run.
+    """Write a finished run.
 
     Args:
-        run: whose folder.
-        told: class numbers predicted, by part; None: made up by system, seed and fold.
-        classes: names.
-        facts: that replace those of `result.json`.
+        run: Run with its folder.
+        predicted: Class numbers by split; None to make them up by system, seed and fold.
+        classes: Names.
+        facts: Replacements in `result.json`.
     """
-    table = spoken(run.fold)
-    predicted = []
+    table = utterances(run.fold)
+    parts = []
     for part in ("val", "test"):
         true = truth(run.fold, part, classes)
-        numbers = _told(run, part, true, len(classes)) if told is None else told[part]
+        made_up = predicted is None
+        numbers = _predict(run, part, true, len(classes)) if made_up else predicted[part]
         rows = pd.Series(np.array(classes)[true], index=table["utterance"][table["part"] == part])
-        hot = np.eye(len(classes))[numbers]
-        predicted.append(results.predictions(part, rows, hot, classes))
-    predictions = pd.concat(predicted)
-    results.RunFolder(run.folder).write_predictions(predictions)
+        probabilities = np.eye(len(classes))[numbers]
+        parts.append(results.predictions(part, rows, probabilities, classes))
+    results.RunFolder(run.folder).write_predictions(pd.concat(parts))
     results.RunFolder(run.folder).write_utterances(table)
     epochs = np.arange(12)
     curves = pd.DataFrame({"epoch": epochs, "train/loss": np.exp(-epochs / (3 + run.seed))})
@@ -105,14 +106,14 @@ def write(
     return run
 
 
-def _told(run: PlannedRun, part: str, true: np.ndarray, classes: int) -> np.ndarray:
+def _predict(run: PlannedRun, part: str, true: np.ndarray, classes: int) -> np.ndarray:
     rng = np.random.default_rng([len(run.system), ord(run.system[0]), run.seed, run.fold])
     rng = rng if part == "test" else np.random.default_rng([run.seed, run.fold])
-    is_right = rng.random(len(true)) < CHANCE.get(run.system, 0.6)
-    return np.where(is_right, true, (true + rng.integers(1, classes, len(true))) % classes)
+    is_correct = rng.random(len(true)) < ACCURACY.get(run.system, 0.6)
+    return np.where(is_correct, true, (true + rng.integers(1, classes, len(true))) % classes)
 
 
-def grid(
+def write_grid(
     root: Path,
     systems: Sequence[str] = ("mlp", "aae"),
     seeds: int = 3,
@@ -121,7 +122,7 @@ def grid(
     baseline: str | None = "mlp",
     **options: Any,
 ) -> Grid:
-    """All of them finished."""
+    """Write a grid whose runs are all finished."""
     runs = [
         planned(root, system, seed, fold, target, **options)
         for system in systems
@@ -130,6 +131,14 @@ def grid(
         for fold in range(folds)
     ]
     return Grid("made_up", tuple(write(run) for run in runs), baseline)
+
+
+def without(grid: Grid, is_missing: Callable[[PlannedRun], bool]) -> Grid:
+    """Return a grid in which some runs have no folder, without changing any folder."""
+    runs = (
+        replace(run, folder=run.folder / "missing") if is_missing(run) else run for run in grid.runs
+    )
+    return replace(grid, runs=tuple(runs))
 
 
 def represent(
@@ -141,18 +150,18 @@ def represent(
     utterance: str | None = None,
     **facts: Any,
 ) -> PlannedRun:
-    """Gives a finished run a representation.
+    """Add a representation to a finished run.
 
     Args:
-        run: whose folder.
-        size: values of a code.
-        classes: names.
-        sides: whose losses were recorded; empty: it was not trained by epochs.
-        utterance: name of the first of training; None: as the others.
-        facts: of `fitted.json`, beside its size.
+        run: Run with its folder.
+        size: Number of values of a code.
+        classes: Names.
+        sides: Splits whose losses were recorded; empty if it was not trained by epochs.
+        utterance: Name of the first training utterance; None for a usual name.
+        facts: Content of `fitted.json`, beside the size.
     """
     folder = run.folder / results.REPRESENTATION
-    table = spoken(run.fold)[["utterance", "part"]]
+    table = utterances(run.fold)[["utterance", "part"]]
     trained = [f"{s}_{i:02d}" for s in SPEAKERS for i in range(EACH)]
     trained = [name for name in trained if name not in set(table["utterance"])]
     trained[0] = utterance or trained[0]
@@ -176,7 +185,7 @@ def represent(
 
 
 def confusion(runs: Sequence[PlannedRun], part: str = "test") -> np.ndarray:
-    """Counted one by one, from the files."""
+    """Count predictions one by one, from the files."""
     matrix = np.zeros((3, 3), int)
     for run in runs:
         table = results.RunFolder(run.folder).read_predictions()

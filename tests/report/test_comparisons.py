@@ -1,63 +1,63 @@
-"""Every system against the baseline: what is tested, on what, and what is not."""
+"""Tests of all systems against the baseline: what is tested, on what, and what is not."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_runs import CLASSES, EACH, confusion, grid, planned, truth, write
+from made_runs import CLASSES, EACH, confusion, planned, truth, without, write, write_grid
 
 from ser import metrics, results
 from ser.errors import UserError
-from ser.report import compute, statistics
-from ser.report.comparisons import KINDS, Contrast, baseline_of
-from ser.report.findings import Findings
+from ser.report import compute, statistics, summarise
+from ser.report.comparisons import KINDS, Contrast, resolve_baseline
+from ser.report.data import ReportData
+from ser.report.gather import finished_runs
 from ser.sweeps.grid import Grid, PlannedRun
 
 
-def by_kind(found: Findings, system: str = "aae") -> dict[str, Contrast]:
-    return {test.kind: test for test in found.tests if test.cell.system == system}
+def by_kind(data: ReportData, system: str = "aae") -> dict[str, Contrast]:
+    return {test.kind: test for test in data.tests if test.cell.system == system}
 
 
-def scored(runs: list[PlannedRun]) -> float:
+def ua(runs: list[PlannedRun]) -> float:
     return metrics.unweighted_accuracy(confusion(runs))
 
 
-def test_all_four_say_what_hands_reckon(tmp_path: Path) -> None:
-    made = grid(tmp_path)
-    tests = by_kind(compute(made))
+def test_all_kinds_of_test_equal_manual_calculation(finished: Grid, data: ReportData) -> None:
+    tests = by_kind(data)
+    single = {(r.system, r.seed, r.fold): ua([r]) for r in finished.runs}
     by_seed = [
-        [scored([r for r in made.runs if r.system == s and r.seed == k]) for k in range(3)]
+        [ua([r for r in finished.runs if r.system == s and r.seed == k]) for k in range(3)]
         for s in ("aae", "mlp")
     ]
     seeds = statistics.over_seeds(*map(np.array, by_seed))
-    assert tests["seeds"].found == seeds
+    assert tests["seeds"].result == seeds
     n = 6 * EACH
     means = [float(np.mean(values)) for values in by_seed]
-    assert tests["proportions"].found == statistics.over_proportions(*means, (n, n))
-    pairs = {
-        (r.system, r.fold): np.mean(
-            [scored([o]) for o in made.runs if (o.system, o.fold) == (r.system, r.fold)]
-        )
-        for r in made.runs
+    assert tests["proportions"].result == statistics.over_proportions(*means, (n, n))
+    fold_means = {
+        (system, fold): np.mean([single[system, seed, fold] for seed in range(3)])
+        for system in ("aae", "mlp")
+        for fold in range(6)
     }
-    differences = np.array([pairs["aae", fold] - pairs["mlp", fold] for fold in range(6)])
+    differences = np.array([fold_means["aae", f] - fold_means["mlp", f] for f in range(6)])
     folds = statistics.over_folds(differences, EACH / 120)
     assert folds is not None
-    assert tests["folds"].found is not None
-    assert tests["folds"].found.p == pytest.approx(folds.p)
-    assert tests["folds"].found.difference == pytest.approx(differences.mean())
-    assert tests["speakers"].found is not None
-    assert tests["speakers"].found.difference == pytest.approx(means[0] - means[1])
+    assert tests["folds"].result is not None
+    assert tests["folds"].result.p == pytest.approx(folds.p)
+    assert tests["folds"].result.difference == pytest.approx(differences.mean())
+    assert tests["speakers"].result is not None
+    assert tests["speakers"].result.difference == pytest.approx(means[0] - means[1])
     assert tests["speakers"].n == "6 speakers"
 
 
-def test_a_better_system_is_found_better(tmp_path: Path) -> None:
-    tests = by_kind(compute(grid(tmp_path)))
-    assert {test.verdict for test in tests.values()} == {"higher"}
-    back = by_kind(compute(grid(tmp_path, baseline="aae")), "mlp")
-    assert back.pop("seeds").verdict == "not shown to be higher"  # one tail
-    assert {test.verdict for test in back.values()} == {"lower"}
+def test_better_system_is_higher_and_worse_one_lower(finished: Grid, data: ReportData) -> None:
+    assert {test.verdict for test in by_kind(data).values()} == {"higher"}
+    runs = finished_runs(finished)
+    reverse = by_kind(summarise(Grid(finished.name, finished.runs, "aae"), runs), "mlp")
+    assert reverse.pop("seeds").verdict == "not shown to be higher"  # one tail
+    assert {test.verdict for test in reverse.values()} == {"lower"}
 
 
 def test_equal_systems_show_no_difference(tmp_path: Path) -> None:
@@ -66,69 +66,65 @@ def test_equal_systems_show_no_difference(tmp_path: Path) -> None:
         for seed in range(3):
             for fold in range(6):
                 rng = np.random.default_rng([seed, fold])
-                told = {
+                predicted = {
                     part: np.where(rng.random(EACH) < 0.6, truth(fold, part), 0)
                     for part in ("val", "test")
                 }
-                runs.append(write(planned(tmp_path, system, seed, fold), told))
+                runs.append(write(planned(tmp_path, system, seed, fold), predicted))
     tests = by_kind(compute(Grid("", tuple(runs), "mlp")), "twin")
     for kind in KINDS:
-        test = tests[kind].found
-        assert test is not None
-        assert test.difference == 0
-        assert test.p == pytest.approx(0.5 if kind == "seeds" else 1)
+        result = tests[kind].result
+        assert result is not None
+        assert result.difference == 0
+        assert result.p == pytest.approx(0.5 if kind == "seeds" else 1)
     assert "higher" not in {test.verdict for test in tests.values()}
 
 
-def test_holm_goes_over_the_whole_table(tmp_path: Path) -> None:
-    made = grid(tmp_path, ["mlp", "aae", "cnn"], targets=["activation", "valence"])
-    found = compute(made)
+def test_holm_correction_is_over_the_whole_table(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path, ["mlp", "aae", "cnn"], targets=["activation", "valence"], seeds=2)
+    data = compute(grid)
     for kind in KINDS:
-        of_kind = [test for test in found.tests if test.kind == kind]
+        of_kind = [test for test in data.tests if test.kind == kind]
         assert len(of_kind) == 4
-        raw = [test.found.p for test in of_kind if test.found]
+        raw = [test.result.p for test in of_kind if test.result]
         assert [test.p_holm for test in of_kind] == pytest.approx(statistics.holm(raw))
 
 
-def test_only_complete_seeds_of_both_are_paired(tmp_path: Path) -> None:
-    made = grid(tmp_path, seeds=4)
-    lost = {("mlp", 0): 2, ("aae", 3): 5}
-    for run in made.runs:
-        if lost.get((run.system, run.seed)) == run.fold:
-            (run.folder / results.RESULT).unlink()
-    tests = by_kind(compute(made))
-    assert tests["seeds"].n == "3 and 3 seeds"
-    assert tests["folds"].n == "6 folds, 2 seeds"
+def test_only_seeds_complete_in_both_are_paired(finished: Grid) -> None:
+    lost = {("mlp", 0): 2, ("aae", 2): 5}
+    grid = without(finished, lambda run: lost.get((run.system, run.seed)) == run.fold)
+    tests = by_kind(compute(grid))
+    assert tests["seeds"].n == "2 and 2 seeds"
+    assert tests["folds"].n == "6 folds, 1 seeds"
 
 
-def test_what_cannot_be_tested_says_why(tmp_path: Path) -> None:
-    made = grid(tmp_path, seeds=1)
-    assert "two seeds" in by_kind(compute(made))["seeds"].verdict
-    for run in made.runs:
+def test_verdict_states_why_a_test_is_impossible(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path, seeds=1)
+    assert "two seeds" in by_kind(compute(grid))["seeds"].verdict
+    for run in grid.runs:
         (run.folder / results.UTTERANCES).unlink()
-    assert "force=true" in by_kind(compute(made))["speakers"].verdict
-    (made.runs[0].folder / results.RESULT).unlink()
-    tests = by_kind(compute(made))
+    assert "force=true" in by_kind(compute(grid))["speakers"].verdict
+    (grid.runs[0].folder / results.RESULT).unlink()
+    tests = by_kind(compute(grid))
     assert {test.verdict for test in tests.values()} == {
-        "not tested: the baseline has no complete seed with a test part"
+        "not tested: the baseline has no complete seed with a test split"
     }
     assert all(np.isnan(test.p_holm) for test in tests.values())
 
 
-def test_other_utterances_are_not_paired(tmp_path: Path) -> None:
-    made = grid(tmp_path)
-    for run in made.runs:
+def test_different_utterances_are_not_paired(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path)
+    for run in grid.runs:
         if run.system == "aae" and run.fold == 0:
             table = results.RunFolder(run.folder).read_predictions()
             results.RunFolder(run.folder).write_predictions(table.iloc[:-1])
-    tests = by_kind(compute(made))
+    tests = by_kind(compute(grid))
     assert "other utterances" in tests["folds"].verdict
     assert "other utterances" in tests["speakers"].verdict
     assert tests["proportions"].n == "179 and 180 utterances"
 
 
-def test_guessing_is_not_found_to_be_more(tmp_path: Path) -> None:
-    """Predictions that know nothing: the lower end of the interval is not above chance."""
+def test_interval_of_random_predictions_includes_chance(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     runs = [
         write(
@@ -143,26 +139,27 @@ def test_guessing_is_not_found_to_be_more(tmp_path: Path) -> None:
     assert interval[0] <= 1 / 3 <= interval[1]
 
 
-def test_the_baseline_may_be_named_by_its_experiment(tmp_path: Path) -> None:
-    found = compute(grid(tmp_path, baseline="somewhere/mlp"))
-    assert found.baseline == "mlp"
+def test_baseline_may_be_named_by_its_experiment(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path, seeds=1, folds=1, baseline="somewhere/mlp")
+    data = compute(grid)
+    assert data.baseline == "mlp"
     with pytest.raises(UserError, match="cnn is not in this grid; systems are: aae, mlp"):
-        compute(grid(tmp_path, baseline="cnn"))
+        compute(Grid(grid.name, grid.runs, "cnn"))
     run = write(planned(tmp_path, "papers/svm"))
     assert compute(Grid("", (run,), "svm")).baseline == "papers/svm"
-    both = (*found.cells, *compute(Grid("", (run,), None)).cells)
-    assert baseline_of(both, "mlp") == "mlp"
+    both = (*data.cells, *compute(Grid("", (run,), None)).cells)
+    assert resolve_baseline(both, "mlp") == "mlp"
 
 
-def test_without_baseline_nothing_is_tested(tmp_path: Path) -> None:
-    assert compute(grid(tmp_path, baseline=None)).tests == ()
+def test_without_baseline_nothing_is_tested(finished: Grid) -> None:
+    assert compute(Grid(finished.name, finished.runs, None)).tests == ()
 
 
-def test_classes_told_by_nobody_count_all_the_same(tmp_path: Path) -> None:
-    told = {part: np.zeros(EACH, int) for part in ("val", "test")}
-    run = write(planned(tmp_path), told)
+def test_classes_that_are_never_predicted_count(tmp_path: Path) -> None:
+    predicted = {part: np.zeros(EACH, int) for part in ("val", "test")}
+    run = write(planned(tmp_path), predicted)
     (summed,) = compute(Grid("", (run,), None)).summaries
     assert summed is not None
     assert summed.mean("pooled", "ua") == pytest.approx(1 / len(CLASSES))
-    frame = pd.Series(truth(0, "test")).value_counts()
-    assert summed.mean("pooled", "majority_wa") == pytest.approx(frame.max() / EACH)
+    counts = pd.Series(truth(0, "test")).value_counts()
+    assert summed.mean("pooled", "majority_wa") == pytest.approx(counts.max() / EACH)

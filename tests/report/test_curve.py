@@ -1,4 +1,4 @@
-"""Scores over an option that a grid sweeps: what is drawn, and from which runs."""
+"""Scores over an option that a grid varies: what is drawn, and from which runs."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_runs import planned, truth, write
+from made_runs import planned, truth, without, write
+from written import Written, write_report
 
-from ser import results
 from ser.report import compute, report
 from ser.report.figures.curve import curve
 from ser.sweeps.grid import Grid, PlannedRun
@@ -18,7 +18,7 @@ SIZES = ("32", "64", "128", "256", "512")
 SYSTEMS = ("ae_lstm", "vae_lstm")
 
 
-def swept(
+def write_curve(
     root: Path,
     sizes: tuple[str, ...] = SIZES,
     targets: tuple[str, ...] = ("emotion",),
@@ -26,9 +26,9 @@ def swept(
     option: str = SIZE,
     seeds: int = 2,
 ) -> Grid:
-    """A finished grid of two folds; larger codes are more often right."""
+    """Write a finished grid of two folds; larger codes have a higher accuracy."""
     runs = [
-        made(planned(root, system, seed, fold, target, varied={option: size}), number)
+        write_size(planned(root, system, seed, fold, target, varied={option: size}), number)
         for system in systems
         for number, size in enumerate(sizes)
         for target in targets
@@ -38,116 +38,119 @@ def swept(
     return Grid("swept", tuple(runs), None)
 
 
-def made(run: PlannedRun, number: int) -> PlannedRun:
+def write_size(run: PlannedRun, number: int) -> PlannedRun:
     rng = np.random.default_rng([len(run.system), run.seed, run.fold, number])
-    told = {}
+    predicted = {}
     for part in ("val", "test"):
         true = truth(run.fold, part)
-        is_right = rng.random(len(true)) < 0.4 + 0.1 * number
-        told[part] = np.where(is_right, true, (true + rng.integers(1, 3, len(true))) % 3)
-    return write(run, told)
+        is_correct = rng.random(len(true)) < 0.4 + 0.1 * number
+        predicted[part] = np.where(is_correct, true, (true + rng.integers(1, 3, len(true))) % 3)
+    return write(run, predicted)
 
 
 def marks(text: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """Places of marks by system and value, one of each panel that has it."""
+    """Return places of marks by system and value, one per panel."""
     pattern = r'<circle class="mark[^"]*" cx="([\d.]+)" cy="([\d.]+)"[^>]*><title>(\S+), (\S+):'
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for across, down, system, value in re.findall(pattern, text):
-        found.setdefault((system, value), []).append((float(across), float(down)))
-    return found
+    places: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for x, y, system, value in re.findall(pattern, text):
+        places.setdefault((system, value), []).append((float(x), float(y)))
+    return places
 
 
-def test_each_point_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
-    grid = swept(tmp_path / "runs")
-    report(grid, tmp_path / "out")
-    told = pd.read_csv(tmp_path / "out" / "curve.csv", dtype={"value": str})
-    assert len(told) == len(SYSTEMS) * len(SIZES) * 3
-    assert list(told["value"].drop_duplicates()) == list(SIZES)  # by size, not by name
-    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """Two systems with five sizes; do not modify."""
+    return write_curve(tmp_path_factory.mktemp("curve") / "runs")
+
+
+@pytest.fixture(scope="module")
+def written(grid: Grid, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write_report(grid, tmp_path_factory.mktemp("curve") / "out")
+
+
+def test_points_are_means_over_seeds(written: Written) -> None:
+    table = pd.read_csv(written.out / "curve.csv", dtype={"value": str})
+    assert len(table) == len(SYSTEMS) * len(SIZES) * 3
+    assert list(table["value"].drop_duplicates()) == list(SIZES)  # numerically, not alphabetically
+    scores = pd.read_csv(written.out / "scores.csv")
     scores = scores[scores["shown"]].set_index("system")
-    for row in told.itertuples():
+    for row in table.itertuples():
         whole = scores.loc[f"{row.system} {SIZE}={row.value}"]
         assert row.mean == pytest.approx(whole[row.score], abs=2e-6)
         assert row.sd == pytest.approx(whole[f"{row.score}_sd"], abs=2e-6)
 
-    drawn = marks((tmp_path / "out" / "curve.svg").read_text())
+    drawn = marks(written.read("curve.svg"))
     assert set(drawn) == {(system, size) for system in SYSTEMS for size in SIZES}
-    # Sizes that double are at equal distances; the better, the higher.
-    across = [drawn["ae_lstm", size][0][0] for size in SIZES]
-    assert np.diff(across) == pytest.approx(np.full(4, np.diff(across).mean()), abs=0.15)
-    ua = told[(told["system"] == "ae_lstm") & (told["score"] == "ua")]["mean"]
-    down = [drawn["ae_lstm", size][0][1] for size in SIZES]
-    assert np.corrcoef(ua, down)[0, 1] < -0.999
+    # A logarithmic axis; higher scores are drawn higher.
+    xs = [drawn["ae_lstm", size][0][0] for size in SIZES]
+    assert np.diff(xs) == pytest.approx(np.full(4, np.diff(xs).mean()), abs=0.15)
+    ua = table[(table["system"] == "ae_lstm") & (table["score"] == "ua")]["mean"]
+    ys = [drawn["ae_lstm", size][0][1] for size in SIZES]
+    assert np.corrcoef(ua, ys)[0, 1] < -0.999
 
 
-def test_the_curve_is_on_the_page_and_in_the_text(tmp_path: Path) -> None:
-    report(swept(tmp_path / "runs"), tmp_path / "out")
-    page = (tmp_path / "out" / "index.html").read_text()
+def test_curve_is_in_all_documents(written: Written) -> None:
+    page = written.read("index.html")
     assert 'id="curve"' in page
     assert 'href="#curve"' in page
     assert len(marks(page)) == len(SYSTEMS) * len(SIZES)
-    assert "(curve.svg)" in (tmp_path / "out" / "report.md").read_text()
+    assert "(curve.svg)" in written.read("report.md")
 
 
-def test_several_targets_have_their_mean(tmp_path: Path) -> None:
+def test_mean_over_targets_needs_all_targets(tmp_path: Path) -> None:
     targets = ("activation", "dominance", "valence")
-    grid = swept(tmp_path / "runs", ("32", "64"), targets, seeds=1)
-    lacking = next(run for run in grid.runs if run.system.endswith("64"))
-    (lacking.folder / results.RESULT).unlink()
-    report(grid, tmp_path / "out")
-    told = pd.read_csv(tmp_path / "out" / "curve.csv")
+    grid = write_curve(tmp_path / "runs", ("32", "64"), targets, seeds=1)
+    lost = next(run for run in grid.runs if run.system.endswith("64"))
+    report(without(grid, lambda run: run is lost), tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "curve.csv")
     mean = f"mean of {', '.join(targets)}"
-    assert list(told["target"].drop_duplicates()) == [*targets, mean]
-    told = told.set_index(["system", "value", "target", "score"])["mean"]
+    assert list(table["target"].drop_duplicates()) == [*targets, mean]
+    table = table.set_index(["system", "value", "target", "score"])["mean"]
     for system in SYSTEMS:
-        of_each = [told[system, 32, target, "f1"] for target in targets]
-        assert told[system, 32, mean, "f1"] == pytest.approx(np.mean(of_each), abs=2e-6)
-    # No mean of fewer targets than the others have.
-    assert ("ae_lstm", 64, mean, "f1") not in told
-    assert ("ae_lstm", 64, "valence", "f1") in told
-    assert ("vae_lstm", 64, mean, "f1") in told
+        of_each = [table[system, 32, target, "f1"] for target in targets]
+        assert table[system, 32, mean, "f1"] == pytest.approx(np.mean(of_each), abs=2e-6)
+    # No mean over fewer targets.
+    assert ("ae_lstm", 64, mean, "f1") not in table
+    assert ("ae_lstm", 64, "valence", "f1") in table
+    assert ("vae_lstm", 64, mean, "f1") in table
 
 
-def test_what_is_not_finished_is_not_drawn(tmp_path: Path) -> None:
-    grid = swept(tmp_path / "runs")
-    for run in grid.runs:
-        whole, first = f"vae_lstm {SIZE}=512", f"vae_lstm {SIZE}=256"
-        if run.system == whole or (run.system == first and run.seed == 1):
-            (run.folder / results.RESULT).unlink()
-    report(grid, tmp_path / "out")
+def test_unfinished_runs_are_not_drawn(grid: Grid, tmp_path: Path) -> None:
+    none, one = f"vae_lstm {SIZE}=512", f"vae_lstm {SIZE}=256"
+    lost = {(none, 0), (none, 1), (one, 1)}
+    report(without(grid, lambda run: (run.system, run.seed) in lost), tmp_path / "out")
     text = (tmp_path / "out" / "curve.svg").read_text()
     drawn = marks(text)
     assert ("vae_lstm", "512") not in drawn
     assert ("ae_lstm", "512") in drawn
     assert "1 of 2 seeds" in text
     assert text.count('few"') == 3  # hollow, in each panel
-    told = pd.read_csv(tmp_path / "out" / "curve.csv")
-    assert told[(told["system"] == "vae_lstm") & (told["value"] == 256)]["sd"].isna().all()
+    table = pd.read_csv(tmp_path / "out" / "curve.csv")
+    assert table[(table["system"] == "vae_lstm") & (table["value"] == 256)]["sd"].isna().all()
 
 
 @pytest.mark.parametrize(
     ("option", "values"),
     [("features", ("is10", "lld")), (SIZE, ("2", "[2,10]")), (SIZE, ("64",))],
 )
-def test_without_several_numbers_there_is_no_curve(
-    option: str, values: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_curve_needs_several_numbers(option: str, values: tuple[str, ...], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    report(swept(tmp_path / "numbers", ("32", "64")), out)
-    assert (out / "curve.svg").exists()
-    report(swept(tmp_path / "runs", values, option=option), out)
+    out.mkdir()
+    for name in ("curve.svg", "curve.csv"):
+        (out / name).touch()  # of an earlier report
+    report(write_curve(tmp_path / "runs", values, option=option, seeds=1), out)
     assert not (out / "curve.svg").exists()
     assert not (out / "curve.csv").exists()
     assert 'id="curve"' not in (out / "index.html").read_text()
 
 
-def test_steps_of_equal_size_are_at_equal_distances(tmp_path: Path) -> None:
+def test_axis_of_equal_steps_is_linear(tmp_path: Path) -> None:
     shares = ("0.25", "0.5", "0.75", "1")
-    grid = swept(tmp_path / "runs", shares, option="target.labelled_fraction")
-    found = curve(compute(grid))
-    assert found is not None
-    assert found.values == (0.25, 0.5, 0.75, 1.0)
+    grid = write_curve(tmp_path / "runs", shares, option="target.labelled_fraction", seeds=1)
+    over_shares = curve(compute(grid))
+    assert over_shares is not None
+    assert over_shares.values == (0.25, 0.5, 0.75, 1.0)
     report(grid, tmp_path / "out")
     drawn = marks((tmp_path / "out" / "curve.svg").read_text())
-    across = [drawn["ae_lstm", share][0][0] for share in shares]
-    assert np.diff(across) == pytest.approx(np.full(3, np.diff(across).mean()), abs=0.15)
+    xs = [drawn["ae_lstm", share][0][0] for share in shares]
+    assert np.diff(xs) == pytest.approx(np.full(3, np.diff(xs).mean()), abs=0.15)

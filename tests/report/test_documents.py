@@ -1,6 +1,5 @@
-"""What is written: the tables of the paper, escaping, and a page that needs nothing beside it."""
+"""Files of a report: equal bytes each time, tables, escaping, and a self-contained page."""
 
-import io
 import os
 import re
 import shutil
@@ -12,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_runs import CLASSES, EACH, grid, planned, truth, write
-from rich.console import Console
+from made_runs import CLASSES, EACH, planned, truth, without, write, write_grid
+from written import Written, write_report
 
 from ser import results
 from ser.errors import UserError
-from ser.plots.svg import ticks
+from ser.plots.axes import ticks
 from ser.report import compute, report
 from ser.report.render import latex, markdown
 from ser.report.tables import Table
@@ -33,19 +32,8 @@ WRITTEN = {
 }
 
 
-def told(grid: Grid, out: Path, width: int = 300) -> str:
-    """What is printed."""
-    printed = io.StringIO()
-    report(grid, out, Console(file=printed, width=width, highlight=False))
-    return printed.getvalue()
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
-
-
 class Page(HTMLParser):
-    """Elements that are left open, and references, of a page."""
+    """Unclosed elements, references, ids and texts of a page."""
 
     VOID = ("meta", "br", "link", "img")
 
@@ -74,177 +62,172 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-# ---- the same bytes
+# ---- equal bytes
 
 
 def test_order_and_age_of_runs_change_no_byte(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs", ["mlp", "aae", "cnn"], targets=["valence", "activation"])
-    report(made, tmp_path / "one")
+    systems, targets = ["mlp", "aae", "cnn"], ["valence", "activation"]
+    grid = write_grid(tmp_path / "runs", systems, targets=targets, seeds=2, folds=3)
+    one = write_report(grid, tmp_path / "one")
     for number, path in enumerate(sorted((tmp_path / "runs").rglob("*"))):
         os.utime(path, (number, number))
-    runs = np.random.default_rng(1).permutation(np.array(made.runs, dtype=object)).tolist()
-    report(Grid(made.name, tuple(runs), made.baseline), tmp_path / "two")
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert set(contents(tmp_path / "one")) == WRITTEN
+    runs = np.random.default_rng(1).permutation(np.array(grid.runs, dtype=object)).tolist()
+    two = write_report(Grid(grid.name, tuple(runs), grid.baseline), tmp_path / "two")
+    assert one.contents == two.contents
+    assert one.names == WRITTEN
 
 
-def test_costs_and_places_change_no_other_file(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs")
-    report(made, tmp_path / "one")
-    moved = grid(tmp_path / "elsewhere" / "runs")
+def test_costs_and_folders_change_no_other_file(shared: Written, tmp_path: Path) -> None:
+    moved = write_grid(tmp_path / "elsewhere" / "runs")
     for number, run in enumerate(moved.runs):
         cost = {"seconds": 7.5 + number, "date": "2027-02-03", "threads": 2, "commit": "f00"}
         results.write_json(run.folder / results.COST, cost)
     (moved.runs[0].folder / results.COST).unlink()
     report(moved, tmp_path / "two")
-    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    one, two = shared.contents, Written(moved, tmp_path / "two", "").contents
     assert one.pop("cost.csv") != two.pop("cost.csv")
     assert one == two
+    folders = str(tmp_path).encode() + b"|" + str(shared.out.parent.parent).encode()
     for name, text in one.items():
-        assert not re.search(rb"20\d\d-\d\d|abc123|/tmp|" + str(tmp_path).encode(), text), name
+        assert not re.search(rb"20\d\d-\d\d|abc123|/tmp|" + folders, text), name
     cost = pd.read_csv(tmp_path / "two" / "cost.csv")
     assert cost["seconds"].isna().sum() == 1
     assert set(cost["commit"].dropna()) == {"f00"}
 
 
-def test_an_unfinished_seed_changes_no_number(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs", baseline=None)
-    complete = Grid(made.name, tuple(run for run in made.runs if run.seed < 2), None)
-    report(complete, tmp_path / "one")
-    (made.runs[-1].folder / results.RESULT).unlink()
+def test_unfinished_seed_changes_no_number(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path / "runs", baseline=None)
+    complete = Grid(grid.name, tuple(run for run in grid.runs if run.seed < 2), None)
+    one = write_report(complete, tmp_path / "one")
+    (grid.runs[-1].folder / results.RESULT).unlink()
     (
-        next(r for r in made.runs if r.system == "mlp" and r.seed == 2).folder / results.RESULT
+        next(r for r in grid.runs if r.system == "mlp" and r.seed == 2).folder / results.RESULT
     ).unlink()
-    text = told(made, tmp_path / "two")
+    two = write_report(grid, tmp_path / "two")
     for name in ("scores.csv", "slices.csv"):
-        one, two = (pd.read_csv(tmp_path / out / name) for out in ("one", "two"))
+        before, after = (pd.read_csv(each.out / name) for each in (one, two))
         pd.testing.assert_frame_equal(
-            one.drop(columns="seeds_planned", errors="ignore"),
-            two.drop(columns="seeds_planned", errors="ignore"),
+            before.drop(columns="seeds_planned", errors="ignore"),
+            after.drop(columns="seeds_planned", errors="ignore"),
         )
-    assert "missing: seed 2, fold 0: mlp" in text
-    assert "missing: seed 2, fold 5: aae" in text
-    assert "[2/3]" in text
+    assert "missing: seed 2, fold 0: mlp" in two.printed
+    assert "missing: seed 2, fold 5: aae" in two.printed
+    assert "[2/3]" in two.printed
     for name in ("report.md", "index.html"):
-        assert "seed 2, fold 5: aae" in (tmp_path / "two" / name).read_text()
-    runs = pd.read_csv(tmp_path / "two" / "runs.csv")
+        assert "seed 2, fold 5: aae" in two.read(name)
+    runs = pd.read_csv(two.out / "runs.csv")
     assert not runs.loc[runs["seed"] == 2, "counted"].any()
     assert runs.loc[runs["seed"] < 2, "counted"].all()
 
 
-def test_nothing_finished_says_what_to_do(tmp_path: Path) -> None:
-    asked = Grid("made_up", (planned(tmp_path), planned(tmp_path, "aae")), None)
+def test_without_finished_runs_an_error_states_the_command(tmp_path: Path) -> None:
+    grid = Grid("made_up", (planned(tmp_path), planned(tmp_path, "aae")), None)
     with pytest.raises(UserError, match="none of the 2 runs of made_up is finished: .*train.py"):
-        report(asked, tmp_path / "out")
+        report(grid, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_no_complete_seed_is_said(tmp_path: Path) -> None:
-    made = Grid("made_up", (write(planned(tmp_path)), planned(tmp_path, fold=1)), "mlp")
-    text = told(made, tmp_path / "out")
-    assert "no complete seed" in text
-    assert "seed 0, fold 1: all systems" in text
-    assert "no complete seed" in (tmp_path / "out" / "report.md").read_text()
-    assert len(pd.read_csv(tmp_path / "out" / "runs.csv")) == 2
+def test_no_complete_seed_is_reported(tmp_path: Path) -> None:
+    grid = Grid("made_up", (write(planned(tmp_path)), planned(tmp_path, fold=1)), "mlp")
+    written = write_report(grid, tmp_path / "out")
+    assert "no complete seed" in written.printed
+    assert "seed 0, fold 1: all systems" in written.printed
+    assert "no complete seed" in written.read("report.md")
+    assert len(pd.read_csv(written.out / "runs.csv")) == 2
 
 
-# ---- what tables say
+# ---- tables
 
 
-def test_published_stands_beside_reproduced(tmp_path: Path) -> None:
+def test_published_scores_are_next_to_reproduced_ones(tmp_path: Path) -> None:
     paper = {"key": "parthasarathy2019", "table": 1, "published": PUBLISHED, "note": "Rows 4, 5."}
-    made = grid(tmp_path / "runs", targets=["activation", "valence"], paper=paper)
-    report(made, tmp_path / "out")
-    found = compute(made)
-    summed = {(c.system, c.target): s for c, s in found.scored}
-    lines = (tmp_path / "out" / "report.md").read_text().splitlines()
-    row = next(line for line in lines if line.startswith("| aae | "))
+    targets = ["activation", "valence"]
+    grid = write_grid(tmp_path / "runs", targets=targets, paper=paper, seeds=2, folds=3)
+    written = write_report(grid, tmp_path / "out")
+    summed = {(c.system, c.target): s for c, s in compute(grid).scored}
+    text = written.read("report.md")
+    row = next(line for line in text.splitlines() if line.startswith("| aae | "))
     ours = summed["aae", "activation"]
     mean, sd = 100 * ours.mean("pooled", "ua"), 100 * ours.sd("pooled", "ua")
     assert f"| aae | 77.74 ± 0.35 | {mean:.2f} ± {sd:.2f} | 58.00 |" in row
     other = summed["aae", "valence"]
     assert f"| 60.10 | {100 * other.mean('pooled', 'wa'):.2f} ± " in row
-    text = "\n".join(lines)
     assert "Rows 4, 5." in text
     assert "Published: parthasarathy2019, table 1." in text
 
 
-def test_published_recalls_stand_beside_reproduced_ones(tmp_path: Path) -> None:
+def test_published_recalls_are_next_to_reproduced_ones(tmp_path: Path) -> None:
     known = {"ua": 60.0, "recall": {"low": 61.25, "high": 58.5}}
     paper = {"key": "p", "published": {"activation": known}}
-    made = grid(tmp_path / "runs", systems=["mlp"], paper=paper)
-    report(made, tmp_path / "out")
-    numbers = pd.read_csv(tmp_path / "out" / "recalls.csv").query("joined == 'pooled'")
+    grid = write_grid(tmp_path / "runs", systems=["mlp"], paper=paper, seeds=2, folds=3)
+    written = write_report(grid, tmp_path / "out")
+    numbers = pd.read_csv(written.out / "recalls.csv").query("joined == 'pooled'")
     low, neutral, high = 100 * numbers["recall"]
-    text = (tmp_path / "out" / "report.md").read_text()
-    (row,) = re.findall(r"^\| mlp \| 61.*", text, re.M)
+    (row,) = re.findall(r"^\| mlp \| 61.*", written.read("report.md"), re.M)
     parts = [cell.split(" ±")[0].strip() for cell in row.strip("|").split("|")]
     assert parts == ["mlp", "61.25", f"{low:.2f}", "-", f"{neutral:.2f}", "58.50", f"{high:.2f}"]
-    page = (tmp_path / "out" / "index.html").read_text()
+    page = written.read("index.html")
     assert 'id="recalls"' in page
     assert "61.25" in page
 
 
-def test_scores_of_another_corpus_are_not_compared(tmp_path: Path) -> None:
+def test_published_scores_of_another_corpus_are_not_shown(tmp_path: Path) -> None:
     paper = {"key": "p", "corpus": "iemocap", "published": PUBLISHED}
-    made = grid(tmp_path / "runs", seeds=1, corpus="demo", paper=paper)
-    report(made, tmp_path / "out")
-    text = (tmp_path / "out" / "report.md").read_text()
+    grid = write_grid(tmp_path / "runs", seeds=1, folds=2, corpus="demo", paper=paper)
+    text = write_report(grid, tmp_path / "out").read("report.md")
     assert "77.74" not in text
     assert "another corpus" in text
 
 
-def test_beside_a_score_stand_counts_chance_and_the_largest_class(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs")
-    text = told(made, tmp_path / "out")
+def test_counts_chance_and_majority_class_are_stated(shared: Written) -> None:
     counts = np.bincount(np.concatenate([truth(fold, "test") for fold in range(6)]))
     classes = ", ".join(f"{name} {count}" for name, count in zip(CLASSES, counts, strict=True))
-    said = f"180 utterances of 6 speakers in the test part ({classes}); guessing gets UA 33.3, "
-    said += f"always naming the largest class WA {100 * counts.max() / counts.sum():.1f}."
-    assert said in text
+    note = f"180 utterances of 6 speakers in the test split ({classes}); chance UA 33.3, "
+    note += f"majority class WA {100 * counts.max() / counts.sum():.1f}."
+    assert note in shared.printed
     for name in ("report.md", "report.tex", "index.html"):
-        written = (tmp_path / "out" / name).read_text()
-        assert "guessing gets UA 33.3" in written, name
+        written = shared.read(name)
+        assert "chance UA 33.3" in written, name
         assert classes in written, name
 
 
-def test_remarks_are_told_everywhere(tmp_path: Path) -> None:
+def test_remarks_are_shown_everywhere(tmp_path: Path) -> None:
     remark = "synthetic speech: says nothing about people"
     runs = [write(planned(tmp_path, "mlp"), remarks=[remark]), write(planned(tmp_path, "aae"))]
-    text = told(Grid("made_up", tuple(runs), None), tmp_path / "out")
-    assert f"{remark} (mlp)" in text
+    written = write_report(Grid("made_up", tuple(runs), None), tmp_path / "out")
+    assert f"{remark} (mlp)" in written.printed
     for name in ("report.md", "report.tex", "index.html"):
-        assert remark in (tmp_path / "out" / name).read_text(), name
-    assert "report.baseline=NAME" in text
+        assert remark in written.read(name), name
+    assert "report.baseline=NAME" in written.printed
 
 
-def test_some_of_the_folds_are_said_to_be_some(tmp_path: Path) -> None:
-    text = told(grid(tmp_path / "runs", folds=2), tmp_path / "out")
-    assert "2 of 6 folds are in this grid: scores are of them alone." in text
+def test_number_of_folds_is_stated_if_some_are_left_out(finished: Grid, tmp_path: Path) -> None:
+    runs = tuple(run for run in finished.runs if run.fold < 2)
+    written = write_report(Grid("made_up", runs, "mlp"), tmp_path / "out")
+    assert "Scores are based on 2 of 6 folds only." in written.printed
 
 
-def test_runs_of_an_earlier_version(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs")
-    for run in made.runs:
+def test_runs_of_an_earlier_version_lack_speakers(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path / "runs", seeds=2, folds=2)
+    for run in grid.runs:
         if run.system == "aae":
             (run.folder / results.UTTERANCES).unlink()
-    text = told(made, tmp_path / "out")
-    assert "aae: no utterances.csv" in text
-    assert "force=true" in text
-    assert set(pd.read_csv(tmp_path / "out" / "slices.csv")["system"]) == {"mlp"}
+    written = write_report(grid, tmp_path / "out")
+    assert "aae: no utterances.csv" in written.printed
+    assert "force=true" in written.printed
+    assert set(pd.read_csv(written.out / "slices.csv")["system"]) == {"mlp"}
 
 
-def test_numbers_in_files_are_shares(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs")
-    report(made, tmp_path / "out")
-    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
-    assert len(scores) == 2 * 2 * 2  # systems, parts, joins
+def test_numbers_in_files_are_shares(shared: Written) -> None:
+    scores = pd.read_csv(shared.out / "scores.csv")
+    assert len(scores) == 2 * 2 * 2  # systems, splits, joins
     assert scores["shown"].sum() == 2
     shown = scores[scores["shown"]].set_index("system")
-    np.testing.assert_allclose(shown["ece"], 1 - shown["wa"], atol=2e-6)  # all are sure
+    np.testing.assert_allclose(shown["ece"], 1 - shown["wa"], atol=2e-6)  # confidence is 1
     assert (shown["ua_low"] < shown["ua"]).all()
     assert (shown["ua"] < shown["ua_high"]).all()
-    tests = pd.read_csv(tmp_path / "out" / "tests.csv")
+    assert (shown["p_chance"] < 0.001).all()
+    tests = pd.read_csv(shared.out / "tests.csv")
     assert list(tests["kind"]) == ["seeds", "proportions", "folds", "speakers"]
     difference = shown.loc["aae", "ua"] - shown.loc["mlp", "ua"]
     speakers = tests.set_index("kind").loc["speakers"]
@@ -262,19 +245,20 @@ def test_names_are_escaped_everywhere(tmp_path: Path) -> None:
         for fold in range(2)
     ]
     runs = [replace(run, system=NASTY) for run in runs]
-    text = told(Grid(NASTY, tuple(runs), None), tmp_path / "out")
-    assert NASTY in text
-    html = (tmp_path / "out" / "index.html").read_text()
+    written = write_report(Grid(NASTY, tuple(runs), None), tmp_path / "out")
+    assert NASTY in written.printed
+    html = written.read("index.html")
     assert "<i>" not in html
     assert "<b>" not in html
     page = Page(html)
     assert page.open == []
     assert any(NASTY in each for each in page.texts)
     for name in ("confusions.svg", "dots.svg"):
-        drawn = (tmp_path / "out" / name).read_text()
+        drawn = written.read(name)
         assert "<i>" not in drawn
         assert Page(drawn).open == []
-    md = (tmp_path / "out" / "report.md").read_text()
+        assert any(NASTY in each for each in Page(drawn).texts)
+    md = written.read("report.md")
     assert r"a\_b%&amp;\<i\>\$\|\#\[x\]{y}" in md
     assert "<i>" not in md
 
@@ -287,16 +271,16 @@ def test_markdown_tables_keep_their_columns() -> None:
     assert r"n\_n" in lines
 
 
-def test_latex_is_a_fragment_of_booktabs() -> None:
+def test_latex_table_is_well_formed() -> None:
     rows = ((NASTY, "76.0 ± 1.6"), ("[odd]", "-1.5 to +2.0"))
     table = Table("100%", ("system", "UA"), rows, 1, (("", 1), ("a_b", 1)), ("x < y",))
     text = latex(table)
     assert r"a\_b\%\&\textless{}i\textgreater{}\$|\#[x]\{y\}" in text
     assert r"76.0 $\pm$ 1.6" in text
     assert "$-$1.5 to +2.0" in text
-    assert "{}[odd]" in text  # else an option of the \\ before it
-    for begun in ("table", "tabular"):
-        assert text.count(rf"\begin{{{begun}}}") == text.count(rf"\end{{{begun}}}") == 1
+    assert "{}[odd]" in text  # not an option of the \\ before it
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     assert all(len(re.findall(r"(?<!\\)&", row)) == 1 for row in body.splitlines()[1:])
     bare = re.sub(r"\\[{}]", "", text)
@@ -308,26 +292,26 @@ def test_latex_is_a_fragment_of_booktabs() -> None:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with long names, three targets and a missing run."""
     folder = tmp_path_factory.mktemp("page")
     systems = ["utterance_baseline", "utterance_aae_no_discriminator_dropout"]
-    made = grid(
+    grid = write_grid(
         folder / "runs",
         systems,
         targets=["activation", "valence", "dominance"],
         paper={"key": "p", "published": PUBLISHED},
         baseline=systems[0],
     )
-    (made.runs[4].folder / results.RESULT).unlink()
-    report(made, folder / "out")
+    report(without(grid, lambda run: run is grid.runs[4]), folder / "out")
     return folder / "out" / "index.html"
 
 
-def test_the_page_needs_nothing_beside_it(page: Path) -> None:
+def test_page_is_self_contained(page: Path) -> None:
     text = page.read_text()
-    found = Page(text)
-    assert found.open == []
-    assert all(each.startswith("#") for each in found.references)
-    assert {each[1:] for each in found.references} <= set(found.ids)
+    parsed = Page(text)
+    assert parsed.open == []
+    assert all(each.startswith("#") for each in parsed.references)
+    assert {each[1:] for each in parsed.references} <= set(parsed.ids)
     assert {
         "main",
         "scores",
@@ -337,27 +321,27 @@ def test_the_page_needs_nothing_beside_it(page: Path) -> None:
         "reliability",
         "slices",
         "curves",
-    } <= set(found.ids)
+    } <= set(parsed.ids)
     assert not re.search(r"https?:|@import|url\(", text)
     assert "<script" not in text
     assert "prefers-color-scheme: dark" in text
-    # Whatever is wide is pushed aside within its own box.
+    # Wide tables scroll within a box of their own.
     assert text.count("<table>") == text.count('<div class="wide"')
 
 
-def test_the_page_fits_a_phone(page: Path, tmp_path: Path) -> None:
+def test_page_fits_a_phone(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
     assert 'content="width=device-width, initial-scale=1"' in text
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         return
-    # An outer page, because a window is never narrower than some hundred pixels more.
+    # Within an outer page, because a window of the browser cannot be that narrow.
     shutil.copy(page, tmp_path / "index.html")
     outer = tmp_path / "outer.html"
     outer.write_text(
-        '<iframe id="f" src="index.html" width="390" height="2000"></iframe><pre id="told"></pre>'
+        '<iframe id="f" src="index.html" width="390" height="2000"></iframe><pre id="widths"></pre>'
         "<script>onload = () => { const page = f.contentDocument.documentElement;"
-        "told.textContent = 'widths ' + page.scrollWidth + ' ' + page.clientWidth + ' ' +"
+        "widths.textContent = 'widths ' + page.scrollWidth + ' ' + page.clientWidth + ' ' +"
         "[...f.contentDocument.querySelectorAll('.figure')].every(e => e.clientWidth > 200);"
         "}</script>"
     )
@@ -374,21 +358,21 @@ def test_the_page_fits_a_phone(page: Path, tmp_path: Path) -> None:
     assert widths[3] == "true"
 
 
-def test_figures_say_what_they_show(page: Path) -> None:
+def test_figures_show_the_scores_of_counted_runs(page: Path) -> None:
     text = page.read_text()
     dots = re.findall(r"<title>seed (\d), fold (\d): ([\d.]+)</title>", text)
     runs = pd.read_csv(page.with_name("runs.csv"))
     runs = runs[runs["counted"] & (runs["part"] == "test")]
     assert len(dots) == len(runs)
     known = sorted(f"{100 * ua:.1f}" for ua in runs["ua"])
-    shown = sorted(value for _, _, value in dots)
-    assert np.allclose(np.array(shown, float), np.array(known, float), atol=0.11)
+    drawn = sorted(value for _, _, value in dots)
+    assert np.allclose(np.array(drawn, float), np.array(known, float), atol=0.11)
     counts = sum(int(n.replace(",", "")) for n in re.findall(r'middle count"[^>]*>([\d,]+)<', text))
     assert counts == len(runs) * EACH
     assert text.count("UA on validation, %") == 6
     assert text.count(">ECE ") == 6
-    shown = re.findall(r"<title>probability 93 to 100: ([\d.]+) utterances of a seed", text)
-    assert [float(each) for each in shown] == [180] * 12  # made-up probabilities are 1; two bars
+    bars = re.findall(r"<title>probability 93 to 100: ([\d.]+) utterances per seed", text)
+    assert [float(each) for each in bars] == [180] * 12  # all probabilities are 1; two bars each
 
 
 @pytest.mark.parametrize(
@@ -396,29 +380,28 @@ def test_figures_say_what_they_show(page: Path) -> None:
     [((0, 99), [0, 20, 40, 60, 80]), ((0.62, 0.81), [0.65, 0.7, 0.75, 0.8]), ((0, 1), None)],
 )
 def test_ticks_are_round(limits: tuple[float, float], expected: list[float] | None) -> None:
-    found = ticks(*limits)
-    assert 2 <= len(found) <= 8
-    assert all(limits[0] <= tick <= limits[1] for tick in found)
+    places = ticks(*limits)
+    assert 2 <= len(places) <= 8
+    assert all(limits[0] <= tick <= limits[1] for tick in places)
     if expected:
-        assert found == pytest.approx(expected)
+        assert places == pytest.approx(expected)
 
 
-def test_a_system_without_epochs_has_no_curves(tmp_path: Path) -> None:
-    made = grid(tmp_path / "runs", ["svm"], baseline=None)
-    for run in made.runs:
+def test_system_without_epochs_has_no_learning_curves(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path / "runs", ["svm"], baseline=None, seeds=1, folds=2)
+    for run in grid.runs:
         (run.folder / results.METRICS).unlink()
-    report(made, tmp_path / "out")
-    assert 'id="curves"' not in (tmp_path / "out" / "index.html").read_text()
-    assert "curves" not in (tmp_path / "out" / "report.md").read_text()
+    written = write_report(grid, tmp_path / "out")
+    assert 'id="curves"' not in written.read("index.html")
+    assert "curves" not in written.read("report.md")
 
 
-def test_losses_that_part_by_magnitudes_share_a_panel(tmp_path: Path) -> None:
+def test_losses_of_different_magnitude_share_a_panel(tmp_path: Path) -> None:
     run = write(planned(tmp_path))
     losses = (
         "epoch,train/a_loss,train/b_loss,val/ua\n0,100,0.01,0.5\n1,50,0.001,nan\n2,,0.002,0.6\n"
     )
     (run.folder / results.METRICS).write_text(losses)
-    report(Grid("made_up", (run,), None), tmp_path / "out")
-    text = (tmp_path / "out" / "curves.svg").read_text()
+    text = write_report(Grid("made_up", (run,), None), tmp_path / "out").read("curves.svg")
     assert "a loss" in text
     assert "nan" not in text

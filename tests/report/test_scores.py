@@ -1,31 +1,41 @@
-"""What is read, what counts, and how it is joined."""
+"""Reading of runs, complete seeds, and joining of folds."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import CLASSES, EACH, confusion, grid, planned, truth, write
+from made_runs import CLASSES, EACH, confusion, planned, truth, without, write, write_grid
 
 from ser import metrics, results
 from ser.errors import UserError
 from ser.report import compute
-from ser.report.findings import missing
+from ser.report.cells import Cell, cells
+from ser.report.data import missing
 from ser.report.gather import finished_runs
-from ser.report.scores import Cell, cells, sample_sd, slices, summary
+from ser.report.scores import sample_sd, slices, summary
 from ser.sweeps.grid import Grid
 
 
-def made(grid: Grid) -> list[Cell]:
+def read_cells(grid: Grid) -> list[Cell]:
     return cells(grid, finished_runs(grid))
 
 
-def test_pooled_scores_are_those_of_hand_made_confusions(tmp_path: Path) -> None:
-    found = grid(tmp_path, ["mlp"])
-    (cell,) = made(found)
+@pytest.fixture(scope="module")
+def mlp(finished: Grid) -> Grid:
+    """One system of the shared grid."""
+    return Grid("", tuple(run for run in finished.runs if run.system == "mlp"), None)
+
+
+@pytest.fixture(scope="module")
+def cell(mlp: Grid) -> Cell:
+    (cell,) = read_cells(mlp)
+    return cell
+
+
+def test_pooled_scores_equal_those_of_counted_confusion_matrices(mlp: Grid, cell: Cell) -> None:
     summed = summary(cell, "test")
     assert summed is not None
-    by_seed = [confusion([run for run in found.runs if run.seed == seed]) for seed in range(3)]
+    by_seed = [confusion([run for run in mlp.runs if run.seed == seed]) for seed in range(3)]
     for name, score in (
         ("ua", metrics.unweighted_accuracy),
         ("wa", metrics.weighted_accuracy),
@@ -40,18 +50,16 @@ def test_pooled_scores_are_those_of_hand_made_confusions(tmp_path: Path) -> None
     recalls = [np.diag(matrix) / matrix.sum(axis=1) for matrix in by_seed]
     np.testing.assert_allclose(summed.recalls["pooled"], recalls)
     # UA is their mean, however folds are joined.
-    single = [[confusion([r]) for r in found.runs if r.seed == seed] for seed in range(3)]
+    single = [[confusion([r]) for r in mlp.runs if r.seed == seed] for seed in range(3)]
     by_fold = [[np.diag(m) / m.sum(axis=1) for m in folds] for folds in single]
     np.testing.assert_allclose(summed.recalls["fold_mean"], np.mean(by_fold, axis=1))
 
 
-def test_means_over_folds_are_of_fold_scores(tmp_path: Path) -> None:
-    found = grid(tmp_path, ["mlp"])
-    (cell,) = made(found)
+def test_fold_means_are_means_of_fold_scores(mlp: Grid, cell: Cell) -> None:
     for part in ("test", "val"):
         single = {
             (run.seed, run.fold): metrics.unweighted_accuracy(confusion([run], part))
-            for run in found.runs
+            for run in mlp.runs
         }
         summed = summary(cell, part)
         assert summed is not None
@@ -62,28 +70,25 @@ def test_means_over_folds_are_of_fold_scores(tmp_path: Path) -> None:
         np.testing.assert_allclose(summed.folds, folds)
 
 
-def test_a_seed_that_lacks_a_fold_changes_nothing(tmp_path: Path) -> None:
-    found = grid(tmp_path, ["mlp"])
-    (before,) = made(Grid("", tuple(run for run in found.runs if run.seed < 2), None))
-    (found.runs[-1].folder / results.RESULT).unlink()
-    (after,) = made(found)
+def test_incomplete_seed_is_not_counted(mlp: Grid) -> None:
+    (before,) = read_cells(Grid("", tuple(run for run in mlp.runs if run.seed < 2), None))
+    (after,) = read_cells(without(mlp, lambda run: (run.seed, run.fold) == (2, 5)))
     assert (after.seeds, after.planned, dict(after.missing)) == ((0, 1), 3, {2: (5,)})
     assert len(after.runs) == 17
     np.testing.assert_array_equal(after.confusions("test"), before.confusions("test"))
     assert [one.ua for one in slices(after)] == [one.ua for one in slices(before)]
 
 
-def test_a_seed_begun_later_must_have_every_fold(tmp_path: Path) -> None:
-    """As in a folder, where nobody says how many runs there should be."""
-    found = grid(tmp_path, ["mlp"])
-    fewer = tuple(run for run in found.runs if run.seed < 2 or run.fold < 4)
-    (cell,) = made(Grid("", fewer, None))
+def test_seed_with_fewer_planned_folds_is_incomplete(mlp: Grid) -> None:
+    """As in a folder, where the number of planned runs is unknown."""
+    fewer = tuple(run for run in mlp.runs if run.seed < 2 or run.fold < 4)
+    (cell,) = read_cells(Grid("", fewer, None))
     assert cell.seeds == (0, 1)
     assert cell.missing == {2: (4, 5)}
 
 
 @pytest.mark.parametrize(
-    ("lost", "told"),
+    ("lost", "listed"),
     [
         ([(2, 3), (2, 5)], ["seed 2, folds 3, 5: aae"]),
         ([(1, 0), (2, 0)], ["seeds 1, 2, fold 0: aae"]),
@@ -93,22 +98,17 @@ def test_a_seed_begun_later_must_have_every_fold(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_missing_runs_are_named(
-    lost: list[tuple[int, int]], told: list[str], tmp_path: Path
+def test_missing_runs_are_listed(
+    lost: list[tuple[int, int]], listed: list[str], finished: Grid
 ) -> None:
-    found = grid(tmp_path)
-    for run in found.runs:
-        if run.system == "aae" and (run.seed, run.fold) in lost:
-            shutil.rmtree(run.folder)
-    assert missing(compute(found)) == told
+    grid = without(finished, lambda run: run.system == "aae" and (run.seed, run.fold) in lost)
+    assert missing(compute(grid)) == listed
 
 
-def test_slices_are_counted_by_hand(tmp_path: Path) -> None:
-    found = grid(tmp_path, ["mlp"], seeds=2)
-    (cell,) = made(found)
+def test_slices_equal_counted_ones(mlp: Grid, cell: Cell) -> None:
     by = {(one.column, one.value): one for one in slices(cell)}
     assert {column for column, _ in by} == {"gender", "session", "speaker", "style", "text"}
-    women = [confusion([r for r in found.runs if r.seed == s and r.fold % 2 == 0]) for s in (0, 1)]
+    women = [confusion([r for r in mlp.runs if r.seed == s and r.fold % 2 == 0]) for s in range(3)]
     female = by["gender", "female"]
     assert female.utterances == 3 * EACH
     assert female.ua == pytest.approx(np.mean([metrics.unweighted_accuracy(m) for m in women]))
@@ -118,14 +118,13 @@ def test_slices_are_counted_by_hand(tmp_path: Path) -> None:
     assert by["text", "new"].utterances == 6 * 10
 
 
-def test_an_absent_class_is_left_out_and_said(tmp_path: Path) -> None:
+def test_absent_class_is_ignored(tmp_path: Path) -> None:
     run = planned(tmp_path)
-    told = {part: truth(0, part) for part in ("val", "test")}
-    write(run, told)
+    write(run, {part: truth(0, part) for part in ("val", "test")})
     table = results.RunFolder(run.folder).read_predictions()
     table.loc[table["truth"] == "high", ["truth", "prediction"]] = "low"
     results.RunFolder(run.folder).write_predictions(table)
-    (cell,) = made(Grid("", (run,), None))
+    (cell,) = read_cells(Grid("", (run,), None))
     summed = summary(cell, "test")
     assert summed is not None
     assert summed.mean("pooled", "ua") == 1
@@ -133,14 +132,14 @@ def test_an_absent_class_is_left_out_and_said(tmp_path: Path) -> None:
     assert {one.classes for one in slices(cell)} == {2}
 
 
-def test_order_of_rows_and_of_runs_is_no_matter(tmp_path: Path) -> None:
-    found = grid(tmp_path, targets=["valence", "activation"])
-    before = made(found)
-    run = found.runs[0]
+def test_order_of_rows_and_runs_does_not_matter(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path, targets=["valence", "activation"], seeds=2, folds=3)
+    before = read_cells(grid)
+    run = grid.runs[0]
     results.RunFolder(run.folder).write_predictions(
         results.RunFolder(run.folder).read_predictions()[::-1]
     )
-    after = made(Grid("", tuple(reversed(found.runs)), "mlp"))
+    after = read_cells(Grid("", tuple(reversed(grid.runs)), "mlp"))
     assert [(c.system, c.column) for c in after] == [(c.system, c.column) for c in before]
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one.confusions("test"), other.confusions("test"))
@@ -148,33 +147,33 @@ def test_order_of_rows_and_of_runs_is_no_matter(tmp_path: Path) -> None:
         assert parts[0].digest == parts[1].digest
 
 
-def test_systems_go_as_in_the_paper(tmp_path: Path) -> None:
+def test_systems_are_ordered_as_in_the_paper(tmp_path: Path) -> None:
     published = {"valence": {"ua": 1.0}, "activation": {"ua": 1.0}}
     runs = [
         write(planned(tmp_path, name, target=target, paper={"key": "p", "row": row} | paper))
         for target in ("activation", "valence")
         for name, row, paper in (("c", 1, {"published": published}), ("b", 3, {}), ("a", 2, {}))
     ]
-    found = made(Grid("", tuple(runs), None))
-    assert list(dict.fromkeys(cell.system for cell in found)) == ["c", "a", "b"]
-    assert [cell.target for cell in found[:2]] == ["valence", "activation"]
+    ordered = read_cells(Grid("", tuple(runs), None))
+    assert list(dict.fromkeys(cell.system for cell in ordered)) == ["c", "a", "b"]
+    assert [cell.target for cell in ordered[:2]] == ["valence", "activation"]
     plain = [write(planned(tmp_path / "plain", name)) for name in "abc"]
-    assert [cell.system for cell in made(Grid("", tuple(plain), "c"))] == ["c", "a", "b"]
+    assert [cell.system for cell in read_cells(Grid("", tuple(plain), "c"))] == ["c", "a", "b"]
 
 
-def test_the_part_is_the_papers_or_what_there_is(tmp_path: Path) -> None:
+def test_split_is_that_of_the_paper_or_the_only_one(tmp_path: Path) -> None:
     run = write(planned(tmp_path, paper={"key": "p", "part": "val", "joined": "fold_mean"}))
-    (cell,) = made(Grid("", (run,), None))
+    (cell,) = read_cells(Grid("", (run,), None))
     assert (cell.part, cell.joined) == ("val", "fold_mean")
     other = write(planned(tmp_path, "aae"))
     table = results.RunFolder(other.folder).read_predictions()
     results.RunFolder(other.folder).write_predictions(table[table["part"] == "val"])
-    (cell,) = made(Grid("", (other,), None))
+    (cell,) = read_cells(Grid("", (other,), None))
     assert cell.part == "val"
     assert summary(cell, "test") is None
 
 
-def test_a_damaged_run_is_named(tmp_path: Path) -> None:
+def test_damaged_run_is_named(tmp_path: Path) -> None:
     run = write(planned(tmp_path))
     whole = (run.folder / results.PREDICTIONS).read_text()
     for damage in (whole[: len(whole) // 2], whole.replace("neutral", "neutre"), ""):
@@ -188,44 +187,44 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
         finished_runs(Grid("", (run,), None))
 
 
-def test_runs_of_one_cell_agree(tmp_path: Path) -> None:
+def test_runs_of_one_cell_must_agree(tmp_path: Path) -> None:
     runs = (
         write(planned(tmp_path, fold=0)),
         write(planned(tmp_path, fold=1), classes=CLASSES[::-1]),
     )
     with pytest.raises(UserError, match="differ in their classes"):
-        made(Grid("", runs, None))
+        read_cells(Grid("", runs, None))
     twice = (runs[0], planned(tmp_path / "copy"))
     with pytest.raises(UserError, match="the same run"):
-        made(Grid("", twice, None))
+        read_cells(Grid("", twice, None))
 
 
-def test_one_seed_has_no_spread() -> None:
+def test_one_seed_has_no_standard_deviation() -> None:
     assert np.isnan(sample_sd(np.array([0.5])))
     assert sample_sd(np.array([0.4, 0.6])) == pytest.approx(np.sqrt(0.02))
 
 
-def test_ece_is_of_all_folds_of_a_seed(tmp_path: Path) -> None:
-    """Predictions of one system all surer than right by as much, of another exactly right."""
+def test_ece_is_over_all_folds_of_a_seed(tmp_path: Path) -> None:
+    """One system is overconfident by 0.3 in each prediction, the other calibrated."""
     runs = []
-    for system, sure in (("too sure", 0.9), ("right", 0.6)):
+    for system, confidence in (("overconfident", 0.9), ("calibrated", 0.6)):
         for fold in range(2):
             run = write(planned(tmp_path, system, fold=fold))
             table = results.RunFolder(run.folder).read_predictions()
-            is_right = np.arange(len(table)) % 5 < 3  # three of five
+            is_correct = np.arange(len(table)) % 5 < 3  # three of five
             others = table["truth"].map({"low": "high", "neutral": "low", "high": "neutral"})
-            table["prediction"] = table["truth"].where(is_right, others)
+            table["prediction"] = table["truth"].where(is_correct, others)
             for name in CLASSES:
-                is_told = table["prediction"] == name
-                table[f"p_{name}"] = np.where(is_told, sure, (1 - sure) / 2)
+                is_predicted = table["prediction"] == name
+                table[f"p_{name}"] = np.where(is_predicted, confidence, (1 - confidence) / 2)
             results.RunFolder(run.folder).write_predictions(table)
             runs.append(run)
-    found = {cell.system: cell for cell in made(Grid("", tuple(runs), None))}
-    for system, gap in (("too sure", 0.3), ("right", 0.0)):
-        summed = summary(found[system], "test")
+    by_system = {cell.system: cell for cell in read_cells(Grid("", tuple(runs), None))}
+    for system, gap in (("overconfident", 0.3), ("calibrated", 0.0)):
+        summed = summary(by_system[system], "test")
         assert summed is not None
         assert summed.mean("pooled", "ece") == pytest.approx(gap, abs=1e-9)
         assert summed.mean("fold_mean", "ece") == pytest.approx(gap, abs=1e-9)
-        counts = found[system].reliabilities("test")
+        counts = by_system[system].reliabilities("test")
         assert counts.shape == (1, 2, metrics.BINS, 3)
         assert counts[..., 0].sum() == 2 * EACH

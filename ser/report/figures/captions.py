@@ -1,49 +1,54 @@
-"""What a report says of its figures and tests, in sentences."""
+"""Captions of figures and tests."""
 
-from ser.report.figures.panels import BAND
+from ser.report.figures.learning_curves import BAND
 from ser.report.figures.reliability import FEW
 
 DOTS = (
-    "Each dot is a seed, each line a mean over seeds; on the right all folds pooled; dashed, "
-    "where it is that low: guessing. Axes of one target are alike."
+    "Dots: seeds; solid lines: means over seeds; right: folds pooled; dashed line: chance level, "
+    "if it is within the axis. Figures of one target have the same axis."
 )
 CONFUSIONS = (
-    "Rows are the truth, columns what was told: share of the row in %, below it the count, summed "
-    "over folds and complete seeds."
+    "Rows: truth; columns: prediction. Each cell shows the share of its row in % and, below, the "
+    "count, summed over folds and complete seeds."
 )
 CURVES = (
-    f"Means over the runs of complete seeds, bands from the {BAND[0]}th to the "
-    f"{BAND[1]}th percentile, as far as half of the runs go."
+    f"Lines: means over the runs of complete seeds; bands: {BAND[0]}th to {BAND[1]}th percentile. "
+    "Both end where fewer than half of the runs continue."
 )
 CURVE = (
-    "Means over complete seeds, each on the part and with the folds joined as in the main table; "
-    "bars: a standard deviation over seeds up and down, where there are several; a hollow mark has "
-    "fewer seeds than planned; dashed, where it is that low: guessing. What training again would "
-    "change is seen here; what other speakers would, the intervals among all scores tell."
+    "Means over complete seeds, with split and joining of folds as in the main table; bars: ± one "
+    "standard deviation over seeds; hollow marks: fewer seeds than planned; dashed line: chance "
+    "level, if it is within the axis. The bars show the variation between repeated trainings; for "
+    "the variation between speakers see the confidence intervals among all scores."
 )
 RELIABILITY = (
-    "Bars: of the predictions whose probability lies in a bin, the share that is right, over folds "
-    "and complete seeds; dashed: as many as the probability says; bars below it are surer than "
-    "right. Lines: 95% (Wilson) for as many utterances as one seed has there; lighter: fewer than "
-    f"{FEW}. Below: the share of utterances in each bin, in %. ECE, of 15 bins, in %."
+    "Bars: share of correct predictions among those whose probability is in a bin, over folds and "
+    "complete seeds; dashed line: perfect calibration; bars below it are overconfident. Vertical "
+    "lines: 95% Wilson intervals for the number of utterances per seed; lighter bars: fewer than "
+    f"{FEW} utterances. Histogram: share of utterances in each bin, in %. ECE: expected "
+    "calibration error over 15 bins, in %."
 )
 LOSSES = (
-    "Of one run of each system, the lowest fold of its lowest complete seed that was trained so. "
-    "Losses on the test part were recorded to be drawn; no rule read them. Drawn:"
+    "One run of each system: the lowest fold of its lowest complete seed with such losses. Losses "
+    "on the test split were recorded for this figure only; they influenced neither stopping nor "
+    "selection. Drawn:"
 )
 CODES = (
-    "Of one run of each system, the lowest fold of its lowest complete seed that has codes of two "
-    "values: training and validation above, the test part below, both to one scale. Where labels "
-    "took part in the training, classes lie apart above; only the test part says how well they can "
-    "be told."
+    "One run of each system: the lowest fold of its lowest complete seed with codes of two values. "
+    "Above: training and validation split; below: test split, with the same axes. Where labels "
+    "were used in training, classes are separated above; only the test split shows how separable "
+    "they are."
 )
 NOT_CODED = (
-    "Not drawn by t-SNE, as no codes of more than two values, or no speakers of the training part, "
-    "were kept: {}. Runs of an earlier version kept fewer: train them again with force=true."
+    "Not drawn by t-SNE, because the runs have no codes of more than two values, or no speakers of "
+    "the training split: {}. Runs of an earlier version saved less: train them again with "
+    "force=true."
 )
-NO_BASELINE = "No baseline is named, so nothing is tested: report.baseline=NAME names one."
+NO_BASELINE = "No tests, because no baseline is named: report.baseline=NAME names one."
+NOTHING_TO_TEST = "There is no other system to test against the baseline."
 TESTED = (
-    "Intervals are of 95%. p (Holm) is corrected over all tests of its kind; where it is below "
-    "0.05 the last column says higher or lower. The first two tests are those of papers; the other "
-    "two are sounder: they take folds and speakers for what varies."
+    "Intervals are 95% confidence intervals. p (Holm): p with Holm's correction over all tests of "
+    "its kind; if it is below 0.05, the last column says higher or lower. The first two tests are "
+    "those of the papers; the other two are sounder, because they treat folds and speakers as the "
+    "sources of variation."
 )

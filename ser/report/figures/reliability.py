@@ -1,4 +1,4 @@
-"""How sure predictions are, and how often they are right: a reliability diagram of each cell."""
+"""Reliability diagram of a cell: confidence of predictions and share of correct ones."""
 
 from collections.abc import Iterator
 
@@ -6,56 +6,59 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ser.metrics import BINS
-from ser.plots.svg import LEFT, RIGHT, TOP, WIDE, Figure, horizontal, line, scale, text
-from ser.report.scores import Cell, Summary
+from ser.plots.axes import scale, y_axis
+from ser.plots.svg import LEFT, RIGHT, TOP, WIDTH, Figure, line, text
+from ser.report.cells import Cell
+from ser.report.scores import Summary
 from ser.report.tables import percent, spread
 
-FEW = 10  # utterances of one seed: a bin with fewer is drawn lighter
-FLOOR = 128  # of the diagram; below it stand the shares of utterances
-LOW, DEEP, HIGH = 148, 178, 192  # their ceiling, their floor, and the whole
+FEW = 10  # utterances per seed: bins with fewer are drawn lighter
+FLOOR = 128  # lower end of the diagram; the histogram of utterances is below it
+HISTOGRAM_TOP, HISTOGRAM_FLOOR, HEIGHT = 148, 178, 192
 
 
 def reliability(cell: Cell, summed: Summary) -> Figure:
-    """The share that is right by confidence, and how many are that confident."""
+    """Draw the share of correct predictions by confidence, above a histogram of confidence."""
     counts = cell.reliabilities(cell.part).sum(axis=(0, 1))
-    x, y = scale((0, 1), (LEFT, WIDE - RIGHT)), scale((0, 1), (FLOOR, TOP))
-    parts = [*horizontal((0, 1), y, 100)]
+    x, y = scale((0, 1), (LEFT, WIDTH - RIGHT)), scale((0, 1), (FLOOR, TOP))
+    parts = [*y_axis((0, 1), y, 100)]
     for number in np.flatnonzero(counts[:, 0]):
         parts += _bin(int(number), counts, len(cell.seeds))
     parts.append(line("chance", x(0), y(0), x(1), y(1)))
-    parts += [text("middle", x(at), HIGH - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6)]
-    parts.append(text("end", x(1), HIGH - 3, "probability, %"))
+    parts += [text("middle", x(at), HEIGHT - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6)]
+    parts.append(text("end", x(1), HEIGHT - 3, "probability, %"))
     ece = spread(summed.mean("pooled", "ece"), summed.sd("pooled", "ece"))
     parts.append(text("title", LEFT + 6, TOP + 14, f"ECE {ece}"))
-    label = f"share of right predictions by probability, {cell.system}, {cell.corpus}, "
-    return Figure("".join(parts), f"{label}{cell.target}: ECE {ece} %", HIGH)
+    label = f"share of correct predictions by probability, {cell.system}, {cell.corpus}, "
+    return Figure("".join(parts), f"{label}{cell.target}: ECE {ece} %", HEIGHT)
 
 
 def _bin(number: int, counts: np.ndarray, seeds: int) -> Iterator[str]:
-    """A bar of the diagram with its interval, and one of how many there are."""
-    count, sure, right = counts[number]
+    """Draw a bar of the diagram with its confidence interval, and one of the histogram."""
+    count, confidence, correct = counts[number]
     share = count / counts[:, 0].sum()
-    x = scale((0, BINS), (LEFT, WIDE - RIGHT))
+    x = scale((0, BINS), (LEFT, WIDTH - RIGHT))
     y = scale((0, 1), (FLOOR, TOP))
-    left, wide = x(number) + 0.5, x(number + 1) - x(number) - 1
-    # Seeds are tested on the same utterances, and so make none of them more.
+    left, width = x(number) + 0.5, x(number + 1) - x(number) - 1
+    # All seeds are tested on the same utterances, so they do not increase the sample size.
     once = max(1, round(count / seeds))
-    low, high = binomtest(round(once * right / count), once).proportion_ci(method="wilson")
-    told = (
+    low, high = binomtest(round(once * correct / count), once).proportion_ci(method="wilson")
+    label = (
         f"probability {100 * number / BINS:.0f} to {100 * (number + 1) / BINS:.0f}: "
-        f"{count / seeds:.4g} utterances of a seed, mean {percent(sure / count)}, "
-        f"right {percent(right / count)}"
+        f"{count / seeds:.4g} utterances per seed, mean {percent(confidence / count)}, "
+        f"correct {percent(correct / count)}"
     )
-    yield _bar(left, wide, y(right / count), FLOOR, 0.2 if once < FEW else 0.6, told)
-    yield line("mean", left + wide / 2, y(low), left + wide / 2, y(high))
-    top = scale((0, 1), (DEEP, LOW))(share / (counts[:, 0].max() / counts[:, 0].sum()))
-    yield _bar(left, wide, top, DEEP, 0.35, told)
-    shown = f"{100 * share:.0f}" if share >= 0.005 else "<1"
-    yield text("middle", left + wide / 2, top - 2, shown)
+    yield _bar(left, width, y(correct / count), FLOOR, 0.2 if once < FEW else 0.6, label)
+    yield line("mean", left + width / 2, y(low), left + width / 2, y(high))
+    height = scale((0, 1), (HISTOGRAM_FLOOR, HISTOGRAM_TOP))
+    top = height(share / (counts[:, 0].max() / counts[:, 0].sum()))
+    yield _bar(left, width, top, HISTOGRAM_FLOOR, 0.35, label)
+    rounded = f"{100 * share:.0f}" if share >= 0.005 else "<1"
+    yield text("middle", left + width / 2, top - 2, rounded)
 
 
-def _bar(left: float, wide: float, top: float, bottom: float, opacity: float, told: str) -> str:
+def _bar(left: float, width: float, top: float, bottom: float, opacity: float, label: str) -> str:
     return (
-        f'<rect class="heat" x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" '
-        f'height="{bottom - top:.1f}" fill-opacity="{opacity:g}"><title>{told}</title></rect>'
+        f'<rect class="heat" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
+        f'height="{bottom - top:.1f}" fill-opacity="{opacity:g}"><title>{label}</title></rect>'
     )

@@ -1,6 +1,6 @@
-"""Codes of many values, laid out by t-SNE, as in figures 1 and 2 of ghosh2016.
+"""Codes of many values by t-SNE, as in figures 1 and 2 of ghosh2016.
 
-A column a system; a row a colouring: by class, and by ratings where the corpus has any.
+A column per system; a row per colouring: by class, and by ratings if the corpus has any.
 """
 
 from collections.abc import Sequence
@@ -14,29 +14,30 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from ser.data.segments import spread
-from ser.plots.map import Map, colour, handle, maps, plain, rendered
+from ser.plots.maps import Map, colour, embed
+from ser.plots.picture import file_content, handle, plain
 from ser.report.figures.neighbours import RATINGS, Coded
 
 ABOUT = (
-    "Codes of the training and the validation part of one run of each system, laid out by t-SNE "
-    "(van der Maaten & Hinton 2008) begun at their first two principal components; each has the "
-    "class and the ratings of its utterance:"
+    "Codes of the training and validation split of one run per system, by t-SNE (van der Maaten & "
+    "Hinton 2008) initialised with the first two principal components; colours: class and ratings "
+    "of the utterance:"
 )
-MOST = 3_000  # points of a column
+MOST = 3_000  # points per column
 SIDE = 3.6  # inches of a panel
-# "from blue (lowest) to red (highest)"; as light in the middle as is still seen on white.
+# "from blue (lowest) to red (highest)"; the middle is just dark enough for a white background.
 HEAT = LinearSegmentedColormap.from_list("low to high", ["#1f5fd0", "#b7a9c9", "#d0142c"])
 
 
 @dataclass(frozen=True)
 class Column:
-    """The codes of a run and where t-SNE lays them.
+    """Codes of a run and their t-SNE.
 
     Attributes:
-        title: whose codes.
-        coded: N of them or more.
-        chosen: (N,) numbers of those that are drawn.
-        map: a place for each of these.
+        title: Name of the system.
+        coded: Codes.
+        chosen: (N,) row numbers of the codes that are drawn.
+        map: t-SNE of these N codes.
     """
 
     title: str
@@ -46,56 +47,54 @@ class Column:
 
 
 def column(title: str, coded: Coded) -> Column:
-    """Lays codes out, `MOST` of them, evenly over utterances; deterministic, slow."""
+    """Compute the t-SNE of at most `MOST` codes, spread over utterances; deterministic, slow."""
     chosen = spread(coded.utterances, MOST)
-    _, laid = maps(coded.codes[chosen])
-    return Column(title, coded, chosen, laid)
+    _, tsne = embed(coded.codes[chosen])
+    return Column(title, coded, chosen, tsne)
 
 
 def about(columns: Sequence[Column]) -> str:
-    """What is drawn, and what is not."""
+    """Return what is drawn, and which ratings are missing."""
     points = [f"{len(each.chosen):,} {each.coded.unit}" for each in columns]
-    told = points[0] if len(set(points)) == 1 else ", ".join(points)
+    counts = points[0] if len(set(points)) == 1 else ", ".join(points)
     rated = {name for each in columns for name in each.coded.ratings}
     lacking = [name for name in RATINGS if name not in rated]
-    without = (
-        f" The corpus has no ratings of {' and '.join(lacking)}, so none are drawn."
-        if lacking
-        else ""
-    )
-    return f"{ABOUT} {told} each, {columns[0].map.caption}.{without}"
+    without = f" The corpus has no ratings of {' and '.join(lacking)}." if lacking else ""
+    return f"{ABOUT} {counts} each, {columns[0].map.caption}.{without}"
 
 
 def drawings(columns: Sequence[Column]) -> tuple[bytes, bytes]:
-    """The picture as PNG and as PDF."""
+    """Return the picture as PNG and as PDF."""
     with matplotlib.rc_context({"font.size": 10, "axes.titlesize": 11}):
-        return tuple(rendered(picture(columns), kind, dpi=110) for kind in ("png", "pdf"))  # type: ignore[return-value]
+        png, pdf = (file_content(picture(columns), kind, dpi=110) for kind in ("png", "pdf"))
+        return png, pdf
 
 
 def picture(columns: Sequence[Column]) -> Figure:
-    """A column a system, a row a colouring."""
+    """Draw a column per system and a row per colouring."""
     rated = [name for name in RATINGS if any(name in each.coded.ratings for each in columns)]
-    high, wide = 1 + len(rated), len(columns)
-    # A Figure of its own needs no window, and no state of pyplot's.
-    figure = Figure(figsize=(SIDE * wide + 1.4, SIDE * high + 0.4), layout="constrained")
-    grid = figure.subplots(high, wide, squeeze=False)
+    height, width = 1 + len(rated), len(columns)
+    # A bare Figure needs no display and changes no global state of pyplot.
+    figure = Figure(figsize=(SIDE * width + 1.4, SIDE * height + 0.4), layout="constrained")
+    grid = figure.subplots(height, width, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
     for axes, each in zip(grid[0], columns, strict=True):
-        classes = each.coded.shown.cell.classes
+        classes = each.coded.example.cell.classes
         colours = np.array([colour(number) for number in range(len(classes))])
         _panel(axes, each, colours[each.coded.labels[each.chosen]])
         axes.set_title(plain(fill(each.title, 36)))
         _legend(axes, each, columns)
     for row, name in zip(grid[1:], rated, strict=True):
         _rated(figure, row, columns, name)
-    for axes, name in zip(grid[:, 0], [columns[0].coded.shown.cell.target, *rated], strict=True):
+    target = columns[0].coded.example.cell.target
+    for axes, name in zip(grid[:, 0], [target, *rated], strict=True):
         axes.text(-0.04, 0.5, name, transform=axes.transAxes, rotation=90, ha="right", va="center")
     return figure
 
 
 def _rated(figure: Figure, row: Sequence[Axes], columns: Sequence[Column], name: str) -> None:
-    """A row coloured by one rating, to one scale, which stands beside it."""
+    """Draw a row coloured by one rating, with a common scale and a colour bar."""
     known = {
         number: each.coded.ratings[name][each.chosen]
         for number, each in enumerate(columns)
@@ -112,9 +111,9 @@ def _rated(figure: Figure, row: Sequence[Axes], columns: Sequence[Column], name:
 
 
 def _legend(axes: Axes, each: Column, columns: Sequence[Column]) -> None:
-    """Beside the last column of those that have its classes."""
-    classes = each.coded.shown.cell.classes
-    if each is not [c for c in columns if c.coded.shown.cell.classes == classes][-1]:
+    """Draw a legend at the last column that has the same classes."""
+    classes = each.coded.example.cell.classes
+    if each is not [c for c in columns if c.coded.example.cell.classes == classes][-1]:
         return
     handles = [handle("o", colour(number), plain(name)) for number, name in enumerate(classes)]
     axes.legend(
@@ -128,7 +127,7 @@ def _legend(axes: Axes, each: Column, columns: Sequence[Column]) -> None:
 
 def _panel(axes: Axes, each: Column, colours: np.ndarray) -> None:
     points = each.map.points
-    # Not by speaker or class, of which the last would hide the first.
+    # In random order: sorted by speaker or class, the last ones would cover the others.
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(12_000 / len(points), 4, 22))
     axes.set_axis_on()

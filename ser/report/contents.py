@@ -1,0 +1,210 @@
+"""Tables and figures of a report, each built once for all documents."""
+
+import base64
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from ser.plots.svg import Figure
+from ser.report import paper, tables
+from ser.report.cells import Cell
+from ser.report.comparisons import KINDS
+from ser.report.data import ReportData, missing, remarks
+from ser.report.figures import captions, curve
+from ser.report.figures.confusion import confusion
+from ser.report.figures.dots import bounds, dots
+from ser.report.figures.learning_curves import curves
+from ser.report.figures.losses import losses
+from ser.report.figures.reliability import reliability
+from ser.report.figures.representations import (
+    MOST,
+    Example,
+    about_runs,
+    with_codes,
+    with_losses,
+    with_planes,
+)
+from ser.report.tables import Table
+
+Titled = tuple[str, Figure]  # the figure of a cell and its title
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture.
+
+    Attributes:
+        caption: Text that belongs to it.
+        png: Content of the file.
+        columns: Number of systems side by side.
+    """
+
+    caption: str
+    png: bytes
+    columns: int
+
+    @property
+    def url(self) -> str:
+        """The picture as a data URL, for self-contained pages."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Codes(Picture):
+    """Codes of two values.
+
+    Attributes:
+        page: Interactive HTML page.
+    """
+
+    page: str
+
+
+@dataclass(frozen=True)
+class TSNE(Picture):
+    """Codes of many values by t-SNE.
+
+    Attributes:
+        pdf: The same picture as PDF.
+        numbers: Classes of nearest neighbours.
+        table: The same numbers as text.
+    """
+
+    pdf: bytes
+    numbers: pd.DataFrame
+    table: Table
+
+
+class Contents:
+    """Tables and figures of a report.
+
+    Attributes:
+        data: Data of the report.
+        main: Main table.
+        scores: Table of all scores.
+        recalls, slices: Tables by target.
+        tests: Tables by kind of test.
+        remarks: Warnings that must be shown with the scores.
+        missing: Runs that are not finished.
+    """
+
+    def __init__(self, data: ReportData) -> None:
+        self.data = data
+        self.main = paper.main(data)
+        self.scores = tables.scores(data)
+        by_class = (tables.recalls(data, column) for column in data.columns)
+        self.recalls = [table for table in by_class if table is not None]
+        kinds = KINDS if data.tests else ()
+        self.tests = [tables.tests(data, kind) for kind in kinds]
+        sliced = (tables.sliced(data, column) for column in data.columns)
+        self.slices = [table for table in sliced if table is not None]
+        self.remarks = remarks(data)
+        self.missing = missing(data)
+
+    @property
+    def about_tests(self) -> str:
+        if self.data.baseline is None:
+            return captions.NO_BASELINE
+        return captions.TESTED if self.data.tests else captions.NOTHING_TO_TEST
+
+    # ---- figures of each cell
+
+    @cached_property
+    def curve(self) -> curve.Curve | None:
+        return curve.curve(self.data)
+
+    @property
+    def curve_title(self) -> str:
+        return f"Scores over {self.curve.option}" if self.curve else ""
+
+    @cached_property
+    def curve_figures(self) -> list[list[Titled]]:
+        return curve.figures(self.curve) if self.curve else []
+
+    @cached_property
+    def dots(self) -> list[Titled]:
+        scored = list(self.data.scored)
+        limits = {
+            column: bounds([pair for pair in scored if pair[0].column == column])
+            for column in {cell.column for cell, _ in scored}
+        }
+        return [(self._title(c), dots(c, summed, limits[c.column])) for c, summed in scored]
+
+    @cached_property
+    def confusions(self) -> list[Titled]:
+        return [(self._title(c), confusion(c)) for c, _ in self.data.scored]
+
+    @cached_property
+    def reliability(self) -> list[Titled]:
+        return [(self._title(c), reliability(c, summed)) for c, summed in self.data.scored]
+
+    @cached_property
+    def curves(self) -> list[Titled]:
+        drawn = ((self._title(c), curves(c)) for c, _ in self.data.scored)
+        return [(title, figure) for title, figure in drawn if figure is not None]
+
+    def _title(self, cell: Cell) -> str:
+        return self.data.cell_name(cell)
+
+    # ---- representations
+
+    @cached_property
+    def loss_examples(self) -> list[Example]:
+        return with_losses(self.data)
+
+    @cached_property
+    def losses(self) -> list[Titled]:
+        return [(self._title(each.cell), losses(each)) for each in self.loss_examples[:MOST]]
+
+    @property
+    def about_losses(self) -> str:
+        return f"{captions.LOSSES} {about_runs(self.data, self.loss_examples)}"
+
+    @cached_property
+    def codes(self) -> Codes | None:
+        examples = with_planes(self.data)
+        if not examples:
+            return None
+        # Importing matplotlib takes seconds, and most grids have no such codes.
+        from ser.report.figures.codes import COLUMNS, about_prior, atlas, explorable, png
+
+        atlases = [atlas(self.data, each) for each in examples[:MOST]]
+        drawn = f"Drawn: {about_runs(self.data, examples)}"
+        caption = " ".join(filter(None, [captions.CODES, about_prior(atlases), drawn]))
+        columns = min(COLUMNS, len(atlases))
+        return Codes(caption, png(atlases), columns, explorable(self.data, atlases))
+
+    @cached_property
+    def code_examples(self) -> list[Example]:
+        """Codes for t-SNE in the order of the grid, like the columns of a paper's figure."""
+        order = self.data.tsne
+        examples = with_codes(self.data) if order else []
+        return sorted(examples, key=lambda each: order.index(each.cell.system))
+
+    @property
+    def without_codes(self) -> str:
+        """Which systems cannot be drawn by t-SNE; empty if all can or none was requested."""
+        drawn = {id(each.cell) for each in self.code_examples}
+        lacking = [c for c in self.data.cells if id(c) not in drawn and c.tested_on is None]
+        if not self.data.tsne or not lacking:
+            return ""
+        return captions.NOT_CODED.format(self.data.cell_names(lacking))
+
+    @cached_property
+    def tsne(self) -> TSNE | None:
+        if not self.code_examples:
+            return None
+        # As for `codes`.
+        from ser.report.figures.neighbours import coded, frame, table
+        from ser.report.figures.tsne import about, column, drawings
+
+        data, drawn = self.data, [coded(each) for each in self.code_examples[:MOST]]
+        is_single = len(data.columns) == 1
+        cells = [each.example.cell for each in drawn]
+        names = [cell.system if is_single else data.cell_name(cell) for cell in cells]
+        columns = [column(name, each) for name, each in zip(names, drawn, strict=True)]
+        caption = f"{about(columns)} Drawn: {about_runs(data, self.code_examples)}"
+        png, pdf = drawings(columns)
+        numbers = frame(drawn)
+        return TSNE(caption, png, len(columns), pdf, numbers, table(data, numbers))

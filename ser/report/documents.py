@@ -1,0 +1,171 @@
+"""The documents of a report: Markdown, LaTeX, one self-contained HTML page, and SVG files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ser.plots.jinja import render
+from ser.plots.svg import Figure, sheet, style
+from ser.report.contents import Contents, Titled
+from ser.report.figures import captions
+from ser.report.render import latex as latex_table
+from ser.report.render import markdown as markdown_table
+from ser.report.render import md, tex
+
+# Files that only some reports have: scores over an option, representations.
+CURVE_FILES = CURVE, POINTS = ("curve.svg", "curve.csv")
+LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
+TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
+REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
+OPTIONAL_FILES = (*CURVE_FILES, *REPRESENTATION_FILES)
+
+# Titles of sections in the navigation, where they differ from the anchor.
+TITLES = {
+    "dots": "folds and seeds",
+    "curves": "learning curves",
+    "codes": "2-D codes",
+    "tsne": "t-SNE",
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The content of a file of figures.
+
+    Attributes:
+        title: Title of the figures.
+        caption: Text that belongs to them.
+        rows: Figures with their titles, a row per target.
+    """
+
+    title: str
+    caption: str
+    rows: Sequence[Sequence[tuple[str, Figure | None]]]
+
+
+def html(contents: Contents) -> str:
+    """Return the page with all tables and figures."""
+    return render(
+        "ser.report",
+        "report.html",
+        contents=contents,
+        captions=captions,
+        sections=list(_sections(contents)),
+        style=style(),
+        explorable=EXPLORABLE,
+        tsne_pdf=TSNE_PDF,
+    )
+
+
+def markdown(contents: Contents) -> str:
+    """Return all tables, with links to files of figures."""
+    data, sheets = contents.data, _sheets(contents)
+    parts = [f"# {md(data.name)}\n", f"{md(data.headline)}\n"]
+    parts += [f"**{md(remark)}**\n" for remark in contents.remarks]
+    parts += [markdown_table(contents.main, 2), *_figure(CURVE, sheets.pop(CURVE))]
+    if contents.missing:
+        lines = "\n".join(f"- {md(line)}" for line in contents.missing)
+        parts += ["## Missing runs\n", f"Only complete seeds are counted.\n\n{lines}\n"]
+    tables = [contents.scores, *contents.recalls]
+    parts += [markdown_table(table, 2) for table in tables]
+    parts += ["## Tests\n", f"{md(contents.about_tests)}\n"]
+    parts += map(markdown_table, contents.tests)
+    for name, drawn in sheets.items():
+        parts += _figure(name, drawn)
+    parts += _codes(contents)
+    parts += ["## Slices\n", *map(markdown_table, contents.slices)] if contents.slices else []
+    return "\n".join(parts)
+
+
+def latex(contents: Contents) -> str:
+    """Return all tables but slices; they need the package booktabs."""
+    remarks = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in contents.remarks]
+    tables = [contents.main, contents.scores, *contents.recalls, *contents.tests]
+    return "\n".join([*remarks, *map(latex_table, tables)])
+
+
+def figures(contents: Contents) -> Iterator[tuple[str, str]]:
+    """Yield names and contents of SVG files: a row per target, a column per system or score."""
+    for name, drawn in _sheets(contents).items():
+        if any(drawn.rows) or name not in OPTIONAL_FILES:
+            yield name, sheet(drawn.rows)
+
+
+def pictures(contents: Contents) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of binary files."""
+    if contents.codes:
+        yield CODES, contents.codes.png
+    if contents.tsne:
+        yield from ((TSNE, contents.tsne.png), (TSNE_PDF, contents.tsne.pdf))
+
+
+def _sheets(contents: Contents) -> dict[str, Sheet]:
+    rows = _rows
+    return {
+        CURVE: Sheet(contents.curve_title, captions.CURVE, contents.curve_figures),
+        "dots.svg": Sheet("UA by fold and seed", captions.DOTS, rows(contents, contents.dots)),
+        "confusions.svg": Sheet(
+            "Confusion matrices", captions.CONFUSIONS, rows(contents, contents.confusions)
+        ),
+        "reliability.svg": Sheet(
+            "Reliability", captions.RELIABILITY, rows(contents, contents.reliability)
+        ),
+        "curves.svg": Sheet("Learning curves", captions.CURVES, rows(contents, contents.curves)),
+        LOSSES: Sheet(
+            "Losses of representations", contents.about_losses, rows(contents, contents.losses)
+        ),
+    }
+
+
+def _rows(
+    contents: Contents, drawn: Sequence[Titled]
+) -> Sequence[Sequence[tuple[str, Figure | None]]]:
+    data, figure_of = contents.data, dict(drawn)
+    systems = {cell.system for cell in data.cells if data.cell_name(cell) in figure_of}
+    return [
+        [
+            (data.cell_name(cell), figure_of.get(data.cell_name(cell)))
+            for cell in data.cells
+            if cell.column == column and cell.system in systems
+        ]
+        for column in data.columns
+    ]
+
+
+def _figure(name: str, drawn: Sheet) -> list[str]:
+    """Return Markdown for a file of figures; nothing if it has none."""
+    if not any(drawn.rows):
+        return []
+    title = md(drawn.title)
+    return [f"## {title}\n", f"{md(drawn.caption)}\n", f"![{title}]({name})\n"]
+
+
+def _codes(contents: Contents) -> Iterator[str]:
+    """Yield Markdown for codes of representations."""
+    if contents.codes:
+        yield "## 2-D codes\n"
+        yield f"{md(contents.codes.caption)}\n"
+        yield f"![2-D codes]({CODES})\n"
+        yield f"[{EXPLORABLE}]({EXPLORABLE}) is an interactive version with utterance names.\n"
+    if contents.tsne or contents.without_codes:
+        yield "## t-SNE of codes\n"
+    if contents.without_codes:
+        yield f"**{md(contents.without_codes)}**\n"
+    if contents.tsne:
+        yield f"{md(contents.tsne.caption)}\n"
+        yield f"![t-SNE of codes]({TSNE})\n"
+        yield f"[{TSNE_PDF}]({TSNE_PDF}) is the same picture.\n"
+        yield markdown_table(contents.tsne.table)
+
+
+def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
+    """Yield anchors and titles of the sections of the page."""
+    yield "main", "table"
+    if contents.curve:
+        yield "curve", f"over {contents.curve.option}"
+    if contents.missing:
+        yield "missing", "missing runs"
+    yield from (("scores", "all scores"), ("recalls", "recalls"), ("tests", "tests"))
+    names = ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes", "tsne")
+    for name in names:
+        if getattr(contents, name):
+            yield name, TITLES.get(name, name)

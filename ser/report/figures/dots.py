@@ -1,0 +1,83 @@
+"""UA by fold and seed of a cell."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ser import metrics
+from ser.plots.axes import Scale, scale, y_axis
+from ser.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Figure, line, text
+from ser.report.cells import Cell
+from ser.report.scores import Summary
+
+LABELS = 12  # folds with a label, at most
+
+
+def bounds(scored: Sequence[tuple[Cell, Summary]]) -> tuple[float, float]:
+    """Return limits of UA that several cells share, so that their figures can be compared."""
+    values = [
+        ua
+        for cell, summed in scored
+        for ua in (_single(cell).ravel(), summed.seeds["pooled"]["ua"])
+    ]
+    low, high = np.nanmin(np.concatenate(values)), np.nanmax(np.concatenate(values))
+    return max(float(low) - 0.02, 0.0), min(float(high) + 0.02, 1.0)
+
+
+def dots(cell: Cell, summed: Summary, limits: tuple[float, float]) -> Figure:
+    """Draw UA of each seed (a dot) by fold, with means as lines; on the right, folds pooled."""
+    single = _single(cell)
+    slots = len(cell.folds) + 1.5
+    step = (WIDTH - LEFT - RIGHT) / slots
+    y = scale(limits, (HEIGHT - BOTTOM, TOP))
+    parts = [*y_axis(limits, y, 100)]
+    chance = y(summed.mean("pooled", "chance_ua"))
+    if chance <= HEIGHT - BOTTOM:
+        parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
+    every = int(np.ceil(len(cell.folds) / LABELS))
+    for number, fold in enumerate(cell.folds):
+        middle = LEFT + (number + 0.5) * step
+        names = [f"seed {seed}, fold {fold}" for seed in cell.seeds]
+        parts += _column("dots", middle, step, single[:, number], names, y)
+        if number % every == 0:
+            parts.append(text("middle", middle, HEIGHT - 5, str(fold)))
+    middle = WIDTH - RIGHT - step / 2
+    names = [f"seed {seed}, folds pooled" for seed in cell.seeds]
+    parts += _column("pooled", middle, step, summed.seeds["pooled"]["ua"], names, y)
+    parts.append(text("end", WIDTH - RIGHT, HEIGHT - 5, "pooled"))
+    label = f"UA in % by fold and seed, {cell.system}, {cell.corpus}, {cell.target}"
+    return Figure("".join(parts), label)
+
+
+def _column(
+    css_class: str,
+    middle: float,
+    step: float,
+    values: np.ndarray,
+    names: Sequence[str],
+    y: Scale,
+) -> Iterator[str]:
+    """Draw dots side by side in the order of seeds, and their mean."""
+    known = [(name, value) for name, value in zip(names, values, strict=True) if value == value]
+    if not known:
+        return
+    radius = min(2.5, max(1.2, step / (1.5 * len(known))))
+    offsets = (np.arange(len(known)) - (len(known) - 1) / 2) * 0.7 * step / len(known)
+    circles = (
+        f'<circle cx="{middle + offset:.1f}" cy="{y(value):.1f}" r="{radius:.1f}">'
+        f"<title>{name}: {100 * value:.1f}</title></circle>"
+        for (name, value), offset in zip(known, offsets, strict=True)
+    )
+    yield f'<g class="{css_class}">{"".join(circles)}</g>'
+    mean = y(float(np.mean([value for _, value in known])))
+    yield line("mean", middle - 0.42 * step, mean, middle + 0.42 * step, mean)
+
+
+def _single(cell: Cell) -> np.ndarray:
+    """Return UA by seed and fold, (S, F); NaN where the split is empty."""
+    return np.array(
+        [
+            [metrics.unweighted_accuracy(each) if each.any() else np.nan for each in folds]
+            for folds in cell.confusions(cell.part)
+        ]
+    )
