@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures that several test packages share."""
 
 import copy
 import os
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-# One thread a process, as in runs: tests run side by side, and threads on busy cores wait for each
-# other. Before anything that counts cores is imported.
+# One thread per process, as in runs: tests run in parallel, and threads slow each other down on
+# busy cores. The libraries read these variables when they are imported.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
@@ -51,7 +51,7 @@ def _composed(*overrides: str) -> Composed:
 
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., Composed]:
-    """Composes train.yaml with overrides, as train.py does; the same ones once."""
+    """Compose `train.yaml` with overrides, as train.py does; each combination once."""
 
     def compose_with(*overrides: str) -> Composed:
         register_resolvers()  # a test may have cleared them
@@ -62,7 +62,7 @@ def composed() -> Callable[..., Composed]:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Makes a folder once for all processes of a test session, each of which may ask for it."""
+    """Create the content of a folder once per test session, for all worker processes."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -70,7 +70,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         folder, complete = shared / f"shared-{name}", shared / f"shared-{name}.complete"
         with FileLock(shared / f"shared-{name}.lock"):
             if not complete.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # what a failed process has left
+                shutil.rmtree(folder, ignore_errors=True)  # left by a process that failed
                 folder.mkdir()
                 make(folder)
                 complete.touch()
@@ -81,7 +81,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def emodb(emodb_root: Path, composed: Callable[..., Composed], once: Once) -> list[str]:
-    """Overrides for EMO-DB with a store that has its functionals and descriptors."""
+    """Overrides for EMO-DB and a store with its functionals and descriptors."""
     corpus = ["corpus=emodb", f"corpus.root={emodb_root}"]
 
     def fill(store: Path) -> None:
@@ -93,7 +93,7 @@ def emodb(emodb_root: Path, composed: Callable[..., Composed], once: Once) -> li
 
 @pytest.fixture(scope="session")
 def finished(emodb: list[str], composed: Callable[..., Composed], once: Once) -> Path:
-    """A finished run on EMO-DB with the options `SHORT`; a test that changes it copies it first."""
+    """Folder of a finished run on EMO-DB with the options `SHORT`; read-only."""
 
     def train(folder: Path) -> None:
         cfg, names = composed(*emodb, *SHORT)
@@ -107,7 +107,7 @@ ACTIVATION = {"anger": 4.5, "happiness": 4.0, "neutral": 2.9, "sadness": 1.5}
 
 @pytest.fixture(scope="session")
 def few(emodb_root: Path, once: Once) -> list[str]:
-    """A manifest of EMO-DB's ten speakers, an utterance of each of four emotions, and a store."""
+    """Overrides for a part of EMO-DB (ten speakers, an utterance per emotion) and its store."""
 
     def write(folder: Path) -> None:
         table = read_emodb(emodb_root).table

@@ -1,9 +1,9 @@
-"""Commands in processes that start warm: forked from one that has imported torch already.
+"""Commands in processes that are forked from one that has already imported torch.
 
-`python train.py` needs seconds to import torch, Lightning and Hydra's plug-ins. Here one process
-per test process imports them once and forks another for each command. Such a process is as one of
-its own in all else: it has its own arguments, environment, working directory, output and exit
-code, it can be killed, and the interpreter ends it.
+`python train.py` takes seconds to import torch, Lightning and Hydra's plug-ins. A server process
+imports them once per test process and forks for each command. The forked process behaves like a
+new interpreter: it has its own arguments, environment, working directory, output and exit code,
+and can be killed. Only environment variables that libraries read at import have no effect.
 """
 
 import gc
@@ -24,17 +24,17 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "train.py"
-LIMIT = 300.0  # seconds that a command may take
+LIMIT = 300.0  # seconds per command
 
 
 class Process:
-    """A command that runs, much as `subprocess.Popen`; leaving its context waits for it.
+    """A running command, similar to `subprocess.Popen`; the context manager waits for its end.
 
     Args:
-        arguments: those of `python`: a script, `-m` and a module, or `-c` and code.
-        cwd: working directory; default: that of this process.
-        env: environment; default: that of this process.
-        new_session: whether it leads a session and process group of its own.
+        arguments: Arguments of `python`: a script, `-m` and a module, or `-c` and code.
+        cwd: Working directory; default: that of this process.
+        env: Environment; default: that of this process.
+        new_session: Whether the process leads its own session and process group.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Process:
         self.pid = int(self._status.readline())
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal, or None while it runs."""
+        """Return the exit code, negative for a signal, or None while the process runs."""
         return self.returncode if not self._ended_within(0) else self._read()
 
     def wait(self, timeout: float = LIMIT) -> int:
-        """Waits for the exit code.
+        """Wait for the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: it took longer; it is killed.
+            subprocess.TimeoutExpired: The process took longer and was killed.
         """
         if not self._ended_within(timeout):
             self.kill()
@@ -84,7 +84,7 @@ class Process:
         os.kill(self.pid, signal.SIGKILL)
 
     def result(self, timeout: float = LIMIT) -> subprocess.CompletedProcess[str]:
-        """Waits for the exit code and gives what was written."""
+        """Wait for the exit code and return it with the output."""
         return subprocess.CompletedProcess(self.args, self.wait(timeout), *self._output())
 
     def __enter__(self) -> "Process":
@@ -123,26 +123,26 @@ class Process:
 def run(
     arguments: Sequence[str | Path], *, check: bool = False, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run` with captured text.
+    """Run a command to its end, as `subprocess.run` with captured text.
 
     Args:
-        arguments: as of `Process`.
-        check: whether a status other than 0 raises `subprocess.CalledProcessError`.
-        options: of `Process`.
+        arguments: Arguments of `python`, see `Process`.
+        check: Whether an exit code other than 0 raises `subprocess.CalledProcessError`.
+        options: Options of `Process`.
     """
     done = Process(arguments, **options).result()
     if check and done.returncode:
-        print(done.stdout, done.stderr, sep="\n")  # for pytest to show
+        print(done.stdout, done.stderr, sep="\n")  # shown by pytest
         done.check_returncode()
     return done
 
 
-# ---- the process that is forked
+# ---- the server process
 
 
 @cache
 def _server() -> socket.socket:
-    """Starts this file as a process of its own, which ends when this socket is closed."""
+    """Start this file as a process that ends when the socket is closed."""
     ours, theirs = socket.socketpair()
     fd = theirs.fileno()
     subprocess.Popen([sys.executable, __file__, str(fd)], pass_fds=[fd], cwd=ROOT)
@@ -151,7 +151,7 @@ def _server() -> socket.socket:
 
 
 def _import() -> dict[str, str]:
-    """Imports what commands need, and gives the variables that this leaves in the environment."""
+    """Import what commands need and return the environment variables that the imports set."""
     before = dict(os.environ)
     from hydra.core.plugins import Plugins
 
@@ -162,7 +162,7 @@ def _import() -> dict[str, str]:
 
 
 def _serve(server: socket.socket) -> None:
-    """Forks a process for each request; returns in that process, where it is as a fresh one."""
+    """Fork a process for each request; returns in the forked process only."""
     variables = _import()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
@@ -190,7 +190,7 @@ def _serve(server: socket.socket) -> None:
 
 
 def _supervise(status: int, out: int, err: int) -> None:
-    """Forks the command's process and reports its number and status; returns in it alone."""
+    """Fork the process of a command, report its id and exit code; returns in the fork only."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if (pid := os.fork()) != 0:
         os.write(status, f"{pid}\n".encode())
@@ -204,7 +204,7 @@ def _supervise(status: int, out: int, err: int) -> None:
 
 
 def _execute() -> None:
-    """What `python` does with its arguments."""
+    """Execute `sys.argv` as `python` does."""
     first = sys.argv[0]
     if first in ("-m", "-c"):
         sys.path[0] = os.getcwd() if first == "-m" else ""
