@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 from matplotlib.image import imread
 from omegaconf import OmegaConf
+from small import Composed
 
 from ser import results
 from ser.__main__ import main
 from ser.config import CONF
-from ser.config.run_key import register_resolvers
 from ser.inference.restore import restore
 from ser.latents.encode import describe, encode
 from ser.latents.probes import Score, probe, trials
@@ -30,7 +29,6 @@ from ser.runs.run import run
 
 NASTY = '<b>&"x'
 EMOTIONS = ("calm", "loud", "shrill")
-GROUPS = ("corpus", "target", "features", "model", "fold")
 
 
 # ---- probes
@@ -146,7 +144,7 @@ def test_embedding_of_any_shape_is_deterministic(shape: tuple[int, int]) -> None
 # ---- the command
 
 
-def write_corpus(folder: Path) -> Path:
+def write_corpus(folder: Path) -> None:
     """Write 72 hums in noise: six speakers in three sessions, one with special characters."""
     rng = np.random.default_rng(0)
     lines = ["file,speaker,gender,session,text,emotion"]
@@ -163,30 +161,22 @@ def write_corpus(folder: Path) -> Path:
             gender = ("female", "male")[speaker % 2]
             lines.append(f'{name}.wav,"{speaker_name}",{gender},{speaker // 2},{text},{emotion}')
     (folder / "tones.csv").write_text("\n".join(lines))
-    return folder / "tones.csv"
 
 
-def train(folder: Path, manifest: Path, *overrides: str) -> Path:
+def train(composed: Callable[..., Composed], folder: Path, manifest: Path, *overrides: str) -> Path:
     """Train a run as `train.py` does."""
-    register_resolvers()
-    chosen = {"corpus": "manifest", "features": "functionals", "model": "aae"}
-    chosen |= dict(o.split("=") for o in overrides if o.startswith("model="))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(
-            "train",
-            [
-                *(f"{group}={name}" for group, name in chosen.items()),
-                f"corpus.root={manifest}",
-                f"store.root={manifest.parent / 'store'}",
-                "store.workers=1",
-                "trainer.max_epochs=3",
-                *overrides,
-            ],
-        )
-    names = {group: chosen.get(group, "") for group in GROUPS} | {"target": "emotion"}
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    cfg, choices = composed(
+        "corpus=manifest",
+        f"corpus.root={manifest}",
+        f"store.root={folder / 'store'}",
+        "store.workers=1",
+        "model=aae",
+        "trainer.max_epochs=3",
+        *overrides,
+    )
+    (folder / ".hydra").mkdir()
     OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
-    run(cfg, folder, names)
+    run(cfg, folder, choices)
     return folder
 
 
@@ -199,15 +189,16 @@ SMALL = (
 )
 
 
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"))
+@pytest.fixture(scope="session")
+def manifest(once: Callable[..., Path]) -> Path:
+    return once("tones", write_corpus) / "tones.csv"
 
 
-@pytest.fixture(scope="module")
-def trained(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def trained(composed: Callable[..., Composed], manifest: Path, once: Callable[..., Path]) -> Path:
     """The folder of a finished run; do not modify."""
-    return train(tmp_path_factory.mktemp("trained"), manifest, *SMALL)
+    options = ("features=egemaps", *SMALL)
+    return once("latents", lambda folder: train(composed, folder, manifest, *options))
 
 
 @pytest.fixture(scope="module")
@@ -310,11 +301,13 @@ def test_without_audio_the_page_has_no_clips_and_remarks_are_shown_everywhere(
     assert json.loads((folder / "latents" / "probe.json").read_text())["remarks"] == [remark]
 
 
-def test_codes_of_windows_are_averaged_like_probabilities(manifest: Path, tmp_path: Path) -> None:
+def test_codes_of_windows_are_averaged_like_probabilities(
+    composed: Callable[..., Composed], manifest: Path, tmp_path: Path
+) -> None:
     frames = [f"networks.frame.{n}.hidden=[8]" for n in ("encoder", "decoder")]
     frames += [f"networks.frame.{n}.channels=[4, 4, 4, 4]" for n in ("encoder", "decoder")]
     short = ["features=logmel40", "data.max_frames=32", "trainer.max_epochs=1"]
-    prepared, model = restore(train(tmp_path, manifest, *SMALL[:3], *frames, *short))
+    prepared, model = restore(train(composed, tmp_path, manifest, *SMALL[:3], *frames, *short))
     assert isinstance(model, AAE)
     codes, table = encode(model, prepared.data), describe(prepared, model)
     assert codes["z"].shape == (72, 4)
@@ -389,7 +382,7 @@ def test_run_without_latents_is_an_error(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".hydra").mkdir()
-    (tmp_path / "result.json").write_text("{}")
+    results.RunFolder(tmp_path).finish({})
     conf = CONF / "model" / f"{model}.yaml"
     target = re.search(r"^  _target_: (.*)$", conf.read_text(), re.MULTILINE)[1]
     (tmp_path / ".hydra" / "config.yaml").write_text(f"model: {{_target_: {target}}}")

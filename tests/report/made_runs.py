@@ -113,7 +113,7 @@ def _predict(run: PlannedRun, part: str, true: np.ndarray, classes: int) -> np.n
     return np.where(is_correct, true, (true + rng.integers(1, classes, len(true))) % classes)
 
 
-def write_grid(
+def plan_grid(
     root: Path,
     systems: Sequence[str] = ("mlp", "aae"),
     seeds: int = 3,
@@ -122,7 +122,7 @@ def write_grid(
     baseline: str | None = "mlp",
     **options: Any,
 ) -> Grid:
-    """Write a grid whose runs are all finished."""
+    """Return a grid without writing any run."""
     runs = [
         planned(root, system, seed, fold, target, **options)
         for system in systems
@@ -130,7 +130,15 @@ def write_grid(
         for seed in range(seeds)
         for fold in range(folds)
     ]
-    return Grid("made_up", tuple(write(run) for run in runs), baseline)
+    return Grid("made_up", tuple(runs), baseline)
+
+
+def write_grid(root: Path, *args: Any, **options: Any) -> Grid:
+    """Write a grid whose runs are all finished; arguments as of `plan_grid`."""
+    grid = plan_grid(root, *args, **options)
+    for run in grid.runs:
+        write(run)
+    return grid
 
 
 def without(grid: Grid, is_missing: Callable[[PlannedRun], bool]) -> Grid:

@@ -24,11 +24,11 @@ def ua(runs: list[PlannedRun]) -> float:
     return metrics.unweighted_accuracy(confusion(runs))
 
 
-def test_all_kinds_of_test_equal_manual_calculation(finished: Grid, data: ReportData) -> None:
+def test_all_kinds_of_test_equal_manual_calculation(finished_grid: Grid, data: ReportData) -> None:
     tests = by_kind(data)
-    single = {(r.system, r.seed, r.fold): ua([r]) for r in finished.runs}
+    single = {(r.system, r.seed, r.fold): ua([r]) for r in finished_grid.runs}
     by_seed = [
-        [ua([r for r in finished.runs if r.system == s and r.seed == k]) for k in range(3)]
+        [ua([r for r in finished_grid.runs if r.system == s and r.seed == k]) for k in range(3)]
         for s in ("aae", "mlp")
     ]
     seeds = statistics.over_seeds(*map(np.array, by_seed))
@@ -52,10 +52,10 @@ def test_all_kinds_of_test_equal_manual_calculation(finished: Grid, data: Report
     assert tests["speakers"].n == "6 speakers"
 
 
-def test_better_system_is_higher_and_worse_one_lower(finished: Grid, data: ReportData) -> None:
+def test_better_system_is_higher_and_worse_one_lower(finished_grid: Grid, data: ReportData) -> None:
     assert {test.verdict for test in by_kind(data).values()} == {"higher"}
-    runs = finished_runs(finished)
-    reverse = by_kind(summarise(Grid(finished.name, finished.runs, "aae"), runs), "mlp")
+    runs = finished_runs(finished_grid)
+    reverse = by_kind(summarise(Grid(finished_grid.name, finished_grid.runs, "aae"), runs), "mlp")
     assert reverse.pop("seeds").verdict == "not shown to be higher"  # one tail
     assert {test.verdict for test in reverse.values()} == {"lower"}
 
@@ -90,9 +90,9 @@ def test_holm_correction_is_over_the_whole_table(tmp_path: Path) -> None:
         assert [test.p_holm for test in of_kind] == pytest.approx(statistics.holm(raw))
 
 
-def test_only_seeds_complete_in_both_are_paired(finished: Grid) -> None:
+def test_only_seeds_complete_in_both_are_paired(finished_grid: Grid) -> None:
     lost = {("mlp", 0): 2, ("aae", 2): 5}
-    grid = without(finished, lambda run: lost.get((run.system, run.seed)) == run.fold)
+    grid = without(finished_grid, lambda run: lost.get((run.system, run.seed)) == run.fold)
     tests = by_kind(compute(grid))
     assert tests["seeds"].n == "2 and 2 seeds"
     assert tests["folds"].n == "6 folds, 1 seeds"
@@ -151,8 +151,8 @@ def test_baseline_may_be_named_by_its_experiment(tmp_path: Path) -> None:
     assert resolve_baseline(both, "mlp") == "mlp"
 
 
-def test_without_baseline_nothing_is_tested(finished: Grid) -> None:
-    assert compute(Grid(finished.name, finished.runs, None)).tests == ()
+def test_without_baseline_nothing_is_tested(finished_grid: Grid) -> None:
+    assert compute(Grid(finished_grid.name, finished_grid.runs, None)).tests == ()
 
 
 def test_classes_that_are_never_predicted_count(tmp_path: Path) -> None:

@@ -201,8 +201,10 @@ def test_remarks_are_shown_everywhere(tmp_path: Path) -> None:
     assert "report.baseline=NAME" in written.printed
 
 
-def test_number_of_folds_is_stated_if_some_are_left_out(finished: Grid, tmp_path: Path) -> None:
-    runs = tuple(run for run in finished.runs if run.fold < 2)
+def test_number_of_folds_is_stated_if_some_are_left_out(
+    finished_grid: Grid, tmp_path: Path
+) -> None:
+    runs = tuple(run for run in finished_grid.runs if run.fold < 2)
     written = write_report(Grid("made_up", runs, "mlp"), tmp_path / "out")
     assert "Scores are based on 2 of 6 folds only." in written.printed
 

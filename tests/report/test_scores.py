@@ -21,9 +21,9 @@ def read_cells(grid: Grid) -> list[Cell]:
 
 
 @pytest.fixture(scope="module")
-def mlp(finished: Grid) -> Grid:
+def mlp(finished_grid: Grid) -> Grid:
     """One system of the shared grid."""
-    return Grid("", tuple(run for run in finished.runs if run.system == "mlp"), None)
+    return Grid("", tuple(run for run in finished_grid.runs if run.system == "mlp"), None)
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def test_seed_with_fewer_planned_folds_is_incomplete(mlp: Grid) -> None:
     ],
 )
 def test_missing_runs_are_listed(
-    lost: list[tuple[int, int]], listed: list[str], finished: Grid
+    lost: list[tuple[int, int]], listed: list[str], finished_grid: Grid
 ) -> None:
-    grid = without(finished, lambda run: run.system == "aae" and (run.seed, run.fold) in lost)
+    grid = without(finished_grid, lambda run: run.system == "aae" and (run.seed, run.fold) in lost)
     assert missing(compute(grid)) == listed
 
 
