@@ -29,7 +29,7 @@ def test_check_of_a_damaged_corpus_fails_and_names_the_file(
     assert main(["check", "corpus=emodb", f"corpus.root={tmp_path}"]) == 1
     output = capsys.readouterr().out
     assert "03a01Fa.wav: truncated" in output
-    assert "534 here, 535 published" in output
+    assert "534 in the corpus, 535 published" in output
 
 
 def test_extract_fills_the_store_for_all_features_named(

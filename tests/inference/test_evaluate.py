@@ -235,7 +235,7 @@ def test_a_report_sets_it_beside_the_test_of_its_own(
     assert scores.loc["manifest to male", "ua"] == pytest.approx(np.mean(uas), abs=1e-6)
     text = (out / "report.md").read_text()
     assert "8 of 8 runs are finished; corpus: manifest, manifest to male" in text
-    assert "seed 1, fold 1 not yet given to python -m ser evaluate" in text
+    assert "seed 1, fold 1 not yet evaluated (python -m ser evaluate)" in text
     slices = pd.read_csv(out / "slices.csv").query(
         "corpus == 'manifest to male' and by == 'gender'"
     )

@@ -235,5 +235,5 @@ def test_pca_draws_nothing(
 ) -> None:
     overrides = [*SYSTEMS["pca"], "train_on=both", f"fitted={tmp_path}/fitted"]
     cfg, names = composed(*emodb, *overrides)
-    with pytest.raises(UserError, match="draws no samples: representation=aae does"):
+    with pytest.raises(UserError, match="cannot be sampled; representation=aae can"):
         run(cfg, tmp_path, names)

@@ -63,7 +63,7 @@ def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     completed = sweep(serial, *overrides)
     assert summary(completed) == (6, 2, 2, 2)
     assert completed.returncode == 1
-    assert "2 x fold=session_swap has 10 folds here" in completed.stdout
+    assert "2 x fold=session_swap has 10 folds on this corpus" in completed.stdout
     assert "Traceback" not in completed.stdout + completed.stderr
     (failure,) = (serial / "emodb").rglob("session_swap-17/seed-0-*/failure.json")
     assert "has 10 folds" in json.loads(failure.read_text())["error"]
@@ -225,7 +225,7 @@ def test_run_is_locked_by_one_process_at_a_time(tmp_path: Path) -> None:
         assert process.stdout.readline() == "locked\n"
         assert results.RunFolder(tmp_path).is_claimed
         with (
-            pytest.raises(UserError, match="made by another process"),
+            pytest.raises(UserError, match="another process is making this run"),
             results.RunFolder(tmp_path).claimed(),
         ):
             pass
