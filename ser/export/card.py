@@ -211,7 +211,7 @@ def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterato
             "other speakers differ is unknown."
         )
     elif interval[0] <= result[split]["chance_ua"]:
-        yield "UA is not shown to be above chance level, which is within its confidence interval."
+        yield "UA is not shown to be above chance level: the lower end of its interval is not."
     absent = [name for name, recall in result[split]["recall"].items() if recall is None]
     if absent:
         yield f"No utterance of {', '.join(absent)} was tested. UA and F1 leave this out."
