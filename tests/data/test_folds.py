@@ -296,7 +296,9 @@ def test_the_error_for_missing_or_too_few_texts_names_other_folds(
 ) -> None:
     for name, (make, options, _) in BY_TEXT.items():
         for without in (table.drop(columns="text"), table.assign(text=np.nan)):
-            with pytest.raises(UserError, match=f"fold={name} needs the texts .*`text`.*; fold=session"):
+            with pytest.raises(
+                UserError, match=f"fold={name} needs the texts .*`text`.*; fold=session"
+            ):
                 make(without, labelled, index=0, **options)
         two = table.assign(text=np.where(table["text"] < "t06", "a", "b"))
         with pytest.raises(UserError, match=r"(groups|count)=4 must be from 3 .* 2; fold=session"):

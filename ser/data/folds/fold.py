@@ -84,7 +84,8 @@ def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
         for kind in values[a]:
             if both := values[a][kind] & values[b][kind]:
                 raise UserError(
-                    f"fold {fold.index}: {len(both)} {kind}(s) in both {a} and {b}, e.g. {min(both)}"
+                    f"fold {fold.index}: {len(both)} {kind}(s) in both {a} and {b}, "
+                    f"e.g. {min(both)}"
                 )
 
 
