@@ -16,10 +16,12 @@ import pytest
 import torch
 from filelock import FileLock
 from hydra import compose, initialize_config_dir
+from processes import exit_codes, fork
 from small import SHORT, Composed
 
 from ser.config import CONF, build
 from ser.config.run_key import register_resolvers
+from ser.corpora.demo import demo
 from ser.corpora.emodb import emodb as read_emodb
 from ser.runs.run import run
 
@@ -119,3 +121,18 @@ def few(emodb_root: Path, once: Once) -> list[str]:
 
     folder = once("few", write)
     return ["corpus=manifest", f"corpus.root={folder}/few.csv", f"store.root={folder}/store"]
+
+
+@pytest.fixture(scope="session")
+def demo_root(once: Once) -> Path:
+    """The demo corpus, created by two processes that request it at the same time."""
+
+    def create(folder: Path) -> None:
+        processes = [fork(_require_demo, folder / "demo") for _ in range(2)]
+        assert exit_codes(*processes, seconds=300) == [0, 0]
+
+    return once("demo", create) / "demo"
+
+
+def _require_demo(root: Path) -> None:
+    assert len(demo(root).table) == 420

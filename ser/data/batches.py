@@ -1,7 +1,7 @@
-"""Batches: what a training step gets, and the loaders that make them.
+"""Batches of training and evaluation, and the loaders that produce them.
 
-A batch is one gather, not a Python loop over utterances. The order depends on a seed and the epoch
-alone and, for Lightning, a loader is stateful: so a run that is killed in the middle of an epoch
+A batch is one gather, not a Python loop over utterances. The order depends only on a seed and the
+epoch. Loaders are stateful for Lightning, so that a run that was killed in the middle of an epoch
 continues with the next batch.
 """
 
@@ -19,20 +19,20 @@ from ser.data.standardise import Standardiser
 from ser.errors import UserError
 
 UNLABELLED = -1
-EVALUATED = 256  # utterances a batch when nothing is trained
-SEGMENTED = 64  # the same, where each has as many items as frames
-BLOCK = 1 << 12  # neighbours that are read together where there are more rows than in
-POOL = 1 << 18  # one pool, within which any order may come up: half a gigabyte of 513 values each
+SCORING_BATCH_SIZE = 256  # utterances per batch without training
+SEGMENT_SCORING_BATCH_SIZE = 64  # the same, where an utterance has one item per frame
+POOL = 1 << 18  # rows that are shuffled together: half a gigabyte with 513 values per row
+BLOCK = 1 << 12  # neighbouring rows that stay in one pool, where there are more rows than `POOL`
 
 
 class Batch(NamedTuple):
-    """Some utterances, or windows of them.
+    """Some utterances, or windows of utterances.
 
     Attributes:
-        x: (B, D) standardised features; (B, T, F) at frame level, zero beyond each one's end.
-        y: (B,) class indices, `UNLABELLED` where there is none; (U,) where there are windows.
-        lengths: (B,) frames that are not padding; None at utterance level.
-        windows: (B,) which of the U utterances a window belongs to; None: windows are utterances.
+        x: (B, D) standardised features; at frame level (B, T, F), padded with zeros.
+        y: (B,) class indices, `UNLABELLED` where there is none; (U,) if there are windows.
+        lengths: (B,) frames without padding; None at utterance level.
+        windows: (B,) utterance of each window, from 0 to U - 1; None: each item is an utterance.
     """
 
     x: Tensor
@@ -43,15 +43,15 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is made for.
+    """The sizes of a model's input and output, and what else it needs to know of the data.
 
     Attributes:
         inputs: D, or F at frame level.
         classes: C.
         class_weights: (C,) for the cross-entropy, or None.
-        groups: columns of the features by kind, e.g. {"mfcc": [7, 8]}.
-        variants: (V,) where V codes of each item stand side by side, (..., V * inputs), how much
-            each counts when what is made of them is averaged; None: there is one.
+        groups: Columns of the features by kind, e.g. {"mfcc": [7, 8]}.
+        variants: (V,) weights with which a model averages its outputs for the V codes of an item,
+            which are concatenated, (..., V * inputs); None: an item has one code.
     """
 
     inputs: int
@@ -66,42 +66,42 @@ class Rows:
 
     Args:
         values: (N, D), in memory or memory-mapped.
-        standardiser: fitted on the training part.
-        at_once: standardise all of it now; False: whatever is taken, as it is taken.
+        standardiser: Fitted on the training split.
+        eager: Standardise all rows now; False: the rows of each batch when they are taken.
     """
 
-    def __init__(self, values: np.ndarray, standardiser: Standardiser, *, at_once: bool) -> None:
-        self._mapped = None if at_once else values
+    def __init__(self, values: np.ndarray, standardiser: Standardiser, *, eager: bool) -> None:
+        self._raw = None if eager else values
         self._standardiser = standardiser
-        if self._mapped is None:
-            self._held = torch.from_numpy(standardiser(values))
+        if self._raw is None:
+            self._standardised = torch.from_numpy(standardiser(values))
 
     def take(self, rows: Tensor) -> Tensor:
-        """Rows by number, (...) -> (..., D)."""
-        if self._mapped is None:
-            return self._held[rows]
-        flat = self._standardiser(self._mapped[rows.reshape(-1).numpy()])
+        """Return rows by number, (...) -> (..., D)."""
+        if self._raw is None:
+            return self._standardised[rows]
+        flat = self._standardiser(self._raw[rows.reshape(-1).numpy()])
         return torch.from_numpy(flat).reshape(*rows.shape, -1)
 
 
 class Batches:
-    """Utterance-level batches of one part.
+    """Utterance-level batches of one split.
 
     Args:
-        rows: features.
-        utterances: (N,) the part's rows of features; or (N, L), several that are one item: its
-            rows one after another, (L * D).
+        rows: Features.
+        utterances: (N,) row of each item of the split; or (N, L), rows that are concatenated into
+            one item of L * D values.
         y: (N,) class indices.
-        batch_size: B of all ranks together; a last batch of a single utterance a rank joins the
-            one before it, because batch normalisation has no variance for it.
-        seed: of the order, which is `shuffled`; None: in the order given.
+        batch_size: B of all ranks together. A last batch with one utterance per rank is joined to
+            the one before, because batch normalisation needs at least two.
+        seed: Of the order (see `shuffled`); None: the given order.
         share: (rank, ranks); a rank has every `ranks`-th utterance of each batch.
 
     Raises:
-        UserError: too few utterances for so many ranks.
+        UserError: There are too few utterances for the number of ranks.
     """
 
-    # Lightning asks for both wherever there is a sampler, and tells the sampler the epoch.
+    # Lightning reads `batch_sampler` and `sampler`, and calls the `set_epoch` of the latter.
     batch_sampler = None
 
     def __init__(
@@ -120,15 +120,15 @@ class Batches:
         self.first = 0
         ends = list(range(batch_size, len(y), batch_size))
         rank, ranks = share
-        self.mine = slice(rank, None, ranks)
+        self.share = slice(rank, None, ranks)
         least = 2 * ranks
         if ends and len(y) - ends[-1] < least:
             ends.pop()
         self.bounds = [0, *ends, len(y)]
         if ranks > 1 and min(batch_size, len(y)) < least:
             raise UserError(
-                f"{ranks} devices share batches of {least} utterances or more, and here is one of "
-                f"{min(batch_size, len(y))}: fewer trainer.devices, or a larger data.batch_size"
+                f"{ranks} devices need batches of at least {least} utterances, but one has "
+                f"{min(batch_size, len(y))}: lower trainer.devices or raise data.batch_size"
             )
 
     @property
@@ -155,31 +155,32 @@ class Batches:
             yield self.batch(batches[number], number)
 
     def split(self, random: torch.Generator | None) -> list[Tensor]:
-        """Which utterances of the part each batch of this epoch has."""
+        """Return the utterances of each batch of this epoch, as positions in the split."""
         count = len(self.y)
         order = torch.arange(count) if random is None else shuffled(count, random)
         return [order[a:b] for a, b in pairwise(self.bounds)]
 
-    def batch(self, chosen: Tensor, number: int) -> Batch:
-        """This rank's share of the batch of some utterances of the part."""
-        chosen = chosen[self.mine]
-        return Batch(self.rows.take(self.utterances[chosen]).flatten(1), self.y[chosen])
+    def batch(self, positions: Tensor, number: int) -> Batch:
+        """Return this rank's share of a batch, given its utterances as positions in the split."""
+        positions = positions[self.share]
+        return Batch(self.rows.take(self.utterances[positions]).flatten(1), self.y[positions])
 
     def _random(self, number: int = 0) -> torch.Generator | None:
-        """Random numbers of this epoch; those of one batch do not depend on the ones before it."""
+        """Return the generator of an epoch or batch, which does not depend on earlier batches."""
         if self.seed is None:
             return None
-        # Words of entropy, so that seed 1 epoch 0 is not seed 0 epoch 1.
+        # A seed sequence, so that seed 1 in epoch 0 differs from seed 0 in epoch 1.
         mixed = np.random.SeedSequence([self.seed, self.epoch, number]).generate_state(1)[0]
         return torch.Generator().manual_seed(int(mixed))
 
 
 def shuffled(count: int, random: torch.Generator) -> Tensor:
-    """0..count-1 in an order for an epoch that reads no more than a pool of rows at a time.
+    """Return 0..count-1 in random order, so that an epoch reads one pool of rows after another.
 
-    Up to `POOL` any order is as likely as another. Of more, blocks of neighbours are put in any
-    order, and so are the rows of each pool of blocks: were each batch's rows to come from anywhere
-    in a file larger than memory, nearly all that is read from the disk would be read in vain.
+    Up to `POOL` rows, all orders are equally likely. Beyond, blocks of neighbouring rows are
+    shuffled, and then the rows of each pool of blocks. Without pools, the rows of a batch would be
+    scattered over a file larger than memory, and most of what is read from the disk would be
+    discarded.
     """
     if count <= POOL:
         return torch.randperm(count, generator=random)
@@ -190,14 +191,14 @@ def shuffled(count: int, random: torch.Generator) -> Tensor:
 
 
 class SegmentBatches(Batches):
-    """Batches of all segments of some utterances, for scoring: an utterance's are averaged.
+    """Batches of all segments of some utterances, for scoring: outputs are averaged per utterance.
 
     Args:
-        rows: frames of all utterances, one after another.
-        segments: of the part's utterances.
+        rows: Frames of all utterances, in order.
+        segments: Of the utterances of the split.
         y: (U,) class indices of the utterances.
-        batch_size: utterances of all ranks together.
-        share: (rank, ranks), as above.
+        batch_size: Utterances per batch of all ranks together.
+        share: (rank, ranks), see `Batches`.
     """
 
     def __init__(
@@ -214,33 +215,33 @@ class SegmentBatches(Batches):
         self.frames = torch.from_numpy(segments.frames)
         self.offsets = torch.from_numpy(segments.offsets)
 
-    def batch(self, chosen: Tensor, number: int) -> Batch:
-        chosen = chosen[self.mine]
-        starts, ends = self.offsets[chosen], self.offsets[chosen + 1]
-        wanted = torch.cat([self.frames[a:b] for a, b in zip(starts, ends, strict=True)])
-        windows = torch.repeat_interleave(torch.arange(len(chosen)), ends - starts)
-        return Batch(self.rows.take(wanted).flatten(1), self.y[chosen], None, windows)
+    def batch(self, positions: Tensor, number: int) -> Batch:
+        positions = positions[self.share]
+        starts, ends = self.offsets[positions], self.offsets[positions + 1]
+        frames = torch.cat([self.frames[a:b] for a, b in zip(starts, ends, strict=True)])
+        windows = torch.repeat_interleave(torch.arange(len(positions)), ends - starts)
+        return Batch(self.rows.take(frames).flatten(1), self.y[positions], None, windows)
 
 
 class FrameBatches(Batches):
-    """Frame-level batches: utterances of like length together, padded to the longest.
+    """Frame-level batches of utterances of similar length, padded to the longest.
 
-    In training an utterance longer than `max_frames` is cropped at random; otherwise it becomes as
-    many windows as cover it, evenly spread, whose probabilities are averaged.
+    In training, an utterance longer than `max_frames` is cropped at random. In evaluation, it is
+    divided into evenly spaced windows that cover it, whose probabilities are averaged.
 
     Args:
-        rows: frames of all utterances, one after another.
-        utterances: (N,) the part's utterances.
+        rows: Frames of all utterances, in order.
+        utterances: (N,) numbers of the utterances of the split.
         y: (N,) class indices.
-        offsets: (all + 1,) where each utterance's frames begin.
-        max_frames: longest stretch that a network sees.
+        offsets: (all + 1,) first frame of each utterance.
+        max_frames: Largest number of frames that a network gets.
         batch_size: B of all ranks together.
-        seed: of order and crops; None: nothing random, all windows.
-        share: (rank, ranks), as above.
+        seed: Of the order and the crops; None: the given order and all windows.
+        share: (rank, ranks), see `Batches`.
     """
 
-    # Utterances are sorted by length within so many batches: little padding, and yet the batches
-    # of two epochs differ.
+    # Batches within which utterances are sorted by length: there is little padding, but the
+    # batches differ between epochs.
     POOL = 16
 
     def __init__(
@@ -270,18 +271,18 @@ class FrameBatches(Batches):
         batches = [order[a:b] for a, b in pairwise(self.bounds)]
         return [batches[i] for i in torch.randperm(len(batches), generator=random)]
 
-    def batch(self, chosen: Tensor, number: int) -> Batch:
+    def batch(self, positions: Tensor, number: int) -> Batch:
         random = self._random(1 + number)
-        # Drawn for the whole batch: a rank crops its share as one that is alone would.
-        drawn = None if random is None else torch.rand(len(chosen), generator=random)[self.mine]
-        chosen = chosen[self.mine]
-        starts, lengths, y = self.starts[chosen], self.lengths[chosen], self.y[chosen]
+        # Drawn for the whole batch, so that crops do not depend on the number of ranks.
+        drawn = None if random is None else torch.rand(len(positions), generator=random)[self.share]
+        positions = positions[self.share]
+        starts, lengths, y = self.starts[positions], self.lengths[positions], self.y[positions]
         if drawn is None:
             counts = (lengths + self.max_frames - 1) // self.max_frames
-            windows = torch.repeat_interleave(torch.arange(len(chosen)), counts)
-            place = torch.arange(len(windows)) - (counts.cumsum(0) - counts)[windows]
+            windows = torch.repeat_interleave(torch.arange(len(positions)), counts)
+            index = torch.arange(len(windows)) - (counts.cumsum(0) - counts)[windows]
             spare = (lengths[windows] - self.max_frames).clamp(min=0)
-            shift = spare * place // (counts[windows] - 1).clamp(min=1)
+            shift = spare * index // (counts[windows] - 1).clamp(min=1)
             starts, lengths = starts[windows] + shift, lengths[windows]
         else:
             windows = None
@@ -291,7 +292,7 @@ class FrameBatches(Batches):
         return Batch(self._gather(starts, lengths), y, lengths, windows)
 
     def _gather(self, starts: Tensor, lengths: Tensor) -> Tensor:
-        """(B,) starts and lengths -> (B, longest, F), zero beyond each length."""
+        """Gather (B, longest, F) frames by their starts and lengths, (B,); pad with zeros."""
         frame = torch.arange(int(lengths.max()))
         inside = frame < lengths[:, None]
         x = self.rows.take(torch.where(inside, starts[:, None] + frame, 0))
@@ -310,27 +311,27 @@ def make_batches(
     seed: int | None,
     share: tuple[int, int] = (0, 1),
 ) -> Batches:
-    """Return the batches of some utterances: of vectors, of frames, or of segments one by one.
+    """Return the batches of some utterances: of vectors, of frames, or of single segments.
 
     Args:
-        rows: Features of all utterances, or their frames one after another.
+        rows: Features of all utterances, or their frames in order.
         utterances: (N,) numbers of the utterances.
         y: (N,) class indices.
-        offsets: (all + 1,) where the frames of each utterance begin; None: utterance level.
-        segments: Segments of the utterances that the network sees one by one; None: it does not.
-        max_frames: Longest stretch of frames that a network sees.
+        offsets: (all + 1,) first frame of each utterance; None: utterance level.
+        segments: Segments of the utterances, where a network gets single segments; else None.
+        max_frames: Largest number of frames that a network gets.
         batch_size: Items per training batch of all ranks together.
         seed: Seed of the order of training batches; None: a fixed order, for scoring.
         share: (rank, ranks).
     """
     if segments is not None and seed is None:
-        return SegmentBatches(rows, segments, y, batch_size=SEGMENTED, share=share)
+        return SegmentBatches(rows, segments, y, batch_size=SEGMENT_SCORING_BATCH_SIZE, share=share)
     if segments is not None:
         frames = torch.from_numpy(segments.frames)
         classes = torch.from_numpy(segments.of_each(y.numpy()))
         return Batches(rows, frames, classes, batch_size=batch_size, seed=seed, share=share)
     numbers = torch.tensor(utterances)
-    size = EVALUATED if seed is None else batch_size
+    size = SCORING_BATCH_SIZE if seed is None else batch_size
     if offsets is None:
         return Batches(rows, numbers, y, batch_size=size, seed=seed, share=share)
     return FrameBatches(

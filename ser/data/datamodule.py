@@ -119,7 +119,7 @@ class DataModule(pl.LightningDataModule):
     @cached_property
     def rows(self) -> Rows:
         """Standardised features."""
-        return Rows(self.values, self.standardiser, at_once=not self.features.mapped)
+        return Rows(self.values, self.standardiser, eager=not self.features.mapped)
 
     def setup(self, stage: str) -> None:
         """Standardise the features before the first batch is timed."""

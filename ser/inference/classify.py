@@ -50,7 +50,7 @@ class NetworkClassifier:
         if self.segments is not None and offsets is not None:
             segments = self.segments(values, offsets, numbers, False)
         batches = make_batches(
-            Rows(values, self.standardiser, at_once=True),
+            Rows(values, self.standardiser, eager=True),
             numbers,
             torch.full((count,), UNLABELLED),
             offsets=offsets,

@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from ser import results
-from ser.data.batches import EVALUATED, UNLABELLED, Batch, Batches, Rows, Task
+from ser.data.batches import SCORING_BATCH_SIZE, UNLABELLED, Batch, Batches, Rows, Task
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
@@ -137,7 +137,7 @@ class Learned(Representation):
         )
         losses = None
         if request.monitored is not None:
-            others = self.batches(standardiser, *request.monitored, EVALUATED, None)
+            others = self.batches(standardiser, *request.monitored, SCORING_BATCH_SIZE, None)
             losses = MonitoredLosses("test", others)
         selected = fitting.training.fit(
             module, data, folder / "checkpoints", curves, self.stopping(), losses
@@ -179,7 +179,7 @@ class Learned(Representation):
         """
         values, numbers = _rows(x)
         mapped = isinstance(x, Segments) and x.mapped
-        rows = Rows(values, standardiser, at_once=not mapped)
+        rows = Rows(values, standardiser, eager=not mapped)
         labels = torch.tensor(y, dtype=torch.long)
         return Batches(rows, numbers, labels, batch_size=size, seed=seed)
 
@@ -218,10 +218,10 @@ class Network(Fitted):
 
     def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
         values, numbers = _rows(x)
-        rows = Rows(values, self.standardiser, at_once=False)
+        rows = Rows(values, self.standardiser, eager=False)
         y = torch.full((len(x),), UNLABELLED) if labels is None else torch.as_tensor(labels)
         with torch.inference_mode():
-            parts = zip(numbers.split(EVALUATED), y.split(EVALUATED), strict=True)
+            parts = zip(numbers.split(SCORING_BATCH_SIZE), y.split(SCORING_BATCH_SIZE), strict=True)
             codes = [self.module.codes(Batch(rows.take(n).flatten(1), y)) for n, y in parts]
             return torch.cat(codes).numpy()
 

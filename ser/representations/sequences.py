@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.data.batches import EVALUATED, UNLABELLED, FrameBatches, Rows
+from ser.data.batches import SCORING_BATCH_SIZE, UNLABELLED, FrameBatches, Rows
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
@@ -21,7 +21,7 @@ class SequenceNetwork(Network):
 
     def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
         y = torch.full((len(x),), UNLABELLED).numpy()
-        batches = sequences(self.standardiser, x, y, EVALUATED, None)
+        batches = sequences(self.standardiser, x, y, SCORING_BATCH_SIZE, None)
         with torch.inference_mode():
             return torch.cat([self.module.codes(batch) for batch in batches]).numpy()
 
@@ -73,7 +73,7 @@ def sequences(
     bounds: Any = np.stack([starts, starts + lengths], axis=1).reshape(-1)
     utterances: Tensor = 2 * torch.arange(len(starts))
     return FrameBatches(
-        Rows(x.values, standardiser, at_once=not x.mapped),
+        Rows(x.values, standardiser, eager=not x.mapped),
         utterances,
         torch.tensor(y[first], dtype=torch.long),
         offsets=torch.tensor(bounds),

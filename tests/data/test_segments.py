@@ -72,7 +72,7 @@ def test_frames_are_not_copied_before_a_batch_gathers_them(tmp_path: Path) -> No
     assert segments.values is mapped
 
     def batches(of: Segments) -> list[torch.Tensor]:
-        rows = Rows(of.values, UNCHANGED, at_once=not of.mapped)
+        rows = Rows(of.values, UNCHANGED, eager=not of.mapped)
         numbers = torch.from_numpy(of.frames)
         loader = Batches(rows, numbers, torch.arange(len(of)), batch_size=4, seed=0)
         loader.set_epoch(3)
@@ -84,7 +84,7 @@ def test_frames_are_not_copied_before_a_batch_gathers_them(tmp_path: Path) -> No
 
 def test_a_batch_concatenates_the_frames_of_each_segment() -> None:
     segments = segmented()
-    rows = Rows(segments.values, UNCHANGED, at_once=True)
+    rows = Rows(segments.values, UNCHANGED, eager=True)
     numbers = torch.from_numpy(segments.frames)
     orders = []
     for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0)):

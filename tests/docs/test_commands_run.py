@@ -2,15 +2,12 @@
 
 import os
 import re
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import warm
 from blocks import DOCS, PROJECT, Block, blocks, commands, expand
-
-from ser.corpora.demo import demo
 
 README = PROJECT / "README.md"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
@@ -21,9 +18,9 @@ REAL = {"corpus=emodb": "corpus=demo", "corpus.root=path/to/emodb": None}
 
 
 @pytest.fixture(scope="session")
-def shared(once: Callable[..., Path]) -> Path:
+def shared(demo_root: Path) -> Path:
     """Folder with the demo corpus; receives the features."""
-    return once("demo", lambda folder: demo(folder / "demo"))
+    return demo_root.parent
 
 
 @pytest.mark.slow
