@@ -53,10 +53,11 @@ def _copy_results(app: Any, error: Exception | None) -> None:
 
 
 def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Keep |x| from being read as a substitution, and `classes: C.` as a list with an item C."""
+    """Escape what reStructuredText reads as markup: |x|, `classes: C.` and `Module`s."""
     for number, line in enumerate(lines):
         if "``" not in line and ">>>" not in line:
             line = line.replace("|", r"\|")
+            line = re.sub(r"(`[^`]+`)(\w?)", lambda m: m[1] + (rf"\ {m[2]}" if m[2] else ""), line)
         lines[number] = re.sub(r"(?<=: )([A-Z])\.", r"\1\.", line)
 
 
