@@ -17,7 +17,7 @@ from ser.report.counts import Counts, Utterances, read_counts
 from ser.results import EvaluationFolder, ResultFolder, RunFolder, read_json
 from ser.sweeps.grid import Grid, PlannedRun
 
-VALIDATION = "val/ua"  # drawn as a learning curve, beside `train/*_loss`
+VALIDATION = "val/ua"  # drawn as a learning curve, like `train/*_loss`
 
 # Utterances by corpus, target and fold: all systems and seeds predict the same ones.
 SharedUtterances = dict[tuple[str, str, int], Utterances]

@@ -10,16 +10,16 @@ from ser.report.tables import NAMES, NONE, Table, percent, spread
 JOINED = {"pooled": "folds pooled", "fold_mean": "mean over folds"}
 
 # By corpus and target: whether scores were published, and the scores that the table shows.
-Shown = Mapping[tuple[str, str], tuple[bool, list[str]]]
+Layout = Mapping[tuple[str, str], tuple[bool, list[str]]]
 
 
 def main(data: ReportData) -> Table:
     """Return the main table; its last row is chance level."""
     columns, spans = ["system"], [("", 1)]
-    shown = {column: _shown(data, column) for column in data.columns}
+    layout = {column: _layout(data, column) for column in data.columns}
     # As many digits as papers report, if there is something to compare with.
-    digits = 2 if any(is_published for is_published, _ in shown.values()) else 1
-    for column, (is_published, names) in shown.items():
+    digits = 2 if any(is_published for is_published, _ in layout.values()) else 1
+    for column, (is_published, names) in layout.items():
         headers = [
             f"{NAMES[name]} {kind}"
             for name in names
@@ -30,17 +30,17 @@ def main(data: ReportData) -> Table:
     rows = []
     for system in data.systems:
         row = [system]
-        for column, (is_published, names) in shown.items():
+        for column, (is_published, names) in layout.items():
             for name in names:
                 row += [_published(data, system, column, name)] if is_published else []
                 row.append(_reproduced(data, system, column, name, digits))
         rows.append(tuple(row))
-    rows.append(tuple(_chance(data, shown, digits)))
+    rows.append(tuple(_chance(data, layout, digits)))
     title = f"Scores in %, {_convention(data)}"
     return Table(title, tuple(columns), tuple(rows), 1, tuple(spans), tuple(_notes(data)))
 
 
-def _shown(data: ReportData, column: tuple[str, str]) -> tuple[bool, list[str]]:
+def _layout(data: ReportData, column: tuple[str, str]) -> tuple[bool, list[str]]:
     published = [published_scores(cell) for cell in data.cells if cell.column == column]
     names = {"ua", *(name for each in published for name in each if name in SCORES)}
     return any(published), [name for name in SCORES if name in names]
@@ -72,10 +72,10 @@ def _reproduced(
     return NONE
 
 
-def _chance(data: ReportData, shown: Shown, digits: int) -> Iterator[str]:
-    scores = {name for _, names in shown.values() for name in names}
+def _chance(data: ReportData, layout: Layout, digits: int) -> Iterator[str]:
+    scores = {name for _, names in layout.values() for name in names}
     yield "chance (UA), majority class (WA)" if "wa" in scores else "chance"
-    for column, (is_published, names) in shown.items():
+    for column, (is_published, names) in layout.items():
         of_column = [summed for cell, summed in data.scored if cell.column == column]
         for name in names:
             key = {"ua": "chance_ua", "wa": "majority_wa"}.get(name)
