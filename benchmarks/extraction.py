@@ -1,14 +1,14 @@
-"""Extraction into the store beside openSMILE alone, in turn, on real speech.
+"""Extraction into the store compared with openSMILE itself, on real speech.
 
     python benchmarks/extraction.py FOLDER [--files 60] [--rounds 7]
 
-Prints, as medians over rounds:
+Prints medians over rounds, in which the variants take turns:
 
-- functionals and descriptors together, read, extracted and stored by one worker, as a multiple of
-  one functionals pass of `opensmile.Smile` over signals in memory: by the clock and by processor
-  time, which other programs on the machine disturb less (bar: 1.15);
-- how many times faster two workers are than one, with threads and with processes (bar: 1.8);
-- how long it takes to load what is stored.
+- the time in which one worker reads, extracts and stores functionals and descriptors, as a multiple
+  of one functionals pass of `opensmile.Smile` over signals in memory: in wall-clock time, and in
+  processor time, which depends less on other programs (target: 1.15);
+- the speed-up of two workers over one, with threads and with processes (target: 1.8);
+- the time to load stored features.
 """
 
 import argparse
@@ -35,14 +35,14 @@ BOTH: list = [FUNCTIONALS, DESCRIPTORS]
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock and of processor time."""
-    clock, processor = time.perf_counter(), time.process_time()
+    """Return wall-clock and processor time, seconds."""
+    wall_clock, processor = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - clock, time.process_time() - processor
+    return time.perf_counter() - wall_clock, time.process_time() - processor
 
 
 def fill(table: pd.DataFrame, workers: int, backend: str = "threading") -> tuple[float, float]:
-    """Fill an empty store."""
+    """Fill an empty store and return the times of `timed`."""
     with tempfile.TemporaryDirectory() as root, joblib.parallel_config(backend=backend):
         store = Store(root, workers, Console(quiet=True))
         return timed(lambda: store.fill(table, BOTH))
@@ -63,10 +63,10 @@ def main() -> None:
     seconds = sum(len(signal) / rate for signal, rate in signals)
     smile = opensmile.Smile(opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.Functionals)
 
-    alone, one, two, processes = [], [], [], []
+    package, one, two, processes = [], [], [], []
     fill(table.iloc[:4], 2, "loky")  # starts the processes
     for _ in range(options.rounds):
-        alone.append(timed(lambda: [smile(*signal) for signal in signals]))
+        package.append(timed(lambda: [smile(*signal) for signal in signals]))
         one.append(fill(table, 1))
         two.append(fill(table, 2))
         processes.append(fill(table, 2, "loky"))
@@ -75,22 +75,21 @@ def main() -> None:
         ratios = [a[kind] / b[kind] for a, b in zip(above, below, strict=True)]
         return f"{median(ratios):.3f}  (from {min(ratios):.3f} to {max(ratios):.3f})"
 
-    pace = median(processor for _, processor in alone) / seconds
+    per_second = median(processor for _, processor in package) / seconds
     print(f"{len(files)} files, {seconds:.0f} s of speech, {options.rounds} rounds")
-    print(f"openSMILE functionals alone             {pace:.4f} s a second of speech")
-    print(f"both, stored / alone, processor time    {ratio(one, alone, 1)}")
-    print(f"both, stored / alone, by the clock      {ratio(one, alone, 0)}")
-    print(f"two workers, threads, times faster      {ratio(one, two, 0)}")
-    print(f"two workers, processes, times faster    {ratio(one, processes, 0)}")
+    print(f"openSMILE functionals                   {per_second:.4f} s per second of speech")
+    print(f"both, stored / openSMILE, processor     {ratio(one, package, 1)}")
+    print(f"both, stored / openSMILE, wall clock    {ratio(one, package, 0)}")
+    print(f"two workers, threads, speed-up          {ratio(one, two, 0)}")
+    print(f"two workers, processes, speed-up        {ratio(one, processes, 0)}")
 
     with tempfile.TemporaryDirectory() as root:
         store = Store(root, console=Console(quiet=True))
         store.fill(table, BOTH)
         for extractor in BOTH:
-            took = [timed(partial(store.load, table, extractor, True))[0] for _ in range(9)]
-            print(
-                f"loading {extractor.output:4} of {len(files)} files           {median(took):.4f} s"
-            )
+            times = [timed(partial(store.load, table, extractor, True))[0] for _ in range(9)]
+            label = f"loading {extractor.output:4} of {len(files)} files"
+            print(f"{label:39} {median(times):.4f} s")
 
 
 if __name__ == "__main__":

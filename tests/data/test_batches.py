@@ -102,9 +102,9 @@ def test_a_last_batch_of_less_than_two_utterances_per_rank_is_joined_to_the_one_
 
 def test_crops_do_not_depend_on_the_number_of_ranks() -> None:
     lengths = [20] * 8
-    alone = next(iter(frames(lengths, batch_size=8))).x
+    single = next(iter(frames(lengths, batch_size=8))).x
     shares = [next(iter(frames(lengths, batch_size=8, share=(rank, 2)))).x for rank in range(2)]
-    assert torch.equal(torch.stack(shares, 1).flatten(0, 1), alone)
+    assert torch.equal(torch.stack(shares, 1).flatten(0, 1), single)
 
 
 def test_fewer_than_two_utterances_per_rank_are_an_error() -> None:
@@ -160,12 +160,12 @@ def test_windows_cover_long_utterances_in_evaluation() -> None:
     assert batch.lengths is not None
     for utterance, length in enumerate([20, 8, 9, 3]):
         of_utterance = batch.windows == utterance
-        seen = {
+        covered = {
             int(v) - 1000 * utterance
             for x, n in zip(batch.x[of_utterance, :, 0], batch.lengths[of_utterance], strict=True)
             for v in x[:n]
         }
-        assert seen == set(range(length))
+        assert covered == set(range(length))
 
 
 def test_utterances_of_similar_length_share_a_batch() -> None:
@@ -216,11 +216,11 @@ def test_all_segments_of_an_utterance_are_in_one_batch(share: tuple[int, int]) -
     segments = context(values, offsets, np.arange(5), False, past=1, future=0)
     rows = Rows(values, UNCHANGED, eager=True)
     batches = SegmentBatches(rows, segments, torch.arange(5), batch_size=4, share=share)
-    seen = []
+    utterances = []
     for batch in batches:
         assert batch.windows is not None
         for number, u in enumerate(batch.y.tolist()):
             of_utterance = batch.x[batch.windows == number]
             assert of_utterance[:, 1].tolist() == list(range(offsets[u], offsets[u + 1]))
-            seen.append(u)
-    assert seen == list(range(5))[share[0] :: share[1]]
+            utterances.append(u)
+    assert utterances == list(range(5))[share[0] :: share[1]]

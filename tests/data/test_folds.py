@@ -264,10 +264,10 @@ def test_a_missing_text_counts_as_a_text_of_its_own(
 ) -> None:
     table.loc[table.index[::2], "text"] = np.nan
     for make, options, count in BY_TEXT.values():
-        made = [make(table, labelled, index=index, **options) for index in range(count)]
-        for fold in made:
+        all_folds = [make(table, labelled, index=index, **options) for index in range(count)]
+        for fold in all_folds:
             folds.verify(fold, table, digests)
-        assert sorted(i for fold in made for i in fold.test) == sorted(labelled)
+        assert sorted(i for fold in all_folds for i in fold.test) == sorted(labelled)
     fold = folds.text(table, labelled, index=0, count=4, split_seed=0)
     assert table.loc[fold.test, "text"].isna().any()
 
