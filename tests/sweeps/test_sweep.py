@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,16 +195,18 @@ def test_finished_runs_are_tested_on_another_corpus_without_training(
     files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # of the test speaker of fold 0
     rows = [f"{file},someone,{'anger' if 'W' in file.stem else 'neutral'}\n" for file in files]
     (tmp_path / "few.csv").write_text("file,speaker,emotion\n" + "".join(rows))
-    before = contents(serial / "emodb", SAME)
+    runs = tmp_path / "runs"
+    shutil.copytree(serial, runs)
+    before = contents(runs / "emodb", SAME)
     other_corpus = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/few.csv"]
     completed = sweep(
-        serial, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *other_corpus
+        runs, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *other_corpus
     )
     assert summary(completed) == (2, 2, 0, 0)
     assert completed.stdout.count("few UA") == 2
-    made = contents(serial / "emodb", SAME)
+    made = contents(runs / "emodb", SAME)
     assert {name: made[name] for name in before} == before
-    evaluations = sorted((serial / "emodb").rglob("evaluated/few/evaluation.json"))
+    evaluations = sorted((runs / "emodb").rglob("evaluated/few/evaluation.json"))
     assert [json.loads(file.read_text())["seed"] for file in evaluations] == [0, 1]
 
 
