@@ -179,7 +179,7 @@ def _serve(server: socket.socket) -> None:
         for fd in fds:
             os.close(fd)
     server.close()
-    _supervise(*fds)
+    status = _supervise(*fds)
     request = json.loads(content)
     os.environ.clear()
     os.environ.update(variables | request["env"])
@@ -187,20 +187,21 @@ def _serve(server: socket.socket) -> None:
     if request["new_session"]:
         os.setsid()
     sys.argv = request["arguments"]
+    os.write(status, f"{os.getpid()}\n".encode())
+    os.close(status)
 
 
-def _supervise(status: int, out: int, err: int) -> None:
-    """Fork the process of a command, report its id and exit code; returns in the fork only."""
+def _supervise(status: int, out: int, err: int) -> int:
+    """Fork the process of a command and report its exit code; returns in the fork only."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if (pid := os.fork()) != 0:
-        os.write(status, f"{pid}\n".encode())
         _, code = os.waitpid(pid, 0)
         os.write(status, f"{os.waitstatus_to_exitcode(code)}\n".encode())
         os._exit(0)
-    os.close(status)
     for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
         os.dup2(source, target)
         os.close(source)
+    return status
 
 
 def _execute() -> None:
