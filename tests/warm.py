@@ -179,32 +179,29 @@ def _serve(server: socket.socket) -> None:
         for fd in fds:
             os.close(fd)
     server.close()
+    status = _supervise(*fds)
     request = json.loads(content)
-    _supervise(*fds, request["new_session"])
     os.environ.clear()
     os.environ.update(variables | request["env"])
     os.chdir(request["cwd"])
+    if request["new_session"]:
+        os.setsid()
     sys.argv = request["arguments"]
+    os.write(status, f"{os.getpid()}\n".encode())
+    os.close(status)
 
 
-def _supervise(status: int, out: int, err: int, new_session: bool) -> None:
-    """Fork the process of a command, report its id and exit code; returns in the fork only."""
+def _supervise(status: int, out: int, err: int) -> int:
+    """Fork the process of a command and report its exit code; returns in the fork only."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    waiting, started = os.pipe()
     if (pid := os.fork()) != 0:
-        os.close(started)
-        os.read(waiting, 1)  # until the process leads its session
-        os.write(status, f"{pid}\n".encode())
         _, code = os.waitpid(pid, 0)
         os.write(status, f"{os.waitstatus_to_exitcode(code)}\n".encode())
         os._exit(0)
-    if new_session:
-        os.setsid()
-    for end in (waiting, started, status):
-        os.close(end)
     for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
         os.dup2(source, target)
         os.close(source)
+    return status
 
 
 def _execute() -> None:

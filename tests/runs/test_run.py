@@ -172,7 +172,7 @@ def test_svm_learns_emotions_and_not_shuffled_ones(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
     """Labels shuffled over the corpus must score near chance: else the test part leaked."""
-    one_cost = ["model=svm", "fold=session", "model.grid.C=[0.001]"]
+    one_cost = ["model=svm", "fold=session", "model.leave_out=session", "model.grid.C=[0.001]"]
     cfg, names = composed(*emodb, *one_cost)
     run(cfg, tmp_path / "true", names)
     result = json.loads((tmp_path / "true" / "result.json").read_text())
