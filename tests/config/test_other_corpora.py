@@ -30,7 +30,12 @@ def test_experiments_use_the_classes_of_the_corpus(experiment: str, composed: Co
 def test_grid_of_one_paper_takes_another_corpus_and_one_of_its_targets() -> None:
     narrowed = ["corpus=emodb", "target=emotion", "seed=0", "fold.index=0"]
     grid = compose_grid(["grid=latif2018_table1", *narrowed])
-    assert [run.system for run in grid.runs] == ["ae_lstm", "vae_lstm", "cvae_lstm"]
+    assert [run.system for run in grid.runs] == [
+        "ae_lstm",
+        "vae_lstm",
+        "vae_lstm_means",
+        "cvae_lstm",
+    ]
     assert {run.choices["corpus"] for run in grid.runs} == {"emodb"}
     # Without a protocol the runs differ from those with four classes.
     adapted = compose_grid(["grid=emodb_latif2018_table1", *narrowed])

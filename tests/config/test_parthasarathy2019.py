@@ -44,6 +44,19 @@ def test_every_experiment_on_emodb_has_the_model_of_the_paper(
     assert f"python train.py -m experiment=emodb/{experiment} corpus.root=" in header
 
 
+@pytest.mark.parametrize("level", ["utterance", "frame"])
+@pytest.mark.parametrize("corpus", ["parthasarathy2019", "emodb"])
+def test_encoder_alone_is_the_autoencoder_without_its_other_phases(
+    level: str, corpus: str, composed: Compose
+) -> None:
+    aae, alone = (
+        result_options(composed(f"experiment={corpus}/{level}_{system}"))
+        for system in ("aae", "encoder_alone")
+    )
+    assert alone.pop("model") == aae.pop("model") | {"phases": ["classification"]}
+    assert alone == aae
+
+
 def test_each_ablation_changes_what_its_name_says_and_nothing_else(composed: Compose) -> None:
     full = result_options(composed("experiment=parthasarathy2019/utterance_aae"))["model"]
 

@@ -14,15 +14,15 @@ from ser.sweeps import grid
 # Number of runs, and number of runs per fold and seed.
 GRIDS = {
     "demo": (8, 2),
-    "emodb_table1": (150, 5),
+    "emodb_table1": (210, 7),
     "emodb_sahu2017_table1": (75, 5),
     "emodb_sahu2017_table2": (45, 3),
     "emodb_latif2017_table1": (45, 3),
-    "emodb_latif2018_table1": (45, 3),
+    "emodb_latif2018_table1": (60, 4),
     "emodb_latif2018_oracle": (45, 3),
     "emodb_latif2018_figure2": (225, 15),
     "latif2017_table1": (135, 9),
-    "latif2018_table1": (135, 9),
+    "latif2018_table1": (180, 12),
     "latif2018_table2": (270, 9),
     "latif2018_table2_independent": (135, 9),
     "latif2018_oracle": (45, 3),
@@ -38,8 +38,9 @@ GRIDS = {
     "ghosh2016_table2": (120, 4),
     "emodb_ghosh2016_table1": (39, 13),
     "emodb_ghosh2016_table2": (60, 4),
-    "parthasarathy2019_table1": (1500, 15),
-    "parthasarathy2019_ablations": (1800, 18),
+    "parthasarathy2019_table1": (2100, 21),
+    "parthasarathy2019_ablations": (2100, 21),
+    "parthasarathy2019_bins": (360, 12),
 }
 
 
@@ -136,6 +137,7 @@ def test_figure_and_table_share_runs_of_the_same_size() -> None:
         run.folder
         for run in table
         if run.choices["target"] == "emotion" and run.fold == 0 and run.seed in (0, 1)
+        if run.system != "vae_lstm_means"
     }
     assert of_table == {run.folder for run in figure if run.system.endswith("=128")}
 
