@@ -17,7 +17,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from ser.errors import UserError
 from ser.models.steps import Coded, Synthesised, Synthetic
-from ser.models.tuning import Choice, search
+from ser.models.tuning import Choice, class_scores, search
 from ser.representations import Representation
 
 # Types in our models that skops does not trust by default.
@@ -148,6 +148,4 @@ def probabilities(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> n
     """(N, D) features or codes -> (N, C) class probabilities."""
     if isinstance(fitted, CalibratedClassifierCV):
         return fitted.predict_proba(x)
-    scores = fitted.decision_function(x)
-    two = np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
-    return softmax(two, axis=1)
+    return softmax(class_scores(fitted, x), axis=1)

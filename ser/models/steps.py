@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.pipeline import Pipeline
 
+from ser.models.tuning import predicted
 from ser.representations import Representation
 
 
@@ -46,8 +48,12 @@ class Coded(TransformerMixin, BaseEstimator):
 class Synthesised(ClassifierMixin, BaseEstimator):
     """A classifier trained on samples of a representation (sahu2017, section 3.3.3).
 
+    Samples vary less than the real features, to which the classifier is applied: their standard
+    deviation is about a quarter. So the steps before the classifier are fitted on the real
+    features, whatever the classifier is trained on.
+
     Args:
-        classifier: Classifier of features, unfitted.
+        classifier: Standardiser and classifier of features, unfitted.
         representation: Representation to be fitted and sampled.
         size: K.
         synthetic: Number of samples, and whether the real features are used as well.
@@ -55,7 +61,7 @@ class Synthesised(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        classifier: BaseEstimator,
+        classifier: Pipeline,
         representation: Representation,
         size: int,
         synthetic: Synthetic,
@@ -70,14 +76,17 @@ class Synthesised(ClassifierMixin, BaseEstimator):
         samples = self.fitted_.sample(labels, self.representation.fitting.seed)
         if self.synthetic.with_real:
             samples, labels = np.concatenate([x, samples]), np.concatenate([y, labels])
-        self.classifier_ = clone(self.classifier).fit(samples, labels)
+        before, last = clone(self.classifier[:-1]).fit(x), clone(self.classifier[-1])
+        last.fit(before.transform(samples), labels)
+        name, _ = self.classifier.steps[-1]
+        self.classifier_ = Pipeline([*before.steps, (name, last)])
         return self
 
     def decision_function(self, x: np.ndarray) -> np.ndarray:
         return self.classifier_.decision_function(x)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.classifier_.predict(x)
+        return predicted(self.classifier_, x)
 
     def __sklearn_tags__(self) -> Any:
         return self.classifier.__sklearn_tags__()

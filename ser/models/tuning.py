@@ -65,9 +65,23 @@ def search(
     return Choice(fitted.best_params_, float(fitted.best_score_), tried)
 
 
-def _ua_scorer(estimator: BaseEstimator, x: np.ndarray, y: np.ndarray) -> float:
+def class_scores(classifier: BaseEstimator, x: np.ndarray) -> np.ndarray:
+    """Return the decision values of a fitted classifier, (N, C); of two classes, 0 and the value."""
+    scores = classifier.decision_function(x)
+    return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+
+
+def predicted(classifier: BaseEstimator, x: np.ndarray) -> np.ndarray:
+    """Return the class with the largest decision value, (N,), as the test does.
+
+    `predict` of a support vector machine counts votes of pairs of classes, and may differ.
+    """
+    return classifier.classes_[class_scores(classifier, x).argmax(axis=1)]
+
+
+def _ua_scorer(classifier: BaseEstimator, x: np.ndarray, y: np.ndarray) -> float:
     """Return UA over the classes of this inner fold; a speaker may lack some."""
-    predictions = estimator.predict(x)
+    predictions = predicted(classifier, x)
     # The speaker left out may have a class that no other speaker has.
     matrix = metrics.confusion_matrix(y, predictions, int(max(y.max(), predictions.max())) + 1)
     return metrics.unweighted_accuracy(matrix)

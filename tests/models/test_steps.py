@@ -5,17 +5,17 @@ from unittest import mock
 
 import numpy as np
 from made import classes_in, pca
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser.models.estimator import Estimator
+from ser.models.estimator import Estimator, load, probabilities
 from ser.models.steps import Synthesised, Synthetic
 from ser.representations.projection import Projection
 
 
 class Copies(Projection):
-    """Every sample is the mean of its class."""
+    """Every sample is the mean of its class, which varies less than the utterances."""
 
     def fit(self, x, y, size, **options):  # type: ignore[no-untyped-def]
         fitted = super().fit(x, y, size, **options)
@@ -73,12 +73,17 @@ def test_training_on_synthetic_data_with_and_without_real_data(tmp_path: Path) -
             return super().fit(x, y)
 
     for with_real in (False, True):
-        step = Synthesised(Noting(), recipe, 2, Synthetic(5, with_real=with_real)).fit(x, y)
+        pipeline = Pipeline([("standardise", StandardScaler()), ("classifier", Noting())])
+        step = Synthesised(pipeline, recipe, 2, Synthetic(5, with_real=with_real)).fit(x, y)
         values, labels = seen[-1]
         assert len(values) == 4 * 5 + 80 * with_real
         assert np.bincount(labels[-20:]).tolist() == [5] * 4
-        np.testing.assert_allclose(values[-20], x[y == 0].mean(0), rtol=1e-5)
-        assert (step.predict(x) == y).mean() > 0.9
+        scaler = step.classifier_["standardise"]
+        np.testing.assert_allclose(scaler.mean_, x.mean(0), rtol=1e-5)  # of the real features
+        np.testing.assert_allclose(scaler.scale_, x.std(0), rtol=1e-4)
+        expected = scaler.transform(x[y == 0].mean(0)[None])[0]
+        np.testing.assert_allclose(values[-20], expected, rtol=1e-3, atol=1e-4)
+        assert (step.decision_function(x).argmax(1) == y).mean() > 0.9
     reference = make_pipeline(StandardScaler(), SVC()).fit(x, y)
     options = {"classifier": SVC(), "grid": {"C": [1.0]}, "leave_out": "session", "jobs": 1}
     model = Estimator(recipe, Synthetic(5, with_real=True), **options)  # type: ignore[arg-type]
@@ -86,3 +91,5 @@ def test_training_on_synthetic_data_with_and_without_real_data(tmp_path: Path) -
     model.fit(x, y, np.arange(80) // 20)
     assert (model.probabilities(x).argmax(1) == reference.predict(x)).mean() > 0.9
     model.save(tmp_path / "best.skops")
+    loaded = probabilities(load(tmp_path / "best.skops"), x)
+    assert np.array_equal(loaded, model.probabilities(x))

@@ -29,9 +29,9 @@ class Recorder(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y)
         return self
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def decision_function(self, x: np.ndarray) -> np.ndarray:
         self.seen.append(("score", frozenset(x[:, 0].astype(int).tolist())))
-        return np.full(len(x), self.says)
+        return np.tile(self.classes_ == self.says, (len(x), 1)).astype(float)
 
 
 def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> None:
@@ -76,9 +76,23 @@ def test_preprocessing_is_fitted_in_each_inner_fold() -> None:
         inside = speakers != out
         scaler = StandardScaler().fit(x[inside])
         machine = SVC(kernel="linear", C=0.1).fit(scaler.transform(x[inside]), y[inside])
-        hits = machine.predict(scaler.transform(x[~inside])) == y[~inside]
+        scores = machine.decision_function(scaler.transform(x[~inside]))
+        hits = scores.argmax(1) == y[~inside]
         expected.append(np.mean([hits[y[~inside] == c].mean() for c in range(3)]))
     assert honest.score == pytest.approx(np.mean(expected))
+
+
+class Votes(Recorder):
+    """As a support vector machine can: votes and decision values name different classes."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.full(len(x), 1)
+
+
+def test_inner_folds_score_the_largest_decision_value_as_the_test_does() -> None:
+    y, speakers = np.array([0, 1, 2, 0, 2, 2]), np.array([0, 0, 0, 1, 1, 1])
+    choice = search(Votes(), [{"says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
+    assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
 def test_parallel_jobs_change_nothing_and_the_pipeline_stays_unfitted() -> None:
