@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ser.latents.page import Audio
     from ser.sweeps.grid import Grid
 
-BASELINE = "report.baseline="
+BASELINE, COMPARISONS = "report.baseline=", "report.comparisons="
 ONE_RUN = "folder of a finished run"
 RUNS = "folder of a finished run, or a folder that contains several, e.g. of all folds and seeds"
 
@@ -66,7 +66,8 @@ def report(selection: Sequence[str], out: Path | None) -> int:
     """Write tables, statistics and figures of a grid or folder of runs.
 
     logger=wandb sends the report to Weights & Biases, too. For a folder of runs,
-    report.baseline=NAME selects the system that the others are compared with.
+    report.baseline=NAME selects the system that the others are compared with, and
+    report.comparisons=[[SYSTEM,REFERENCE],...] further pairs.
     """
     from ser.report import report as write_report
 
@@ -149,13 +150,19 @@ def _select_runs(selection: Sequence[str]) -> "Grid":
     if not folders:
         return grid.compose_grid(selection)
     overrides = [each for each in selection if "=" in each]
-    if len(folders) > 1 or any(not each.startswith(BASELINE) for each in overrides):
+    if len(folders) > 1 or any(not e.startswith((BASELINE, COMPARISONS)) for e in overrides):
         raise UserError(
-            f"expected one folder of runs, optionally with {BASELINE}NAME, "
-            "or only overrides such as grid=demo seed=0,1"
+            f"expected one folder of runs, optionally with {BASELINE}NAME or "
+            f"{COMPARISONS}[[SYSTEM,REFERENCE]], or only overrides such as grid=demo seed=0,1"
         )
     runs = grid.find_runs(Path(folders[0]))
-    return replace(runs, baseline=overrides[-1].removeprefix(BASELINE)) if overrides else runs
+    for override in overrides:
+        if override.startswith(BASELINE):
+            runs = replace(runs, baseline=override.removeprefix(BASELINE))
+        else:
+            pairs = grid.parse_comparisons(override.removeprefix(COMPARISONS))
+            runs = replace(runs, comparisons=pairs)
+    return runs
 
 
 # ---- arguments of the commands

@@ -12,7 +12,7 @@ from rich.console import Console
 from ser.errors import UserError
 from ser.report import documents, frames, terminal
 from ser.report.cells import cells
-from ser.report.comparisons import compare, resolve_baseline
+from ser.report.comparisons import compare, pairs, resolve
 from ser.report.contents import Contents
 from ser.report.data import ReportData
 from ser.report.figures import curve
@@ -34,7 +34,8 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
         console: Where tables are printed; None for standard output.
 
     Raises:
-        UserError: No run is finished, a finished run is damaged, or the baseline does not exist.
+        UserError: No run is finished, a finished run is damaged, or a system that is to be
+            compared does not exist.
     """
     console = console or Console(highlight=False)
     data = compute(grid, console)
@@ -55,7 +56,7 @@ def summarise(grid: Grid, runs: Sequence[Run]) -> ReportData:
     """Compute the data of a report from finished runs of a grid.
 
     Raises:
-        UserError: There are no runs, or the baseline does not exist.
+        UserError: There are no runs, or a system that is to be compared does not exist.
     """
     if not runs:
         raise UserError(
@@ -63,11 +64,13 @@ def summarise(grid: Grid, runs: Sequence[Run]) -> ReportData:
             "python train.py with the same options"
         )
     ordered = tuple(cells(grid, runs))
-    baseline = None if grid.baseline is None else resolve_baseline(ordered, grid.baseline)
-    tests = () if baseline is None else tuple(compare(ordered, baseline))
+    name = grid.baseline
+    baseline = None if name is None else resolve(ordered, name, "report.baseline")
+    compared = pairs(ordered, baseline, grid.comparisons)
+    tests = tuple(compare(ordered, compared))
     tsne = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
     planned = sum(run.tested_on is None for run in grid.runs)
-    return ReportData(grid.name, planned, ordered, baseline, tests, tuple(tsne))
+    return ReportData(grid.name, planned, ordered, bool(baseline or compared), tests, tuple(tsne))
 
 
 def write(data: ReportData, out: Path) -> list[Path]:

@@ -127,8 +127,8 @@ class Cell:
 def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
     """Return the cells of a grid, in an order that does not depend on the order of runs.
 
-    Systems are ordered by the `row` of their experiment in the paper's table, else the baseline
-    comes first and the others follow by name; targets are ordered as in the paper, else by name.
+    Systems are ordered by the `row` of their experiment in the paper's table, those that the table
+    lacks come last; else the baseline comes first and the others follow by name; targets are ordered as in the paper, else by name.
 
     Raises:
         UserError: The runs of a cell differ in their classes.
@@ -144,7 +144,8 @@ def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
     targets = _targets(unordered)
 
     def place(cell: Cell) -> tuple[Any, ...]:
-        row = cell.paper.get("row", np.inf)
+        row = cell.paper.get("row")
+        row = np.inf if row is None else row
         is_other = grid.baseline is None or not matches(cell.system, grid.baseline)
         paper = (str(cell.paper.get("key", "~")), str(cell.paper.get("table", "~")))
         column = (cell.corpus, targets.index(cell.target))

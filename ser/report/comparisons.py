@@ -1,4 +1,4 @@
-"""Tests of every system against the baseline: four kinds, each corrected over the whole table."""
+"""Tests of systems against a reference: four kinds, each corrected over the whole report."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,11 @@ from ser.report.cells import Cell, matches
 from ser.report.scores import summary
 from ser.report.statistics import Comparison
 
+COMPARISONS = "report.comparisons"  # option
 DRAWS = 10_000
 LEVEL = 0.05
+
+OTHER_UTTERANCES = "both are tested on different utterances"
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,12 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Contrast:
-    """A system against the baseline on one target of one corpus.
+    """A system against its reference on one target of one corpus.
 
     Attributes:
         kind: Key of `KINDS`.
         cell: Cell of the system.
-        baseline: Cell of the baseline in the same column.
+        reference: Cell of the reference in the same column.
         n: Number of seeds, utterances, folds or speakers that the test uses, in words.
         result: Result of the test; None if it was not possible.
         reason: Why the test was not possible; else empty.
@@ -82,7 +85,7 @@ class Contrast:
 
     kind: str
     cell: Cell
-    baseline: Cell
+    reference: Cell
     n: str
     result: Comparison | None
     reason: str
@@ -101,8 +104,13 @@ class Contrast:
         return self.p_holm < LEVEL
 
 
-def resolve_baseline(cells: Sequence[Cell], name: str) -> str:
+def resolve(cells: Sequence[Cell], name: str, option: str) -> str:
     """Return the system that a name denotes.
+
+    Args:
+        cells: Cells of the report.
+        name: Name of the system or of its experiment.
+        option: Option that has the name, for the error.
 
     Raises:
         UserError: No system has this name, or several have.
@@ -112,18 +120,49 @@ def resolve_baseline(cells: Sequence[Cell], name: str) -> str:
     candidates = exact or [system for system in systems if matches(system, name)]
     if len(candidates) != 1:
         what = f"may be {' or '.join(candidates)}" if candidates else "is not in this grid"
-        raise UserError(f"the baseline {name} {what}; systems are: {', '.join(systems)}")
+        raise UserError(f"{option}: {name} {what}; systems are: {', '.join(systems)}")
     return candidates[0]
 
 
-def compare(cells: Sequence[Cell], baseline: str) -> list[Contrast]:
-    """Test all other systems against the baseline; ordered by kind, then by cell."""
-    bases = {cell.column: cell for cell in cells if cell.system == baseline}
+def pairs(
+    cells: Sequence[Cell], baseline: str | None, comparisons: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return each pair of a system and its reference once: those of the baseline come first.
+
+    A pair of `comparisons` replaces the same pair in the direction of the baseline.
+
+    Args:
+        cells: Cells of the report.
+        baseline: System that all others are compared with; None if there is none.
+        comparisons: Further pairs of names.
+
+    Raises:
+        UserError: As for `resolve`.
+    """
+    named = [
+        (resolve(cells, system, COMPARISONS), resolve(cells, reference, COMPARISONS))
+        for system, reference in comparisons
+    ]
+    known = {frozenset(pair) for pair in named}
+    systems = dict.fromkeys(cell.system for cell in cells)
+    others = [(s, baseline) for s in systems if baseline is not None and s != baseline]
+    return list(dict.fromkeys([*(p for p in others if frozenset(p) not in known), *named]))
+
+
+def compare(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[Contrast]:
+    """Test systems against their references; ordered by kind, then by pair, then by cell.
+
+    Args:
+        cells: Cells of the report.
+        pairs: Systems and references, from `pairs`.
+    """
+    by_place = {(cell.system, cell.column): cell for cell in cells}
     tests = [
         test
+        for system, reference in pairs
         for cell in cells
-        if cell.system != baseline and cell.column in bases
-        for test in _tests(cell, bases[cell.column])
+        if cell.system == system and (reference, cell.column) in by_place
+        for test in _tests(cell, by_place[reference, cell.column])
     ]
     return [test for kind in KINDS for test in _corrected([t for t in tests if t.kind == kind])]
 
@@ -152,9 +191,9 @@ def _corrected(tests: list[Contrast]) -> Iterator[Contrast]:
 def _tests(cell: Cell, base: Cell) -> Iterator[Contrast]:
     # The split and join that the system's own paper reports.
     base = replace(base, part=cell.part, joined=cell.joined)
-    for each, name in ((cell, cell.system), (base, "the baseline")):
+    for each in (cell, base):
         if summary(each, cell.part) is None:
-            reason = f"{name} has no complete seed with a {cell.part} split"
+            reason = f"{each.system} has no complete seed with a {cell.part} split"
             yield from (Contrast(kind, cell, base, "", None, reason) for kind in KINDS)
             return
     yield _over_seeds(cell, base)
@@ -208,7 +247,7 @@ def _not_paired(cell: Cell, base: Cell, seeds: Sequence[int]) -> str:
         for seed in seeds
         for fold in cell.folds
     )
-    return "" if is_paired else "tested on other utterances than the baseline"
+    return "" if is_paired else OTHER_UTTERANCES
 
 
 def _over_speakers(cell: Cell, base: Cell) -> Contrast:
@@ -221,8 +260,7 @@ def _over_speakers(cell: Cell, base: Cell) -> Contrast:
         return Contrast("speakers", cell, base, "", None, reason)
     n = f"{len(first)} speakers"
     if len(_digests(cell) | _digests(base)) > 1:
-        reason = "tested on other utterances than the baseline"
-        return Contrast("speakers", cell, base, n, None, reason)
+        return Contrast("speakers", cell, base, n, None, OTHER_UTTERANCES)
     drawn = statistics.weights(len(first), DRAWS)
     result = statistics.over_speakers(_stacked(first), _stacked(second), drawn)
     too_few = len(first) < 2

@@ -104,7 +104,7 @@ class Contents:
 
     @property
     def about_tests(self) -> str:
-        if self.data.baseline is None:
+        if not self.data.compares:
             return captions.NO_BASELINE
         return captions.TESTED if self.data.tests else captions.NOTHING_TO_TEST
 

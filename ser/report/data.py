@@ -18,15 +18,15 @@ class ReportData:
         name: Name of the grid.
         planned: Number of planned runs, without evaluations on other corpora.
         cells: Cells in the order of the table.
-        baseline: System that the others are tested against; None if there is none.
-        tests: Tests of the other systems against it.
+        compares: Whether a baseline or comparisons are named.
+        tests: Tests of systems against their references.
         tsne: Systems whose codes of many values are drawn, in the order of the grid.
     """
 
     name: str
     planned: int
     cells: tuple[Cell, ...]
-    baseline: str | None
+    compares: bool
     tests: tuple[Contrast, ...]
     tsne: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ class ReportData:
         return f"{self.finished:,} of {self.planned:,} runs are finished; corpus: {corpora}"
 
     def tests_of(self, kind: str) -> list[Contrast]:
-        """Return the tests of one kind, target by target."""
+        """Return the tests of one kind, target by target, then pair by pair."""
         of_kind = (test for test in self.tests if test.kind == kind)
         return sorted(of_kind, key=lambda test: self.columns.index(test.cell.column))
 

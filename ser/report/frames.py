@@ -82,14 +82,14 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
 
 def tests(data: ReportData) -> pd.DataFrame:
     """Return one row per test: difference of shares, p, and p with Holm's correction."""
-    names = ["kind", "system", "baseline", "corpus", "target", "part", "joined", "n", "difference"]
+    names = ["kind", "system", "reference", "corpus", "target", "part", "joined", "n", "difference"]
     names += ["low", "high", "effect", "p", "p_holm", "verdict"]
     return pd.DataFrame([_test(test) for test in data.tests], columns=names)
 
 
 def _test(test: Contrast) -> list[Any]:
     cell, result = test.cell, test.result
-    head = [test.kind, cell.system, test.baseline.system, cell.corpus, cell.target, cell.part]
+    head = [test.kind, cell.system, test.reference.system, cell.corpus, cell.target, cell.part]
     # These kinds join folds in one way, whatever the paper reports.
     joined = {"folds": "fold_mean", "speakers": "pooled"}.get(test.kind, cell.joined)
     numbers: list[Any] = [None] * 6

@@ -159,7 +159,8 @@ def tests(data: ReportData, kind: str) -> Table:
     about = KINDS[kind]
     rows = []
     for test in data.tests_of(kind):
-        head, result = (data.column_name(test.cell.column), test.cell.system), test.result
+        head = (data.column_name(test.cell.column), test.cell.system, test.reference.system)
+        result = test.result
         if result is None:
             blank = [NONE] * (4 + bool(about.effect))
             rows.append((*head, *blank, test.n or NONE, test.verdict))
@@ -177,12 +178,12 @@ def tests(data: ReportData, kind: str) -> Table:
                 test.verdict,
             )
         )
-    columns = ["target", "system", "difference", "95%"]
+    columns = ["target", "system", "reference", "difference", "95%"]
     columns += [about.effect] if about.effect else []
-    columns += ["p", "p (Holm)", "n", f"than {data.baseline}"]
-    title = f"Against {data.baseline}, {about.title}: difference in points of UA"
+    columns += ["p", "p (Holm)", "n", "than the reference"]
+    title = f"System - reference, {about.title}: difference in points of UA"
     note = about.description[0].upper() + about.description[1:] + "."
-    return Table(title, tuple(columns), tuple(rows), 2, notes=(note,))
+    return Table(title, tuple(columns), tuple(rows), 3, notes=(note,))
 
 
 def sliced(data: ReportData, column: tuple[str, str]) -> Table | None:

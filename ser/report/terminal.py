@@ -32,15 +32,15 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
         of_target = data.select(column)
         console.print()
         console.print(_scores(of_target))
-        if of_target.tests:
+        for reference in dict.fromkeys(test.reference.system for test in of_target.tests):
             console.print()
-            console.print(_tests(of_target))
+            console.print(_tests(of_target, reference))
     console.print()
     for note in (*paper.main(data).notes, *about_scores(data)):
         _print(console, note, "dim")
     if data.tests:
-        _print(console, "p with Holm's correction over the whole table; *: below 0.05.", "dim")
-    elif data.baseline is None:
+        _print(console, "p with Holm's correction over the whole report; *: below 0.05.", "dim")
+    elif not data.compares:
         _print(console, captions.NO_BASELINE)
     for line in missing(data):
         _print(console, f"missing: {line}", "yellow")
@@ -71,14 +71,16 @@ def _scores(data: ReportData) -> RichTable:
     return table
 
 
-def _tests(data: ReportData) -> RichTable:
-    """Return the difference and p of all tests of one target."""
-    table = _table(f"against {data.baseline}: points of UA, and p of each test (Holm)")
+def _tests(data: ReportData, reference: str) -> RichTable:
+    """Return the difference and p of the tests of one target against a reference."""
+    table = _table(f"against {reference}: points of UA, and p of each test (Holm)")
     table.add_column("system", overflow="fold")
     for name in ("difference", *KINDS):
         table.add_column(name, justify="right", overflow="fold")
     rows: dict[str, dict[str, str]] = {}
     for test in data.tests:
+        if test.reference.system != reference:
+            continue
         row = rows.setdefault(test.cell.system, {})
         row[test.kind] = "untested"
         if test.result is not None:

@@ -80,6 +80,7 @@ class Grid:
         baseline: System that the others are compared with; None: no comparison.
         logger: Config of the loggers that a report is sent to; None: for a folder.
         tsne: Whether the report plots codes by t-SNE.
+        comparisons: Further pairs of systems that are compared: a system and its reference.
     """
 
     name: str
@@ -87,6 +88,34 @@ class Grid:
     baseline: str | None
     logger: DictConfig | None = None
     tsne: bool = False
+    comparisons: tuple[tuple[str, str], ...] = ()
+
+
+def parse_comparisons(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of systems of `report.comparisons`.
+
+    Args:
+        value: A list of pairs, e.g. [[aae, mlp]], or its text.
+
+    Raises:
+        UserError: It is not a list of pairs of names.
+    """
+    error = UserError(
+        f"report.comparisons={value}: expected a list of pairs, each a system and its reference, "
+        "e.g. [[aae,mlp],[aae,cnn]]"
+    )
+    try:
+        pairs = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        raise error from None
+    is_list = isinstance(pairs, Sequence) and not isinstance(pairs, str)
+    for pair in pairs if is_list else [None]:
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise error
+    named = [(str(system), str(reference)) for system, reference in pairs]
+    if same := [system for system, reference in named if system == reference]:
+        raise UserError(f"report.comparisons: {same[0]} cannot be compared with itself")
+    return tuple(named)
 
 
 # ---- from overrides
@@ -127,7 +156,8 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
     except HydraException as error:
         raise UserError("\n".join(explain(overrides)) or str(error)) from None
     name = cfg.hydra.runtime.choices.get("grid") or "runs"
-    return Grid(name, tuple(runs), cfg.report.baseline, cfg.logger, cfg.report.tsne)
+    comparisons = parse_comparisons(OmegaConf.to_container(cfg.report.comparisons))
+    return Grid(name, tuple(runs), cfg.report.baseline, cfg.logger, cfg.report.tsne, comparisons)
 
 
 def compose_jobs(jobs: Sequence[Job], compose: Compose) -> Iterator[tuple[Job, DictConfig]]:

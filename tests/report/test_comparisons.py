@@ -1,16 +1,18 @@
 """Tests of all systems against the baseline: what is tested, on what, and what is not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_runs import CLASSES, EACH, confusion, planned, truth, without, write, write_grid
+from written import write_report
 
 from ser import metrics, results
 from ser.errors import UserError
 from ser.report import compute, statistics, summarise
-from ser.report.comparisons import KINDS, Contrast, resolve_baseline
+from ser.report.comparisons import KINDS, Contrast, resolve
 from ser.report.data import ReportData
 from ser.report.gather import finished_runs
 from ser.sweeps.grid import Grid, PlannedRun
@@ -80,16 +82,6 @@ def test_equal_systems_show_no_difference(tmp_path: Path) -> None:
     assert "higher" not in {test.verdict for test in tests.values()}
 
 
-def test_holm_correction_is_over_the_whole_table(tmp_path: Path) -> None:
-    grid = write_grid(tmp_path, ["mlp", "aae", "cnn"], targets=["activation", "valence"], seeds=2)
-    data = compute(grid)
-    for kind in KINDS:
-        of_kind = [test for test in data.tests if test.kind == kind]
-        assert len(of_kind) == 4
-        raw = [test.result.p for test in of_kind if test.result]
-        assert [test.p_holm for test in of_kind] == pytest.approx(statistics.holm(raw))
-
-
 def test_only_seeds_complete_in_both_are_paired(finished_grid: Grid) -> None:
     lost = {("mlp", 0): 2, ("aae", 2): 5}
     grid = without(finished_grid, lambda run: lost.get((run.system, run.seed)) == run.fold)
@@ -107,7 +99,7 @@ def test_verdict_states_why_a_test_is_impossible(tmp_path: Path) -> None:
     (grid.runs[0].folder / results.RESULT).unlink()
     tests = by_kind(compute(grid))
     assert {test.verdict for test in tests.values()} == {
-        "not tested: the baseline has no complete seed with a test split"
+        "not tested: mlp has no complete seed with a test split"
     }
     assert all(np.isnan(test.p_holm) for test in tests.values())
 
@@ -119,8 +111,8 @@ def test_different_utterances_are_not_paired(tmp_path: Path) -> None:
             table = results.RunFolder(run.folder).read_predictions()
             results.RunFolder(run.folder).write_predictions(table.iloc[:-1])
     tests = by_kind(compute(grid))
-    assert "other utterances" in tests["folds"].verdict
-    assert "other utterances" in tests["speakers"].verdict
+    assert "different utterances" in tests["folds"].verdict
+    assert "different utterances" in tests["speakers"].verdict
     assert tests["proportions"].n == "179 and 180 utterances"
 
 
@@ -142,13 +134,45 @@ def test_interval_of_random_predictions_includes_chance(tmp_path: Path) -> None:
 def test_baseline_may_be_named_by_its_experiment(tmp_path: Path) -> None:
     grid = write_grid(tmp_path, seeds=1, folds=1, baseline="somewhere/mlp")
     data = compute(grid)
-    assert data.baseline == "mlp"
+    assert {test.reference.system for test in data.tests} == {"mlp"}
     with pytest.raises(UserError, match="cnn is not in this grid; systems are: aae, mlp"):
         compute(Grid(grid.name, grid.runs, "cnn"))
     run = write(planned(tmp_path, "papers/svm"))
-    assert compute(Grid("", (run,), "svm")).baseline == "papers/svm"
-    both = (*data.cells, *compute(Grid("", (run,), None)).cells)
-    assert resolve_baseline(both, "mlp") == "mlp"
+    both = (*data.cells, *compute(Grid("", (run,), "svm")).cells)
+    assert resolve(both, "svm", "report.baseline") == "papers/svm"
+    assert resolve(both, "mlp", "report.baseline") == "mlp"
+
+
+def test_pairs_are_tested_beside_the_baseline_and_corrected_together(tmp_path: Path) -> None:
+    systems, targets = ["mlp", "aae", "cnn", "encoder"], ["activation", "valence"]
+    grid = write_grid(tmp_path / "runs", systems, seeds=2, folds=3, targets=targets)
+    grid = replace(grid, comparisons=(("aae", "encoder"), ("somewhere/mlp", "cnn")))
+    data = compute(grid)
+    for kind in KINDS:
+        of_kind = [test for test in data.tests if test.kind == kind]
+        named = [(t.cell.system, t.reference.system, t.cell.target) for t in of_kind]
+        # The pair of mlp and cnn is tested once, in the direction that it was named in.
+        expected = [("aae", "mlp"), ("encoder", "mlp"), ("aae", "encoder"), ("mlp", "cnn")]
+        assert named == [(*pair, target) for pair in expected for target in targets]
+        raw = [test.result.p for test in of_kind if test.result]
+        assert [test.p_holm for test in of_kind] == pytest.approx(statistics.holm(raw))
+    written = write_report(grid, tmp_path / "out")
+    table = pd.read_csv(written.out / "tests.csv")
+    assert set(zip(table["system"], table["reference"], strict=True)) == set(expected)
+    for reference in ("mlp", "encoder", "cnn"):
+        assert f"against {reference}:" in written.printed
+    assert written.read("report.md").count("\n| activation | aae | encoder |") == 4
+    assert written.read("report.tex").count("activation & aae & encoder &") == 4
+    columns = '<td class="words">aae</td><td class="words">encoder</td>'
+    assert written.read("index.html").count(columns) == 2 * 4
+
+
+def test_comparisons_without_baseline_and_with_unknown_systems(finished_grid: Grid) -> None:
+    grid = replace(finished_grid, baseline=None, comparisons=(("aae", "mlp"),))
+    assert {test.reference.system for test in compute(grid).tests} == {"mlp"}
+    grid = replace(grid, comparisons=(("aae", "svm"),))
+    with pytest.raises(UserError, match="report.comparisons: svm is not in this grid; systems are"):
+        compute(grid)
 
 
 def test_without_baseline_nothing_is_tested(finished_grid: Grid) -> None:

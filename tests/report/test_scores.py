@@ -152,10 +152,15 @@ def test_systems_are_ordered_as_in_the_paper(tmp_path: Path) -> None:
     runs = [
         write(planned(tmp_path, name, target=target, paper={"key": "p", "row": row} | paper))
         for target in ("activation", "valence")
-        for name, row, paper in (("c", 1, {"published": published}), ("b", 3, {}), ("a", 2, {}))
+        for name, row, paper in (
+            ("c", 1, {"published": published}),
+            ("b", 3, {}),
+            ("a", 2, {}),
+            ("added", None, {}),
+        )
     ]
     ordered = read_cells(Grid("", tuple(runs), None))
-    assert list(dict.fromkeys(cell.system for cell in ordered)) == ["c", "a", "b"]
+    assert list(dict.fromkeys(cell.system for cell in ordered)) == ["c", "a", "b", "added"]
     assert [cell.target for cell in ordered[:2]] == ["valence", "activation"]
     plain = [write(planned(tmp_path / "plain", name)) for name in "abc"]
     assert [cell.system for cell in read_cells(Grid("", tuple(plain), "c"))] == ["c", "a", "b"]

@@ -70,10 +70,28 @@ def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
     assert len({run.folder for run in composed.runs}) == len(composed.runs)
     assert len(composed.runs) == (2 * per_fold_and_seed if count > 200 else count)
     # A figure of codes compares no scores.
-    assert composed.tsne or composed.baseline in {run.system for run in composed.runs}
+    systems = {run.system for run in composed.runs}
+    assert composed.tsne or composed.baseline in systems
+    assert systems.issuperset(name for pair in composed.comparisons for name in pair)
     header = (CONF / "grid" / f"{name}.yaml").read_text()
     assert f"python train.py grid={name}" in header
     assert f"python -m ser report grid={name}" in header
+
+
+def test_autoencoders_are_compared_with_their_encoders_alone() -> None:
+    pairs = ("utterance_aae", "utterance_encoder_alone"), ("frame_aae", "frame_encoder_alone")
+    for name in ("parthasarathy2019_table1", "emodb_table1"):
+        assert compose_named(name).comparisons == pairs
+    assert pairs[0] in compose_named("parthasarathy2019_ablations").comparisons
+
+
+@pytest.mark.parametrize("text", ["aae", "[aae, mlp]", "[[aae]]", "[[aae, mlp], 1]", "[", "{a: b}"])
+def test_comparisons_are_pairs(text: str) -> None:
+    assert grid.parse_comparisons("[[aae, mlp], [cnn, mlp]]") == (("aae", "mlp"), ("cnn", "mlp"))
+    with pytest.raises(UserError, match=r"expected a list of pairs.*\[\[aae,mlp\],\[aae,cnn\]\]"):
+        grid.parse_comparisons(text)
+    with pytest.raises(UserError, match="aae cannot be compared with itself"):
+        grid.parse_comparisons([["aae", "aae"]])
 
 
 def test_folders_equal_those_of_runs_composed_one_by_one() -> None:

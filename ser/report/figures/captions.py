@@ -44,11 +44,15 @@ NOT_CODED = (
     "the training split: {}. Runs of an earlier version saved less: train them again with "
     "force=true."
 )
-NO_BASELINE = "No tests, because no baseline is named: report.baseline=NAME names one."
+NO_BASELINE = (
+    "No tests, because no baseline is named: report.baseline=NAME names one, "
+    "report.comparisons=[[SYSTEM,REFERENCE]] single pairs."
+)
 NOTHING_TO_TEST = "There is no other system to test against the baseline."
 TESTED = (
-    "Intervals are 95% confidence intervals. p (Holm): p with Holm's correction over all tests of "
-    "its kind; if it is below 0.05, the last column says higher or lower. The first two tests are "
+    "Each row compares a system with its reference. Intervals are 95% confidence intervals, each "
+    "for itself. p (Holm): p with Holm's correction over all tests of its kind in this report; if "
+    "it is below 0.05, the last column says higher or lower. The first two kinds of tests are "
     "those of the papers; the other two are sounder, because they treat folds and speakers as the "
     "sources of variation."
 )
