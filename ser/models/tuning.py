@@ -66,7 +66,7 @@ def search(
 
 
 def class_scores(classifier: BaseEstimator, x: np.ndarray) -> np.ndarray:
-    """Return the decision values of a fitted classifier, (N, C); of two classes, 0 and the value."""
+    """Return decision values of a fitted classifier, (N, C); of two classes, 0 and the value."""
     scores = classifier.decision_function(x)
     return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
 
