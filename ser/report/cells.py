@@ -128,7 +128,8 @@ def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
     """Return the cells of a grid, in an order that does not depend on the order of runs.
 
     Systems are ordered by the `row` of their experiment in the paper's table, those that the table
-    lacks come last; else the baseline comes first and the others follow by name; targets are ordered as in the paper, else by name.
+    lacks come last; else the baseline comes first and the others follow by name. Targets are
+    ordered as in the paper, else by name.
 
     Raises:
         UserError: The runs of a cell differ in their classes.
