@@ -89,6 +89,10 @@ class CVAE(VAE):
         withheld = torch.rand(len(batch.y), device=batch.y.device) < self.condition_dropout
         return self.condition(batch.y.masked_fill(withheld, UNLABELLED))
 
+    def true_condition(self, batch: Batch) -> Tensor:
+        """Return the class of each item, (B, C) one-hot, zeros where `UNLABELLED`."""
+        return self.condition(batch.y)
+
     def codes(self, batch: Batch) -> Tensor:
         """(B, D) features -> (B, `width`) codes; uses `batch.y` only if `reads_labels`."""
         if self.reading == "marginal":

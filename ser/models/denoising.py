@@ -87,6 +87,10 @@ class Deep(PhasedModel):
             codes = decoder(codes).tanh()
         return first(codes)
 
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(B, D) features, not corrupted -> (B, D) reconstructed features."""
+        return self.decode(self.codes(batch), batch.y)
+
     def draw_codes(self, labels: Tensor) -> Tensor:
         """Raise an error: the codes have no distribution.
 

@@ -80,16 +80,31 @@ def r2(sums: Sequence[Tensor], groups: Mapping[str, list[int]]) -> dict[str, flo
         sums: `reconstruction_sums` of each batch.
         groups: Columns of the features by kind.
     """
-    error, total, square, count = torch.stack(list(sums)).sum(0).double()
-    variation = square - total.square() / count
+    error, variation, count = _variations(sums)
     kinds = {"val/r2": list(range(len(error)))}
     kinds |= {f"val/r2_{name}": columns for name, columns in groups.items()}
     return {
         name: float(1 - error[columns].sum() / variation[columns].sum())
         for name, columns in kinds.items()
         # R² is not defined for constant features.
-        if variation[columns].sum() > 1e-6 * count[0]
+        if variation[columns].sum() > 1e-6 * count
     }
+
+
+def total_r2(sums: Sequence[Tensor]) -> float:
+    """Return R² of a reconstruction over all values; 0 is that of the mean of each dimension.
+
+    Args:
+        sums: `reconstruction_sums` of each batch.
+    """
+    error, variation, _ = _variations(sums)
+    return float(1 - error.sum() / variation.sum().clamp(min=1e-12))
+
+
+def _variations(sums: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return squared errors (D,), squared deviations from the mean (D,), and the count."""
+    error, total, square, count = torch.stack(list(sums)).sum(0).double()
+    return error, square - total.square() / count, count[0]
 
 
 def problems(name: str, size: int, row: Mapping[str, float]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Losses as pure functions of tensors."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,16 +20,23 @@ def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | Non
     return (reconstruction - x).square().sum() / (lengths.sum() * x.shape[2])
 
 
-def summed_squared_error(x: Tensor, reconstruction: Tensor, inside: Tensor | None = None) -> Tensor:
+def summed_squared_error(
+    x: Tensor,
+    reconstruction: Tensor,
+    inside: Tensor | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
     """Return the squared error, summed over the values of an item and averaged over items.
 
     Args:
         x: (B, D), or (B, T, F), where each frame is an item.
         reconstruction: Same shape as x.
         inside: (B, T, 1) mask of the frames that are not padding; None: there is no padding.
+        reduction: "sum": summed over items, too.
     """
     errors = (reconstruction - x).square().sum(dim=-1)
-    return errors.mean() if inside is None else errors[inside.squeeze(2)].mean()
+    errors = errors if inside is None else errors[inside.squeeze(2)]
+    return errors.sum() if reduction == "sum" else errors.mean()
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

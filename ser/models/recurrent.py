@@ -1,6 +1,7 @@
 """Recurrent autoencoder of ghosh2016 (section 3.3): one code per utterance."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ class RecurrentAutoencoder(PhasedModel):
         task: Inputs and classes of the model.
         size: K, width of the LSTM's state in all directions together.
         encoder: Partial of the LSTM, called with F.
+        reduction: "sum": the squared errors of all frames of a batch are summed (section 3.1); at
+            the paper's learning rate, their "mean" moves nothing.
         optimiser: Partial of a torch optimiser.
 
     Attributes:
@@ -38,10 +41,11 @@ class RecurrentAutoencoder(PhasedModel):
         size: int,
         *,
         encoder: Callable[[int], LSTMEncoder],
+        reduction: Literal["sum", "mean"],
         optimiser: Optimiser,
     ) -> None:
         super().__init__(task, optimiser)
-        self.width = size
+        self.width, self.reduction = size, reduction
         self.encoder = encoder(task.inputs)
         if self.encoder.outputs != size:
             raise UserError(
@@ -56,9 +60,14 @@ class RecurrentAutoencoder(PhasedModel):
 
     def reconstruction_loss(self, batch: Batch, noise: None) -> Tensor:
         assert batch.lengths is not None
-        reconstruction = self.decoder(self.encoder.states(batch.x, batch.lengths))
         inside = mask(batch.lengths, batch.x.shape[1])
-        return summed_squared_error(batch.x, reconstruction, inside)
+        return summed_squared_error(batch.x, self.reconstruct(batch), inside, self.reduction)
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(B, T, F) frames -> (B, T, F) reconstructed frames, zero beyond each length."""
+        assert batch.lengths is not None
+        reconstruction = self.decoder(self.encoder.states(batch.x, batch.lengths))
+        return reconstruction * mask(batch.lengths, batch.x.shape[1])
 
     def codes(self, batch: Batch) -> Tensor:
         """(B, T, F) frames -> (B, K) codes, one per utterance."""

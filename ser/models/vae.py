@@ -76,6 +76,10 @@ class Autoencoder(PhasedModel):
         """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         return self.decoder(codes)
 
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(B, D) features -> (B, D) reconstructed features."""
+        return self.decoder(self.codes(batch))
+
     def draw_codes(self, labels: Tensor) -> Tensor:
         """Raise an error: the codes have no distribution.
 
@@ -211,6 +215,10 @@ class VAE(PhasedModel):
         """Return the condition of each item: none, (B, 0)."""
         return batch.x.new_zeros(batch.x.shape[0], 0)
 
+    def true_condition(self, batch: Batch) -> Tensor:
+        """Return the condition of each item if its class is known: none, (B, 0)."""
+        return batch.x.new_zeros(batch.x.shape[0], 0)
+
     def posterior(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) features and (B, C) conditions -> means and log-variances, (B, K) each."""
         encoded = self.encoder(torch.cat([x, condition], dim=1))
@@ -234,6 +242,12 @@ class VAE(PhasedModel):
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
         return self.decoder(codes)
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(B, D) features -> (B, D) reconstructions of the posterior means, under its class."""
+        condition = self.true_condition(batch)
+        mean, _ = self.posterior(batch.x, condition)
+        return self._decoded(mean, condition)
 
     def draw_codes(self, labels: Tensor) -> Tensor:
         """(B,) labels -> (B, K) samples of N(0, I); the values of the labels are not used."""

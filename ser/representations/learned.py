@@ -49,6 +49,9 @@ class Coder(Protocol):
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes and (B,) labels -> (B, D) features."""
 
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """Features -> reconstructed features of the same shape, given the labels."""
+
     def draw_codes(self, labels: Tensor) -> Tensor:
         """(B,) labels -> (B, K) samples of the prior."""
 
@@ -119,6 +122,17 @@ class Learned(Representation):
         best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(best["weights"])
         return self.network(module.eval(), Standardiser.load(folder), facts, folder)
+
+    def untrained(self, fitted: "Network") -> "Network":
+        """Return the network of a fit as it was before training, with the same standardiser.
+
+        Random states are restored.
+        """
+        facts = fitted.facts
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.fitting.seed)
+            module = self.module(Task(facts["inputs"], facts["classes"], None, {}), facts["size"])
+        return self.network(module.eval(), fitted.standardiser, facts, fitted.folder)
 
     def _train(
         self,
@@ -224,6 +238,10 @@ class Network(Fitted):
             parts = zip(numbers.split(SCORING_BATCH_SIZE), y.split(SCORING_BATCH_SIZE), strict=True)
             codes = [self.module.codes(Batch(rows.take(n).flatten(1), y)) for n, y in parts]
             return torch.cat(codes).numpy()
+
+    def batches(self, x: Items, y: np.ndarray) -> Batches:
+        """Return batches of items in their order, for scoring."""
+        return Learned.batches(self.standardiser, x, y, SCORING_BATCH_SIZE, None)
 
     def initialise(self, model: Any) -> None:
         """Copy the weights of the encoder into a classifier (ghosh2016, section 6).

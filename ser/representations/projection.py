@@ -91,6 +91,15 @@ class Projected(Fitted):
         assert isinstance(x, np.ndarray)
         return self.transformer.transform(self.standardiser(x))[:, : self.size]
 
+    @property
+    def explained_variance(self) -> float | None:
+        """Share of the variance that the axes explain; for LDA, of that between classes.
+
+        None: the transform does not compute it.
+        """
+        shares = getattr(self.transformer, "explained_variance_ratio_", None)
+        return None if shares is None else float(shares[: self.size].sum())
+
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.standardiser.save(folder)

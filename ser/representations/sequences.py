@@ -20,10 +20,12 @@ class SequenceNetwork(Network):
     pools = True
 
     def transform(self, x: Items, labels: np.ndarray | None = None) -> np.ndarray:
-        y = torch.full((len(x),), UNLABELLED).numpy()
-        batches = sequences(self.standardiser, x, y, SCORING_BATCH_SIZE, None)
+        y = np.full(len(x), UNLABELLED)
         with torch.inference_mode():
-            return torch.cat([self.module.codes(batch) for batch in batches]).numpy()
+            return torch.cat([self.module.codes(batch) for batch in self.batches(x, y)]).numpy()
+
+    def batches(self, x: Items, y: np.ndarray) -> FrameBatches:
+        return sequences(self.standardiser, x, y, SCORING_BATCH_SIZE, None)
 
 
 class OfSequences(Learned):

@@ -1,6 +1,8 @@
 """Files of a representation in a run's folder: what was fitted, and the codes of utterances."""
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,10 @@ from ser.results import RunFolder, write_bytes, write_json, write_text
 SEGMENTS = 5_000
 
 
-def save(fitted: Fitted, folder: RunFolder) -> None:
-    """Save a fitted representation."""
+def save(fitted: Fitted, quality: Mapping[str, Any], folder: RunFolder) -> None:
+    """Save a fitted representation, and what it has learned (`ser.runs.quality`)."""
     fitted.save(folder.representation)
-    write_json(folder.fitted_file, fitted.facts)
+    write_json(folder.fitted_file, {**fitted.facts, "quality": quality})
 
 
 def write(codes: np.ndarray, data: DataModule, folder: RunFolder) -> None:

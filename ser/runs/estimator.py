@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -14,6 +15,7 @@ from ser.models.steps import Synthetic
 from ser.results import RunFolder
 from ser.runs import codes
 from ser.runs.components import Components, Outcome
+from ser.runs.quality import measure
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +57,19 @@ def fit_estimator(
         ", ".join(f"{key.rpartition('__')[2]}={value}" for key, value in choice.options.items()),
         100 * choice.score,
     )
+    facts: dict[str, Any] = {"chosen": choice.options, "inner_ua": choice.score}
     if model.representation is not None:
         # The fit does not see the test split; its losses there are recorded for a figure.
         monitored = table("test")[:2] if has_test else None
         fitted = model.representation.fit(
             *both[:2], model.size, monitored=monitored, loggers=loggers
         )
-        codes.save(fitted, folder)
+        # Examined on a fit that has not seen validation, which `model.fit` below needs as well.
+        splits = {split: table(split)[:2] for split in ("train", "val")}
+        learned = model.representation.fit(*splits["train"], model.size)
+        quality = measure(model.representation, learned, splits, len(data.target.classes))
+        facts["representation"] = quality
+        codes.save(fitted, quality, folder)
         codes.write(fitted.transform(data.values_of(data.fold.everyone)), data, folder)
     # The most probable class does not depend on the temperature, which would cost one more fit of
     # the representation per inner fold.
@@ -73,4 +81,4 @@ def fit_estimator(
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     model.save(folder.best_estimator)
     artifacts.write(folder, prepared.signature, prepared.training_audio)
-    return Outcome(probabilities, {"chosen": choice.options, "inner_ua": choice.score})
+    return Outcome(probabilities, facts)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from ser.representations.learned import Network
 from ser.results import RunFolder
 from ser.runs import banner, codes
 from ser.runs.components import Components, Outcome
+from ser.runs.quality import examined, measure
 from ser.training import calibration
 from ser.training.phased import PhasedModel
 from ser.training.prediction import fit_closed_form, probabilities
@@ -51,9 +52,12 @@ def fit_network(
         loggers: Loggers of both trainings.
     """
     fitted, segments = None, components.segments
+    facts: dict[str, Any] = {}
     if components.representation is not None:
         representation = components.representation
-        fitted = fit_representation(cfg, prepared, representation, segments, folder, loggers)
+        fitted = fit_representation(cfg, prepared, representation, segments, loggers)
+        facts["representation"] = _quality(cfg, prepared.data, representation, fitted, segments)
+        codes.save(fitted, facts["representation"], folder)
         pl.seed_everything(cfg.seed, verbose=False)
     unlabelled = cast(type[PhasedModel], get_class(cfg.model._target_)).uses_unlabelled
     one_by_one = classifies_segments(cfg)
@@ -75,10 +79,10 @@ def fit_network(
     artifacts.write(folder, prepared.signature, prepared.training_audio, data)
     splits = [s for s in (("val", "test") if cfg.test else ("val",)) if len(data.fold.parts[s])]
     predicted = {split: probabilities(model, data, split).numpy() for split in splits}
-    predicted, facts = calibration.calibrated(
+    predicted, temperature = calibration.calibrated(
         cfg.calibrate, predicted, data.classes_of(data.fold.val)
     )
-    return Outcome(predicted, {"best_epoch": selected.epoch, **facts})
+    return Outcome(predicted, {"best_epoch": selected.epoch, **facts, **temperature})
 
 
 def fit_representation(
@@ -86,7 +90,6 @@ def fit_representation(
     prepared: Prepared,
     representation: Representation,
     segments: Cut,
-    folder: RunFolder,
     loggers: Sequence[Logger],
 ) -> Fitted:
     """Fit on the training split, and on what else `fit_on` allows, without labels."""
@@ -95,9 +98,22 @@ def fit_representation(
     x, y = items_of(cfg, prepared.data, train.append(prepared.beyond), segments)
     labelled = x.offsets[len(train)] if isinstance(x, Segments) else len(train)
     y = np.where(np.arange(len(y)) < labelled, y, UNLABELLED)
-    fitted = representation.fit(x, y, size, loggers=loggers)
-    codes.save(fitted, folder)
-    return fitted
+    return representation.fit(x, y, size, loggers=loggers)
+
+
+def _quality(
+    cfg: DictConfig,
+    data: DataModule,
+    representation: Representation,
+    fitted: Fitted,
+    segments: Cut,
+) -> dict[str, Any]:
+    """Return what a representation has learned (`ser.runs.quality`)."""
+    ids = {split: examined(data.fold.parts[split]) for split in ("train", "val")}
+    splits = {
+        split: items_of(cfg, data, each, segments) for split, each in ids.items() if len(each)
+    }
+    return measure(representation, fitted, splits, len(data.target.classes))
 
 
 def coded_data(

@@ -80,6 +80,7 @@ def test_figure_2_fits_recurrent_autoencoders_to_the_codes_of_figure_1(
     upper = cfg.representation.upper
     assert (upper.size, upper.module.encoder.pooling) == (16, "mean")
     assert (upper.module.optimiser.lr, upper.stopping.max_epochs) == (1e-6, 45)
+    assert upper.module.reduction == "sum"
     assert cfg.model.encoder.hidden == []
     name = experiment.removeprefix("recurrent_")
     alone = result_options(composed(f"experiment=ghosh2016/{name}", "corpus=iemocap"))

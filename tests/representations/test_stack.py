@@ -50,7 +50,7 @@ def lower(fit: Fitting) -> Representation:
 
 def upper(fit: Fitting, *, pooling: str = "mean", size: int = 4) -> OfSequences:
     lstm = partial(LSTM, pooling=pooling)
-    module = partial(RecurrentAutoencoder, encoder=lstm, optimiser=ADAM)
+    module = partial(RecurrentAutoencoder, encoder=lstm, reduction="sum", optimiser=ADAM)
     return OfSequences(
         fit,
         module=module,
@@ -105,21 +105,24 @@ def test_each_representation_is_stored_on_its_own(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == first  # the lower one is shared
 
 
-def test_loss_ignores_padding() -> None:
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_loss_is_the_squared_error_of_all_frames_without_padding(reduction: Any) -> None:
     torch.manual_seed(0)
     lstm = partial(LSTM, pooling="mean")
-    model = RecurrentAutoencoder(Task(3, 2, None, {}), 4, encoder=lstm, optimiser=ADAM)
+    task = Task(3, 2, None, {})
+    model = RecurrentAutoencoder(task, 4, encoder=lstm, reduction=reduction, optimiser=ADAM)
     x, lengths = torch.randn(2, 6, 3), torch.tensor([6, 4])
     x[1, 4:] = 0
     y = torch.zeros(2, dtype=torch.long)
     padded = torch.nn.functional.pad(x, (0, 0, 0, 5))
     losses = [model.reconstruction_loss(Batch(each, y, lengths), None) for each in (x, padded)]
     torch.testing.assert_close(*losses)
-    single = [
-        model.reconstruction_loss(Batch(x[u : u + 1, :n], y[:1], torch.tensor([n])), None) * n
+    errors = [
+        (model.reconstruct(Batch(x[u : u + 1, :n], y[:1], torch.tensor([n]))) - x[u, :n]).square()
         for u, n in ((0, 6), (1, 4))
     ]
-    torch.testing.assert_close(losses[0], sum(single) / 10)
+    total = sum(error.sum() for error in errors)
+    torch.testing.assert_close(losses[0], total if reduction == "sum" else total / 10)
 
 
 def test_impossible_options_raise_errors(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def coded(cfg: DictConfig, run: Prepared, folder: Path) -> DataModule:
     """The data of a run as codes of its representation, which is fitted first."""
     segments = build(cfg.segments)
     place = RunFolder(folder)
-    fitted = network.fit_representation(cfg, run, representation_of(cfg, run), segments, place, [])
+    fitted = network.fit_representation(cfg, run, representation_of(cfg, run), segments, [])
     return network.coded_data(cfg, run, fitted, segments, False, place)
 
 
@@ -423,9 +423,7 @@ def test_whatever_else_a_representation_sees_it_is_told_no_class_of(
     run = replace(prepared(cfg), beyond=IDS[24:])
     representation = representation_of(cfg, run)
     with mock.patch.object(Learned, "fit", noted), pytest.raises(KeyboardInterrupt):
-        network.fit_representation(
-            cfg, run, representation, build(cfg.segments), RunFolder(tmp_path / "run"), []
-        )
+        network.fit_representation(cfg, run, representation, build(cfg.segments), [])
     ((x, y),) = seen
     assert len(x.offsets) - 1 == 48
     assert (y[x.offsets[24] :] == UNLABELLED).all()
