@@ -74,8 +74,7 @@ def test_projection_has_its_explained_variance_and_no_untrained_network(tmp_path
 def test_labels_of_validation_reach_no_code(tmp_path: Path) -> None:
     recipe = aae(tmp_path)
     fitted = recipe.fit(*SPLITS["train"], 2)
-    (x, y), shifted = SPLITS["val"], (Y[300:] + 1) % CLASSES
-    mislabelled = {**SPLITS, "val": (x, shifted)}
+    mislabelled = {**SPLITS, "val": (X[300:], (Y[300:] + 1) % CLASSES)}
     first, second = (measure(recipe, fitted, each, CLASSES)["r2"] for each in (SPLITS, mislabelled))
     assert first == second
     only_train = measure(recipe, fitted, {"train": SPLITS["train"]}, CLASSES)
