@@ -68,7 +68,8 @@ def measure(
                 strict=True,
             )
         )
-    name, facts = type(representation).__name__.lower(), {}
+    facts: dict[str, Any] = {}
+    name = type(representation).__name__.lower()
     networks = {"trained": fitted}
     if isinstance(representation, Learned) and isinstance(fitted, Network):
         name = type(fitted.module).__name__
