@@ -55,11 +55,6 @@ class Cell:
     tested_on: str | None
 
     @property
-    def repeats(self) -> int:
-        """Number of predictions per utterance and seed."""
-        return 1 if self.tested_on is None else len(self.folds)
-
-    @property
     def column(self) -> tuple[str, str]:
         return self.corpus, self.target
 
@@ -105,6 +100,40 @@ class Cell:
             for value, matrix in by_column[column].items():
                 matrices[value][numbers[run.planned.seed]] += matrix
         return {value: matrices[value] for value in sorted(matrices)}
+
+    def tested(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distinct utterances that are tested with one seed.
+
+        Returns:
+            (C,) number of utterances of each class; (U,) how often each utterance is tested: more
+            than once if test splits of folds overlap.
+        """
+        counts = [run.parts[part] for run in self._first_runs if part in run.parts]
+        hashes = np.concatenate([each.tested.hashes for each in counts])
+        classes = np.concatenate([each.truth for each in counts])
+        _, first, times = np.unique(hashes, return_index=True, return_counts=True)
+        return np.bincount(classes[first], minlength=len(self.classes)), times
+
+    def utterances_of(self, column: str) -> dict[str, int]:
+        """Return the number of distinct utterances by value of a column of `utterances.csv`."""
+        hashes: dict[str, list[np.ndarray]] = defaultdict(list)
+        for run in self._first_runs:
+            tested = run.parts[self.part].tested if self.part in run.parts else None
+            if tested is None or tested.columns is None or column not in tested.columns:
+                continue
+            codes, values = tested.columns[column]
+            for number, value in enumerate(values):
+                hashes[value].append(tested.hashes[codes == number])
+        return {value: len(np.unique(np.concatenate(each))) for value, each in hashes.items()}
+
+    @property
+    def _first_runs(self) -> list[Run]:
+        """Runs of the first complete seed; all seeds are tested on the same utterances."""
+        return self.complete_runs[: len(self.folds)]
+
+    @property
+    def is_speaker_independent(self) -> bool:
+        return all(run.speaker_independent for run in self.runs.values())
 
     @property
     def speakers(self) -> int:

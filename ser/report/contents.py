@@ -9,7 +9,7 @@ import pandas as pd
 from ser.plots.svg import Figure
 from ser.report import paper, tables
 from ser.report.cells import Cell
-from ser.report.comparisons import KINDS
+from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
 from ser.report.figures import captions, curve
 from ser.report.figures.confusion import confusion

@@ -26,6 +26,20 @@ Slices = Mapping[str, Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
+class Tested:
+    """The N utterances of one split of one fold, which the runs of the fold share.
+
+    Attributes:
+        hashes: (N,) uint64 hashes of the utterance ids.
+        columns: By column of `utterances.csv`, the index of the value of each utterance, and the
+            values; None if the run has no such file.
+    """
+
+    hashes: np.ndarray
+    columns: Mapping[str, tuple[np.ndarray, list[str]]] | None
+
+
+@dataclass(frozen=True)
 class Counts:
     """Counted predictions of one run on one split.
 
@@ -35,12 +49,16 @@ class Counts:
         slices: Confusion matrices by speaker, gender, ...; None if the run has no
             `utterances.csv`.
         digest: Equal for equal sets of utterances with equal truths.
+        tested: The N utterances.
+        truth: (N,) numbers of their classes.
     """
 
     confusion: np.ndarray
     reliability: np.ndarray
     slices: Slices | None
     digest: int
+    tested: Tested
+    truth: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,16 +69,21 @@ class Utterances:
         utterance, part: Columns of `predictions.csv`.
         source: Content of `utterances.csv`; None if there is none.
         rows: Row numbers of each split.
-        hashes: (N,) uint64 hashes of the utterance ids.
-        columns: By split and column, the index of the value of each row, and the values.
+        tested: Utterances of each split.
+        digests: Digest of the utterances of each split in `utterances.csv`, train included.
     """
 
     utterance: pa.ChunkedArray
     part: pa.ChunkedArray
     source: bytes | None
     rows: Mapping[str, np.ndarray]
-    hashes: np.ndarray
-    columns: Mapping[str, Mapping[str, tuple[np.ndarray, list[str]]]] | None
+    tested: Mapping[str, Tested]
+    digests: Mapping[str, int]
+
+    def digest(self, splits: Sequence[str]) -> int | None:
+        """Return a digest of the utterances of some splits together; None if it is unknown."""
+        known = [self.digests.get(split) for split in splits]
+        return None if None in known else sum(each or 0 for each in known) % 2**64
 
     def match(self, table: pa.Table, source: bytes | None) -> bool:
         """Return whether a run predicts the same utterances, in the same order."""
@@ -112,14 +135,22 @@ def _read_utterances(folder: ResultFolder, table: pa.Table, source: bytes | None
     parts = part.to_pandas()
     ids = utterance.to_pandas()
     rows = {str(name): np.flatnonzero(parts == name) for name in parts.unique()}
-    hashes = pd.util.hash_array(ids.to_numpy(object))
-    columns = None
-    if source is not None:
-        known = folder.read_utterances()
-        columns = {
-            name: _factorize(known[known["part"] == name], ids.iloc[rows[name]]) for name in rows
-        }
-    return Utterances(utterance, part, source, rows, hashes, columns)
+    hashes = _hashes(ids)
+    if source is None:
+        tested = {name: Tested(hashes[rows[name]], None) for name in rows}
+        return Utterances(utterance, part, source, rows, tested, {})
+    known = {str(name): group for name, group in folder.read_utterances().groupby("part")}
+    tested = {
+        name: Tested(hashes[rows[name]], _factorize(known[name], ids.iloc[rows[name]]))
+        for name in rows
+    }
+    # Sums, so that the order of utterances does not matter.
+    digests = {name: int(_hashes(group["utterance"]).sum()) for name, group in known.items()}
+    return Utterances(utterance, part, source, rows, tested, digests)
+
+
+def _hashes(ids: pd.Series) -> np.ndarray:
+    return pd.util.hash_array(ids.to_numpy(object))
 
 
 def _factorize(known: pd.DataFrame, ids: pd.Series) -> dict[str, tuple[np.ndarray, list[str]]]:
@@ -147,17 +178,18 @@ def _count(
     confidence = np.max([table[f"p_{name}"].to_numpy() for name in classes], axis=0)
     for part, rows in utterances.rows.items():
         flat = truth[rows] * size + predicted[rows]
-        slices = None
-        if utterances.columns is not None:
+        tested, slices = utterances.tested[part], None
+        if tested.columns is not None:
             slices = {
                 column: _by_value(codes, values, flat, size)
-                for column, (codes, values) in utterances.columns[part].items()
+                for column, (codes, values) in tested.columns.items()
             }
         matrix = np.bincount(flat, minlength=size**2).reshape(size, size)
         # A sum, so that neither the order of utterances nor their division into folds matters.
-        digest = (utterances.hashes[rows] * (2 * truth[rows] + 1).astype(np.uint64)).sum()
+        digest = (tested.hashes * (2 * truth[rows] + 1).astype(np.uint64)).sum()
         reliability = metrics.reliability(confidence[rows], truth[rows] == predicted[rows])
-        yield part, Counts(matrix, reliability, slices, int(digest))
+        classes_of = truth[rows].astype(np.int16)
+        yield part, Counts(matrix, reliability, slices, int(digest), tested, classes_of)
 
 
 def _by_value(

@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from ser.report.cells import Cell
-from ser.report.comparisons import Contrast, confidence_interval
+from ser.report.comparisons import confidence_interval
+from ser.report.contrasts import Contrast
+from ser.report.provenance import DIRTY, UNKNOWN
 from ser.report.scores import Slice, Summary, slices, summary
 
 
@@ -121,9 +123,31 @@ def remarks(data: ReportData) -> list[str]:
             cells_of.setdefault(remark, []).append(cell)
     everyone = sum(1 for cell in data.cells if cell.runs)
     return [
-        remark if len(cells) == everyone else f"{remark} ({data.cell_names(cells)})"
-        for remark, cells in cells_of.items()
+        *(
+            remark if len(cells) == everyone else f"{remark} ({data.cell_names(cells)})"
+            for remark, cells in cells_of.items()
+        ),
+        *_mixtures(data),
     ]
+
+
+def _mixtures(data: ReportData) -> Iterator[str]:
+    """Yield a remark for each library, or the code, of which several versions made the runs."""
+    cells_of: dict[str, dict[str, list[Cell]]] = {}
+    own = [cell for cell in data.cells if cell.tested_on is None]
+    for cell in own:
+        made_by = [run.software.parts for run in cell.runs.values()]
+        for name in dict.fromkeys(name for parts in made_by for name in parts):
+            for version in sorted({parts.get(name, UNKNOWN) for parts in made_by}):
+                cells_of.setdefault(name, {}).setdefault(version, []).append(cell)
+    for name, by_version in cells_of.items():
+        dirty = [version for version in by_version if version.endswith(DIRTY)]
+        if len(by_version) > 1:
+            what = "commits of the code" if name == "commit" else f"versions of {name}"
+            listed = "; ".join(f"{v}: {data.cell_names(c)}" for v, c in sorted(by_version.items()))
+            yield f"runs of different {what} are compared ({listed})"
+        if dirty:
+            yield f"runs were made with code that no commit has ({', '.join(sorted(dirty))})"
 
 
 def missing(data: ReportData) -> list[str]:

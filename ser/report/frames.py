@@ -8,7 +8,7 @@ import pandas as pd
 
 from ser import metrics
 from ser.report.cells import PARTS, Cell
-from ser.report.comparisons import Contrast
+from ser.report.contrasts import Contrast
 from ser.report.data import ReportData
 from ser.report.gather import costs
 from ser.report.scores import ALL_SCORES, JOINS, sample_sd, summary
@@ -39,10 +39,13 @@ def runs(data: ReportData) -> pd.DataFrame:
 
 
 def scores(data: ReportData) -> pd.DataFrame:
-    """Return one row per cell, split and join: mean and standard deviation over complete seeds."""
+    """Return one row per cell, split and join: mean and standard deviation over complete seeds.
+
+    `utterances` counts distinct ones, `predictions` those of one seed: more if folds overlap.
+    """
     rows = [row for index in range(len(data.cells)) for row in _scores(data, index)]
     names = ["system", "corpus", "target", "part", "joined", "shown", "seeds", "seeds_planned"]
-    names += ["folds", "utterances", "classes", "ua", "ua_sd", "ua_low", "ua_high"]
+    names += ["folds", "utterances", "predictions", "classes", "ua", "ua_sd", "ua_low", "ua_high"]
     names += ["chance_ua", "p_chance"]
     names += ["wa", "wa_sd", "majority_wa", "f1", "f1_sd", "ece", "ece_sd"]
     names += ["fold_ua_sd", "fold_ua_min", "fold_ua_max"]
@@ -65,6 +68,7 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
                 "seeds_planned": cell.planned,
                 "folds": len(cell.folds),
                 "utterances": summed.utterances,
+                "predictions": summed.predictions,
             }
             for name in ("ua", "wa", "f1", "ece"):
                 row |= {name: values[name].mean(), f"{name}_sd": sample_sd(values[name])}
@@ -73,7 +77,7 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
             folds = summed.folds
             row |= {"fold_ua_sd": sample_sd(folds)}
             row |= {"fold_ua_min": folds.min(), "fold_ua_max": folds.max()}
-            if joined == "pooled":
+            if joined == "pooled" and not summed.overlap:
                 row["p_chance"] = f"{summed.p_chance:.6g}"
             has_interval = interval is not None and (part, joined) == (cell.part, "pooled")
             low, high = interval if interval and has_interval else (None, None)

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from ser.errors import UserError
 from ser.report.counts import Counts, Utterances, read_counts
+from ser.report.provenance import UNKNOWN_FIT, Fit, Software, fits_of
 from ser.results import EvaluationFolder, ResultFolder, RunFolder, read_json
 from ser.sweeps.grid import Grid, PlannedRun
 
@@ -31,9 +32,13 @@ class Run:
         planned: The run as planned.
         classes: C names, in the order of the target.
         parts: Counts by split, "val" and "test", if the split is not empty.
-        trained_on: Number of labelled training utterances.
+        fits: What the model was fitted on, by the split that is scored.
+        digests: Digest of the utterances of each fit; None if it is unknown.
         fold_count: Number of folds of the partition, in this grid or not.
+        speaker_independent: Whether no speaker is in two splits.
         remarks: Warnings that must be shown with the scores.
+        cost: Content of `cost.json`.
+        software: Code and libraries that made the run.
         curves: Columns of `metrics.csv` by name, one value per epoch; empty if the model is not
             trained by epochs.
     """
@@ -41,9 +46,13 @@ class Run:
     planned: PlannedRun
     classes: tuple[str, ...]
     parts: Mapping[str, Counts]
-    trained_on: int
+    fits: Mapping[str, Fit]
+    digests: Mapping[str, int | None]
     fold_count: int
+    speaker_independent: bool
     remarks: tuple[str, ...]
+    cost: Mapping[str, Any]
+    software: Software
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -104,14 +113,21 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
         classes = tuple(result["classes"])
         place = (*planned.cell[1:], planned.fold)
         counts, shared[place] = read_counts(result_folder(planned), classes, shared.get(place))
+        (fits, is_known), run_folder = fits_of(result), RunFolder(planned.folder)
+        remarks = [] if is_known or planned.tested_on else [UNKNOWN_FIT]
+        cost = read_json(run_folder.cost_file) or {}
         return Run(
             planned,
             classes,
             counts,
-            sum(result["class_counts"]["train"].values()),
+            fits,
+            {part: shared[place].digest(fit.splits) for part, fit in fits.items()},
             result["fold_count"],
-            tuple(result["remarks"]),
-            _read_curves(RunFolder(planned.folder).metrics_file),
+            result.get("speaker_independent", True),
+            (*result["remarks"], *remarks),
+            cost,
+            Software(cost.get("commit"), result.get("versions", {})),
+            _read_curves(run_folder.metrics_file),
         )
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise damaged(planned.folder, error) from error
@@ -133,8 +149,8 @@ def damaged(folder: Path, error: Exception) -> UserError:
 def costs(runs: Sequence[Run]) -> pd.DataFrame:
     """Return `seconds, date, threads, commit` of each run, as far as known."""
     names = ("seconds", "date", "threads", "commit")
-    known = [read_json(RunFolder(run.planned.folder).cost_file) or {} for run in runs]
-    return pd.DataFrame([[each.get(name) for name in names] for each in known], columns=list(names))
+    rows = [[run.cost.get(name) for name in names] for run in runs]
+    return pd.DataFrame(rows, columns=list(names))
 
 
 def _require_distinct(grid: Grid) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from ser.report.cells import Cell
 from ser.report.data import ReportData, published_scores
-from ser.report.scores import SCORES
+from ser.report.scores import SCORES, Summary
 from ser.report.tables import NAMES, NONE, Table, percent, spread
 
 JOINED = {"pooled": "folds pooled", "fold_mean": "mean over folds"}
@@ -125,12 +125,21 @@ def _support(data: ReportData, column: tuple[str, str]) -> Iterator[str]:
             speakers = f" of {cell.speakers} speakers" if cell.speakers else ""
             text = f"{summed.utterances:,} utterances{speakers} in the {cell.part} split ("
             text += ", ".join(f"{name} {count:,}" for name, count in counts)
-            text += f"); chance UA {percent(summed.mean('pooled', 'chance_ua'))}, "
+            text += ")" + _repeated(summed)
+            text += f"; chance UA {percent(summed.mean('pooled', 'chance_ua'))}, "
             text += f"majority class WA {percent(summed.mean('pooled', 'majority_wa'))}."
             systems_of.setdefault(text, []).append(cell.system)
     for text, systems in systems_of.items():
         names = "" if len(systems_of) == 1 else f", {', '.join(systems)}"
         yield f"{data.column_name(column)}{names}: {text}"
+
+
+def _repeated(summed: Summary) -> str:
+    """Return how often utterances are predicted, if more than once per seed."""
+    if summed.predictions == summed.utterances:
+        return ""
+    how = "several folds test the same utterance" if summed.overlap else "each by every fold"
+    return f", predicted {summed.predictions:,} times with each seed: {how}"
 
 
 def _folds(data: ReportData) -> Iterator[str]:

@@ -23,21 +23,43 @@ class Summary:
         seeds: Scores (S,) by join and name, including `ece`.
         folds: UA of each fold, mean over seeds, (F,).
         recalls: (S, C) by join; NaN for a class without utterances.
-        support: Utterances of each class per seed, (C,).
+        support: Distinct utterances of each class, (C,).
+        times: How often each utterance is tested per seed, (U,).
     """
 
     seeds: Mapping[str, Mapping[str, np.ndarray]]
     folds: np.ndarray
     recalls: Mapping[str, np.ndarray]
     support: np.ndarray
+    times: np.ndarray
 
     @property
     def utterances(self) -> int:
-        return int(self.support.sum())
+        return len(self.times)
+
+    @property
+    def predictions(self) -> int:
+        """Number of test predictions per seed."""
+        return int(self.times.sum())
+
+    @property
+    def overlap(self) -> str:
+        """Why utterances cannot be counted as a sample; empty if all are tested equally often."""
+        if len(np.unique(self.times)) == 1:
+            return ""
+        return (
+            f"splits of folds overlap: {self.predictions:,} predictions of "
+            f"{self.utterances:,} utterances"
+        )
 
     @property
     def p_chance(self) -> float:
-        """p of the mean pooled UA against chance level, see `statistics.against_chance`."""
+        """p of the mean pooled UA against chance level, see `statistics.against_chance`.
+
+        NaN if some utterances are tested more often than others: these are no sample.
+        """
+        if self.overlap:
+            return float("nan")
         shares = self.mean("pooled", "ua"), self.mean("pooled", "chance_ua")
         return against_chance(*shares, self.utterances)
 
@@ -56,7 +78,7 @@ class Slice:
     Attributes:
         cell: The system, corpus and target.
         column, value: Column of `utterances.csv` and its value.
-        utterances: Number of utterances.
+        utterances: Number of distinct utterances.
         classes: Number of classes that occur; UA is the mean of their recalls.
         ua, wa: Scores.
     """
@@ -81,7 +103,7 @@ def summary(cell: Cell, part: str) -> Summary | None:
     single["ece"] = _calibration(reliabilities)
     pooled["ece"] = _calibration(reliabilities.sum(axis=1))
     fold_mean = {name: np.nanmean(values, axis=1) for name, values in single.items()}
-    support = confusions[0].sum(axis=(0, 2)) // cell.repeats
+    support, times = cell.tested(part)
     folds = single["ua"]
     # The split may be empty in some folds.
     known = ~np.isnan(folds).any(axis=0)
@@ -92,6 +114,7 @@ def summary(cell: Cell, part: str) -> Summary | None:
         folds[:, known].mean(0),
         {"pooled": metrics.recalls(confusions.sum(axis=1)), "fold_mean": recalls},
         support,
+        times,
     )
 
 
@@ -100,13 +123,13 @@ def slices(cell: Cell) -> Iterator[Slice]:
     if not cell.seeds:
         return
     for column in COLUMNS:
+        utterances = cell.utterances_of(column)
         for value, matrices in (cell.slices(column) or {}).items():
             support = matrices[0].sum(axis=1)
             scores = _scores(matrices)
             ua, wa = (float(scores[name].mean()) for name in ("ua", "wa"))
             present = int((support > 0).sum())
-            utterances = int(support.sum()) // cell.repeats
-            yield Slice(cell, column, value, utterances, present, ua, wa)
+            yield Slice(cell, column, value, utterances[value], present, ua, wa)
 
 
 def sample_sd(values: np.ndarray) -> float:

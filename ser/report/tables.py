@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser.report.comparisons import KINDS
+from ser.report.contrasts import KINDS
 from ser.report.counts import COLUMNS
 from ser.report.data import ReportData, published_scores
 from ser.report.scores import SCORES, sample_sd
@@ -15,6 +15,15 @@ NAMES = {"ua": "UA", "wa": "WA", "f1": "F1"}
 NO_SPEAKERS = (
     "no utterances.csv, because the runs were made by an earlier version: neither slices nor a "
     "bootstrap over speakers; train again with force=true"
+)
+OVERLAP = (
+    "some utterances are tested in more folds than others. Predictions are pooled as they are, and "
+    "intervals over speakers draw all predictions of a speaker together. They are no sample of "
+    "independent utterances, so there is neither p (chance) nor a test of proportions."
+)
+DEPENDENT = (
+    "tested speakers are in the training split, too; intervals and tests over speakers hold for "
+    "such speakers, not for new ones."
 )
 
 
@@ -99,7 +108,8 @@ def about_scores(data: ReportData) -> Iterator[str]:
         "between speakers; coarse for few speakers. Range of folds: lowest and highest UA of a "
         "fold, mean over seeds. p (chance): two-sided binomial test of UA against chance level, "
         "with UA treated as the share of correct predictions among the utterances of one seed; "
-        "approximate, because utterances of one speaker are not independent. ECE: expected "
+        "approximate, because utterances of one speaker are not independent, and not corrected for "
+        "the number of systems. ECE: expected "
         "calibration error over 15 bins of the highest probability; 0 is best, and small samples "
         "increase it."
     )
@@ -114,6 +124,10 @@ def about_scores(data: ReportData) -> Iterator[str]:
         yield f"Not shown to be above chance (lower end of the interval): {names}."
     elif known:
         yield "The lower end of every interval is above chance."
+    if overlapping := [cell for cell, summed in data.scored if summed.overlap]:
+        yield f"{data.cell_names(overlapping)}: {OVERLAP}"
+    if dependent := [cell for cell, _ in data.scored if not cell.is_speaker_independent]:
+        yield f"{data.cell_names(dependent)}: {DEPENDENT}"
     without = [c for c in data.cells if c.seeds and not c.knows_speakers]
     if without:
         yield f"{data.cell_names(without)}: {NO_SPEAKERS}."

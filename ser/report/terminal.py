@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ser.report import paper
-from ser.report.comparisons import KINDS
+from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
 from ser.report.documents import CURVE_FILES, REPRESENTATION_FILES
 from ser.report.figures import captions

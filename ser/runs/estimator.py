@@ -81,4 +81,5 @@ def fit_estimator(
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     model.save(folder.best_estimator)
     artifacts.write(folder, prepared.signature, prepared.training_audio)
+    facts["fitted_on"] = {"splits": ["train", "val"], "utterances": len(both[1])}
     return Outcome(probabilities, facts)

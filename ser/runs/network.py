@@ -82,6 +82,7 @@ def fit_network(
     predicted, temperature = calibration.calibrated(
         cfg.calibrate, predicted, data.classes_of(data.fold.val)
     )
+    facts["fitted_on"] = {"splits": ["train"], "utterances": len(data.labelled)}
     return Outcome(predicted, {"best_epoch": selected.epoch, **facts, **temperature})
 
 

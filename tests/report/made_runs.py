@@ -45,9 +45,15 @@ def planned(
 
 @cache
 def utterances(fold: int) -> pd.DataFrame:
-    """Return `utterances.csv` of a fold: one speaker in val, another in test; do not modify."""
+    """Return `utterances.csv` of a fold, as by `session_swap`; do not modify.
+
+    One speaker of a session is in val, the other in test, and four train: folds 0 and 1, 2 and 3,
+    4 and 5 share their training split.
+    """
     tables = []
-    for part, number in (("val", fold ^ 1), ("test", fold)):
+    others = [number for number in range(len(SPEAKERS)) if number // 2 != fold // 2]
+    parts = [*(("train", number) for number in others), ("val", fold ^ 1), ("test", fold)]
+    for part, number in parts:
         speaker = SPEAKERS[number]
         table = pd.DataFrame({"utterance": [f"{speaker}_{i:02d}" for i in range(EACH)]})
         table["part"], table["speaker"] = part, speaker
@@ -95,11 +101,14 @@ def write(
     results.write_text(run.folder / results.METRICS, curves.to_csv(index=False))
     cost = {"seconds": 10.0, "date": "2026-01-01T00:00:00+00:00", "threads": 1, "commit": "abc"}
     results.write_json(run.folder / results.COST, cost)
-    counts = {part: {name: 1 for name in classes} for part in ("val", "test")}
+    counts = {part: {name: 1 for name in classes} for part in ("train", "val", "test")}
     result = {
         "classes": list(classes),
-        "class_counts": counts | {"train": {name: 40 for name in classes}},
+        "class_counts": counts,
+        "fitted_on": {"splits": ["train"], "utterances": 4 * EACH},
         "fold_count": len(SPEAKERS),
+        "speaker_independent": True,
+        "versions": {"ser": "0.3.0", "torch": "2.11.0"},
         "remarks": [],
     }
     results.write_json(run.folder / results.RESULT, result | facts)
@@ -169,7 +178,7 @@ def represent(
         facts: Content of `fitted.json`, beside the size.
     """
     folder = run.folder / results.REPRESENTATION
-    table = utterances(run.fold)[["utterance", "part"]]
+    table = utterances(run.fold).query("part != 'train'")[["utterance", "part"]]
     trained = [f"{s}_{i:02d}" for s in SPEAKERS for i in range(EACH)]
     trained = [name for name in trained if name not in set(table["utterance"])]
     trained[0] = utterance or trained[0]

@@ -242,7 +242,8 @@ def test_page_has_attributes_and_predictions_of_the_run(
         assert (rows.loc[predictions.index, column] == predictions[column]).all(), column
     assert set(rows.loc[predictions.index, "speaker"]) == set(SPEAKERS[:2])
     trained = rows[rows["part"] == "train"]
-    assert set(trained["prediction"]) == set(trained["speaker"]) == {""}
+    assert set(trained["prediction"]) == {""}
+    assert set(trained["speaker"]) == set(SPEAKERS[2:])
     (correct,) = [each for each in content["colourings"] if each["name"] == "correctness"]
     assert correct["numbers"].count(-1) == len(trained)
     assert correct["numbers"].count(1) == (predictions["truth"] != predictions["prediction"]).sum()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,24 @@ from written import write_report
 from ser import metrics, results
 from ser.errors import UserError
 from ser.report import compute, statistics, summarise
-from ser.report.comparisons import KINDS, Contrast, resolve
+from ser.report.cells import cells
+from ser.report.comparisons import resolve
+from ser.report.contrasts import KINDS, Contrast, training_units
 from ser.report.data import ReportData
-from ser.report.gather import finished_runs
+from ser.report.gather import Run, SharedUtterances, finished_runs, read
+from ser.report.provenance import UNKNOWN_FIT
 from ser.sweeps.grid import Grid, PlannedRun
 
 
 def by_kind(data: ReportData, system: str = "aae") -> dict[str, Contrast]:
     return {test.kind: test for test in data.tests if test.cell.system == system}
+
+
+def run_record(run: Run, **facts: Any) -> dict[str, Any]:
+    """Return the record of a run with other facts."""
+    record = results.RunFolder(run.planned.folder).read_record()
+    assert record is not None
+    return record | facts
 
 
 def ua(runs: list[PlannedRun]) -> float:
@@ -38,14 +49,18 @@ def test_all_kinds_of_test_equal_manual_calculation(finished_grid: Grid, data: R
     n = 6 * EACH
     means = [float(np.mean(values)) for values in by_seed]
     assert tests["proportions"].result == statistics.over_proportions(*means, (n, n))
+    # Folds 0 and 1, 2 and 3, 4 and 5 share their training split: two speakers test, four train.
     fold_means = {
-        (system, fold): np.mean([single[system, seed, fold] for seed in range(3)])
+        (system, unit): np.mean(
+            [single[system, seed, fold] for seed in range(3) for fold in (2 * unit, 2 * unit + 1)]
+        )
         for system in ("aae", "mlp")
-        for fold in range(6)
+        for unit in range(3)
     }
-    differences = np.array([fold_means["aae", f] - fold_means["mlp", f] for f in range(6)])
-    folds = statistics.over_folds(differences, EACH / 120)
+    differences = np.array([fold_means["aae", u] - fold_means["mlp", u] for u in range(3)])
+    folds = statistics.over_folds(differences, 2 / 4)
     assert folds is not None
+    assert tests["folds"].n == "6 folds with 3 training splits, 3 seeds"
     assert tests["folds"].result is not None
     assert tests["folds"].result.p == pytest.approx(folds.p)
     assert tests["folds"].result.difference == pytest.approx(differences.mean())
@@ -82,12 +97,100 @@ def test_equal_systems_show_no_difference(tmp_path: Path) -> None:
     assert "higher" not in {test.verdict for test in tests.values()}
 
 
+def test_estimators_are_fitted_on_validation_too(finished_grid: Grid) -> None:
+    """Folds with the same training split differ in what a refitted estimator has seen."""
+    runs = finished_runs(finished_grid)
+    test = by_kind(summarise(finished_grid, runs))["folds"]
+    both = {"splits": ["train", "val"], "utterances": 5 * EACH}
+    shared: SharedUtterances = {}
+    refitted = [
+        read(run.planned, run_record(run, fitted_on=both), shared)
+        if run.planned.system == "aae"
+        else run
+        for run in runs
+    ]
+    alone = Grid("", tuple(r for r in finished_grid.runs if r.system == "aae"), None)
+    (cell,) = cells(alone, [run for run in refitted if run.planned.system == "aae"])
+    assert list(training_units([cell])) == list(range(6))
+    # Against a network, folds in which that has one training remain a unit; its share is larger.
+    mixed = by_kind(summarise(finished_grid, refitted))["folds"]
+    assert (mixed.n, mixed.result) == (test.n, test.result)
+    as_validated = replace(cell, part="val")
+    assert len(set(training_units([as_validated]))) == 3  # scored by a fit on train alone
+
+
+@pytest.mark.parametrize(
+    ("facts", "utterances", "is_known"),
+    [
+        ({"fitted_on": {"splits": ["train", "val"], "utterances": 150}}, 150, True),
+        ({"inner_ua": 0.5}, 120 + 30, True),  # an estimator of an earlier version
+        ({"best_epoch": 3}, 120, True),  # a network of an earlier version
+        ({}, 120, False),
+    ],
+)
+def test_what_a_model_was_fitted_on(
+    facts: dict[str, Any], utterances: int, is_known: bool, tmp_path: Path
+) -> None:
+    counts = {"train": {"low": 70, "high": 50}, "val": {"low": 30, "high": 0}}
+    facts = {"fitted_on": None, "class_counts": counts} | facts
+    (run,) = finished_runs(Grid("", (write(planned(tmp_path), **facts),), None))
+    assert run.fits["test"].utterances == utterances
+    assert run.fits["val"].utterances == 120
+    assert (UNKNOWN_FIT in run.remarks) == (not is_known)
+
+
+def test_overlapping_test_splits_are_not_counted_twice(tmp_path: Path) -> None:
+    """Draws as of fold=holdout: 3 times 30 of 60 utterances."""
+    runs = [
+        planned(tmp_path / "runs", s, k, f)
+        for s in ("mlp", "aae")
+        for k in (0, 1)
+        for f in range(3)
+    ]
+    truth_of = np.random.default_rng(0).integers(0, 3, 60)
+    for run in runs:
+        drawn = np.random.default_rng([run.fold, 5]).permutation(60)[:EACH]
+        write(run, speaker_independent=False)
+        for name in ("predictions", "utterances"):
+            file = run.folder / f"{name}.csv"
+            table = pd.read_csv(file, dtype=str)
+            is_test = table["part"] == "test"
+            table.loc[is_test, "utterance"] = [f"u{number}" for number in drawn]
+            if name == "predictions":
+                table.loc[is_test, "truth"] = np.array(CLASSES)[truth_of[drawn]]
+            table.to_csv(file, index=False)
+    grid = Grid("holdout", tuple(runs), "mlp")
+    data = compute(grid)
+    summed = data.summaries[0]
+    assert summed is not None
+    tested = pd.concat(results.RunFolder(run.folder).read_predictions() for run in runs[:3])
+    distinct = tested[tested["part"] == "test"].drop_duplicates("utterance")
+    assert (summed.predictions, summed.utterances) == (90, len(distinct))
+    assert len(distinct) < 60
+    assert list(summed.support) == [(distinct["truth"] == name).sum() for name in CLASSES]
+    assert np.isnan(summed.p_chance)
+    by_value = [each for each in data.slices if each.cell is data.cells[0]]
+    genders = {each.value: each.utterances for each in by_value if each.column == "gender"}
+    assert genders["male"] == EACH  # tested in one fold
+    tests = by_kind(data)
+    assert f"overlap: 90 predictions of {len(distinct)} utterances" in tests["proportions"].verdict
+    assert all(tests[kind].result for kind in ("seeds", "folds", "speakers"))
+    written = write_report(grid, tmp_path / "out")
+    assert "predicted 90 times with each seed: several folds test the same" in written.printed
+    assert "neither p (chance) nor a test of proportions" in written.printed
+    assert "tested speakers are in the training split" in written.printed
+    scores = pd.read_csv(written.out / "scores.csv").query("shown")
+    assert list(scores["utterances"]) == [len(distinct)] * 2
+    assert list(scores["predictions"]) == [90, 90]
+    assert scores["p_chance"].isna().all()
+
+
 def test_only_seeds_complete_in_both_are_paired(finished_grid: Grid) -> None:
     lost = {("mlp", 0): 2, ("aae", 2): 5}
     grid = without(finished_grid, lambda run: lost.get((run.system, run.seed)) == run.fold)
     tests = by_kind(compute(grid))
     assert tests["seeds"].n == "2 and 2 seeds"
-    assert tests["folds"].n == "6 folds, 1 seeds"
+    assert tests["folds"].n == "6 folds with 3 training splits, 1 seed"
 
 
 def test_verdict_states_why_a_test_is_impossible(tmp_path: Path) -> None:

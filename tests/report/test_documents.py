@@ -17,7 +17,10 @@ from written import Written, write_report
 from ser import results
 from ser.errors import UserError
 from ser.plots.axes import ticks
-from ser.report import compute, report
+from ser.report import compute, report, summarise
+from ser.report.data import remarks
+from ser.report.gather import Run, finished_runs
+from ser.report.provenance import Software
 from ser.report.render import latex, markdown
 from ser.report.tables import Table
 from ser.sweeps.grid import Grid
@@ -80,9 +83,9 @@ def test_order_and_age_of_runs_change_no_byte(tmp_path: Path) -> None:
 def test_costs_and_folders_change_no_other_file(shared: Written, tmp_path: Path) -> None:
     moved = write_grid(tmp_path / "elsewhere" / "runs")
     for number, run in enumerate(moved.runs):
-        cost = {"seconds": 7.5 + number, "date": "2027-02-03", "threads": 2, "commit": "f00"}
+        cost = {"seconds": 7.5 + number, "date": "2027-02-03", "threads": 2, "commit": "abc"}
         results.write_json(run.folder / results.COST, cost)
-    (moved.runs[0].folder / results.COST).unlink()
+    results.write_json(moved.runs[0].folder / results.COST, {"commit": "abc"})
     report(moved, tmp_path / "two")
     one, two = shared.contents, Written(moved, tmp_path / "two", "").contents
     assert one.pop("cost.csv") != two.pop("cost.csv")
@@ -92,7 +95,7 @@ def test_costs_and_folders_change_no_other_file(shared: Written, tmp_path: Path)
         assert not re.search(rb"20\d\d-\d\d|abc123|/tmp|" + folders, text), name
     cost = pd.read_csv(tmp_path / "two" / "cost.csv")
     assert cost["seconds"].isna().sum() == 1
-    assert set(cost["commit"].dropna()) == {"f00"}
+    assert set(cost["commit"].dropna()) == {"abc"}
 
 
 def test_unfinished_seed_changes_no_number(tmp_path: Path) -> None:
@@ -199,6 +202,33 @@ def test_remarks_are_shown_everywhere(tmp_path: Path) -> None:
     for name in ("report.md", "report.tex", "index.html"):
         assert remark in written.read(name), name
     assert "report.baseline=NAME" in written.printed
+
+
+def test_mixed_commits_and_versions_are_remarked(finished_grid: Grid, tmp_path: Path) -> None:
+    runs = finished_runs(finished_grid)
+    assert not remarks(summarise(finished_grid, runs))
+
+    def made_by(system: str, commit: str | None, torch: str) -> list[Run]:
+        """Return the runs, those of a system made by other software."""
+        other = Software(commit, {"ser": "0.3.0", "torch": torch})
+        return [replace(r, software=other) if r.planned.system == system else r for r in runs]
+
+    listed = remarks(summarise(finished_grid, made_by("aae", "def-dirty", "2.10.0")))
+    assert listed == [
+        "runs of different commits of the code are compared (abc: mlp; def-dirty: aae)",
+        "runs were made with code that no commit has (def-dirty)",
+        "runs of different versions of torch are compared (2.10.0: aae; 2.11.0: mlp)",
+    ]
+    (unknown,) = remarks(summarise(finished_grid, made_by("mlp", None, "2.11.0")))
+    assert unknown == "runs of different commits of the code are compared (abc: aae; unknown: mlp)"
+    within = made_by("aae", "def", "2.11.0")[:-1] + runs[-1:]  # the last run is of aae
+    assert "(abc: all systems; def: aae)" in remarks(summarise(finished_grid, within))[0]
+
+    folder = write_grid(tmp_path / "runs", seeds=1, folds=1)
+    results.write_json(folder.runs[0].folder / results.COST, {"seconds": 1, "commit": "def"})
+    written = write_report(folder, tmp_path / "out")
+    for text in (written.printed, *map(written.read, ("report.md", "report.tex", "index.html"))):
+        assert "runs of different commits of the code are compared" in text
 
 
 def test_number_of_folds_is_stated_if_some_are_left_out(
@@ -373,7 +403,7 @@ def test_figures_show_the_scores_of_counted_runs(page: Path) -> None:
     assert counts == len(runs) * EACH
     assert text.count("UA on validation, %") == 6
     assert text.count(">ECE ") == 6
-    bars = re.findall(r"<title>probability 93 to 100: ([\d.]+) utterances per seed", text)
+    bars = re.findall(r"<title>probability 93 to 100: ([\d.]+) predictions per seed", text)
     assert [float(each) for each in bars] == [180] * 12  # all probabilities are 1; two bars each
 
 

@@ -84,6 +84,29 @@ def test_overlapping_training_splits_increase_p() -> None:
     assert (shared.high - shared.low) / (alone.high - alone.low) == pytest.approx(np.sqrt(2.25))
 
 
+def test_folds_that_share_a_training_are_one_unit() -> None:
+    """Two equal systems on five sessions, each tested by two folds of one training.
+
+    The difference of a run is that of its training, which both folds of a session share and whose
+    variance correlates with other sessions as Nadeau and Bengio assume (n_test / (n_test + n_train)
+    = 2 / 10 speakers), and that of its test speaker.
+    """
+    rng, trials, sessions = np.random.default_rng(1), 2000, 5
+    rho = 2 / 10
+    common, own = rng.normal(size=(trials, 1)), rng.normal(size=(trials, sessions))
+    of_session = np.sqrt(rho) * common + np.sqrt(1 - rho) * own
+    differences = of_session[:, :, None] + 0.5 * rng.normal(size=(trials, sessions, 2))
+
+    def rejected(means: np.ndarray, share: float) -> float:
+        results = [over_folds(each, share) for each in means]
+        return float(np.mean([result is not None and result.p < 0.05 for result in results]))
+
+    by_fold = rejected(differences.reshape(trials, -1), share=1 / 8)  # one speaker tests
+    by_session = rejected(differences.mean(axis=2), share=2 / 8)  # two speakers test
+    assert by_fold > 0.09
+    assert by_session == pytest.approx(0.05, abs=0.015)
+
+
 def test_holm_equals_r() -> None:
     # R: p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm")
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])

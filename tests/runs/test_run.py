@@ -58,6 +58,8 @@ def test_a_run_leaves_what_it_says(finished: Path) -> None:
     rows = table[table["part"] == "test"]
     recalls = (rows["prediction"] == rows["truth"]).groupby(rows["truth"]).mean()
     assert result["test"]["ua"] == pytest.approx(recalls.mean())
+    trained = sum(result["class_counts"]["train"].values())
+    assert result["fitted_on"] == {"splits": ["train"], "utterances": trained}
     assert len(pd.read_csv(finished / "metrics.csv")) == 6
     assert {p.name for p in (finished / "checkpoints").iterdir()} == {
         "best.ckpt", "recogniser.json", "standardiser.npz", "training_audio.txt"
@@ -178,6 +180,8 @@ def test_svm_learns_emotions_and_not_shuffled_ones(
     result = json.loads((tmp_path / "true" / "result.json").read_text())
     assert result["test"]["ua"] > 0.6
     assert result["chosen"] == {"classifier__C": 0.001}
+    seen = sum(sum(result["class_counts"][split].values()) for split in ("train", "val"))
+    assert result["fitted_on"] == {"splits": ["train", "val"], "utterances": seen}
     stored = tmp_path / "true" / "checkpoints" / "best.skops"
     skops.io.load(stored, trusted=skops.io.get_untrusted_types(file=stored))
 

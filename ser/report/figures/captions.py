@@ -24,8 +24,8 @@ CURVE = (
 RELIABILITY = (
     "Bars: share of correct predictions among those whose probability is in a bin, over folds and "
     "complete seeds; dashed line: perfect calibration; bars below it are overconfident. Vertical "
-    "lines: 95% Wilson intervals for the number of utterances per seed; lighter bars: fewer than "
-    f"{FEW} utterances. Histogram: share of utterances in each bin, in %. ECE: expected "
+    "lines: 95% Wilson intervals for the number of distinct utterances; lighter bars: fewer than "
+    f"{FEW} utterances. Histogram: share of predictions in each bin, in %. ECE: expected "
     "calibration error over 15 bins, in %."
 )
 LOSSES = (

@@ -23,7 +23,7 @@ def reliability(cell: Cell, summed: Summary) -> Figure:
     x, y = scale((0, 1), (LEFT, WIDTH - RIGHT)), scale((0, 1), (FLOOR, TOP))
     parts = [*y_axis((0, 1), y, 100)]
     for number in np.flatnonzero(counts[:, 0]):
-        parts += _bin(int(number), counts, len(cell.seeds))
+        parts += _bin(int(number), counts, len(cell.seeds), summed.predictions / summed.utterances)
     parts.append(line("chance", x(0), y(0), x(1), y(1)))
     parts += [text("middle", x(at), HEIGHT - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6)]
     parts.append(text("end", x(1), HEIGHT - 3, "probability, %"))
@@ -33,19 +33,27 @@ def reliability(cell: Cell, summed: Summary) -> Figure:
     return Figure("".join(parts), f"{label}{cell.target}: ECE {ece} %", HEIGHT)
 
 
-def _bin(number: int, counts: np.ndarray, seeds: int) -> Iterator[str]:
-    """Draw a bar of the diagram with its confidence interval, and one of the histogram."""
+def _bin(number: int, counts: np.ndarray, seeds: int, folds: float) -> Iterator[str]:
+    """Draw a bar of the diagram with its confidence interval, and one of the histogram.
+
+    Args:
+        number: Number of the bin.
+        counts: (BINS, 3) reliabilities, summed over folds and seeds.
+        seeds: Number of seeds.
+        folds: Number of folds in which an utterance is tested, on average.
+    """
     count, confidence, correct = counts[number]
     share = count / counts[:, 0].sum()
     x = scale((0, BINS), (LEFT, WIDTH - RIGHT))
     y = scale((0, 1), (FLOOR, TOP))
     left, width = x(number) + 0.5, x(number + 1) - x(number) - 1
-    # All seeds are tested on the same utterances, so they do not increase the sample size.
-    once = max(1, round(count / seeds))
+    # Seeds, and folds that overlap, are tested on the same utterances, so they do not increase the
+    # sample size.
+    once = max(1, round(count / seeds / folds))
     low, high = binomtest(round(once * correct / count), once).proportion_ci(method="wilson")
     label = (
         f"probability {100 * number / BINS:.0f} to {100 * (number + 1) / BINS:.0f}: "
-        f"{count / seeds:.4g} utterances per seed, mean {percent(confidence / count)}, "
+        f"{count / seeds:.4g} predictions per seed, mean {percent(confidence / count)}, "
         f"correct {percent(correct / count)}"
     )
     yield _bar(left, width, y(correct / count), FLOOR, 0.2 if once < FEW else 0.6, label)

@@ -1,0 +1,270 @@
+"""Tests of one system against its reference: over seeds, proportions, over folds, over speakers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from ser.report import statistics
+from ser.report.cells import Cell
+from ser.report.scores import Summary, summary
+from ser.report.statistics import Comparison
+
+DRAWS = 10_000
+LEVEL = 0.05
+OTHER_UTTERANCES = "tested on different utterances or classes"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of test.
+
+    Attributes:
+        title: What varies between the compared scores.
+        description: The test and what it asks, in a few sentences.
+        effect: Symbol of its standardised effect size; empty if it has none.
+    """
+
+    title: str
+    description: str
+    effect: str
+
+
+KINDS = {
+    "seeds": Kind(
+        "over seeds",
+        "one-tailed Welch's t-test over seeds, as in parthasarathy2019. It asks whether the system "
+        "would score higher again if both were retrained and tested on the same utterances; it "
+        "does not generalise to other speakers. d: difference divided by the standard deviation "
+        "over seeds",
+        "d",
+    ),
+    "proportions": Kind(
+        "proportions",
+        "two-sided z-test of two proportions, as in sahu2017: the mean UA is treated as the share "
+        "of correct predictions among the n distinct utterances tested with one seed. Approximate: "
+        "UA is a mean of recalls, utterances of one speaker are not independent, and that both "
+        "systems are tested on the same utterances is ignored. Not tested where test splits of "
+        "folds overlap, because predictions of the same utterance are not independent",
+        "",
+    ),
+    "folds": Kind(
+        "over folds",
+        "two-sided paired t-test over folds with the variance correction of Nadeau and Bengio "
+        "(2003) for overlapping training splits. Pairs have equal fold and seed; their differences "
+        "are averaged over the seeds of a fold, which are tested on the same utterances, and over "
+        "folds that share a training split, e.g. both of a session in session_swap, whose runs are "
+        "one training: these are not independent. n is the number of these means. They compare "
+        "means of fold UAs. d_z: mean difference divided by the standard deviation of the n means",
+        "d_z",
+    ),
+    "speakers": Kind(
+        "over speakers",
+        f"two-sided bootstrap of the difference of pooled UA, mean over seeds: {DRAWS:,} resamples "
+        "of speakers, the same for both systems; confidence interval and p by Student's t with "
+        "one degree of freedom less than speakers. It generalises to other speakers, for the "
+        "models as trained",
+        "",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A system against its reference on one target of one corpus.
+
+    Attributes:
+        kind: Key of `KINDS`.
+        cell: Cell of the system.
+        reference: Cell of the reference in the same column.
+        n: Number of seeds, utterances, folds or speakers that the test uses, in words.
+        result: Result of the test; None if it was not possible.
+        reason: Why the test was not possible; else empty.
+        p_holm: p with Holm's correction over all tests of this kind.
+    """
+
+    kind: str
+    cell: Cell
+    reference: Cell
+    n: str
+    result: Comparison | None
+    reason: str
+    p_holm: float = float("nan")
+
+    @property
+    def verdict(self) -> str:
+        if self.result is None:
+            return f"not tested: {self.reason}"
+        if not self.is_significant:
+            return "not shown to be higher" if self.kind == "seeds" else "no difference shown"
+        return "higher" if self.result.difference > 0 else "lower"
+
+    @property
+    def is_significant(self) -> bool:
+        return self.p_holm < LEVEL
+
+
+def contrasts(cell: Cell, base: Cell) -> Iterator[Contrast]:
+    """Yield the tests of a system against its reference, one of each kind.
+
+    Both are scored on the split, and with the join of folds, that the system's own paper reports.
+    """
+    base = replace(base, part=cell.part, joined=cell.joined)
+    for each in (cell, base):
+        if summary(each, cell.part) is None:
+            reason = f"{each.system} has no complete seed with a {cell.part} split"
+            yield from (Contrast(kind, cell, base, "", None, reason) for kind in KINDS)
+            return
+    yield _over_seeds(cell, base)
+    yield _over_proportions(cell, base)
+    yield _over_folds(cell, base)
+    yield _over_speakers(cell, base)
+
+
+def _over_seeds(cell: Cell, base: Cell) -> Contrast:
+    first, second = (_ua(each) for each in (cell, base))
+    n = f"{len(first)} and {len(second)} seeds"
+    if not _are_tested_alike(cell, base):
+        return Contrast("seeds", cell, base, n, None, OTHER_UTTERANCES)
+    result = statistics.over_seeds(first, second)
+    too_few = min(len(first), len(second)) < 2
+    reason = "needs two seeds of each" if too_few else "no score varies with the seed"
+    return Contrast("seeds", cell, base, n, result, "" if result else reason)
+
+
+def _over_proportions(cell: Cell, base: Cell) -> Contrast:
+    first, second = _summary(cell), _summary(base)
+    counts = first.utterances, second.utterances
+    n = " and ".join(f"{count:,}" for count in dict.fromkeys(counts)) + " utterances"
+    if overlap := first.overlap or second.overlap:
+        return Contrast("proportions", cell, base, n, None, overlap)
+    result = statistics.over_proportions(_ua(cell).mean(), _ua(base).mean(), counts)
+    reason = "" if result else "every prediction is correct"
+    return Contrast("proportions", cell, base, n, result, reason)
+
+
+def _over_folds(cell: Cell, base: Cell) -> Contrast:
+    seeds = tuple(sorted(set(cell.seeds) & set(base.seeds)))
+    reason = _not_paired(cell, base, seeds)
+    if reason:
+        return Contrast("folds", cell, base, _numbers(len(cell.folds), 0, seeds), None, reason)
+    both = replace(cell, seeds=seeds), replace(base, seeds=seeds)
+    first, second = map(_summary, both)
+    # A split may be empty in some folds; `Summary.folds` is of the others.
+    tested = cell.confusions(cell.part)[0].sum(axis=(1, 2))
+    places = np.flatnonzero(tested)
+    unit_of = training_units(both)[places]
+    units = np.unique(unit_of)
+    differences, shares = first.folds - second.folds, []
+    for unit in units:
+        folds = places[unit_of == unit]
+        fitted = [_fitted_on(each, folds) for each in both]
+        shares.append(tested[folds].sum() / min(fitted))  # the larger share is on the safe side
+    means = np.array([differences[unit_of == unit].mean() for unit in units])
+    result = statistics.over_folds(means, float(np.mean(shares)))
+    too_few = len(units) < 2
+    reason = "needs two training splits" if too_few else "the difference is equal in all of them"
+    n = _numbers(len(places), len(units), seeds)
+    return Contrast("folds", cell, base, n, result, "" if result else reason)
+
+
+def training_units(cells: Sequence[Cell]) -> np.ndarray:
+    """Return the unit of each fold, (F,): folds in which a system has the same training are one.
+
+    A run whose training data are unknown shares them with no other run.
+
+    Args:
+        cells: Cells with the same folds and seeds.
+    """
+    alike = np.eye(len(cells[0].folds), dtype=bool)
+    for cell in cells:
+        for seed in cell.seeds:
+            runs = [cell.runs[seed, fold] for fold in cell.folds]
+            known = [run.digests[cell.part] for run in runs]
+            alike |= [[a is not None and a == b for b in known] for a in known]
+    return connected_components(alike, directed=False)[1]
+
+
+def _fitted_on(cell: Cell, folds: Sequence[int]) -> float:
+    """Return the number of utterances that a system was fitted on, mean over folds and seeds."""
+    runs = [cell.runs[seed, cell.folds[place]] for seed in cell.seeds for place in folds]
+    return float(np.mean([run.fits[cell.part].utterances for run in runs]))
+
+
+def _numbers(folds: int, units: int, seeds: Sequence[int]) -> str:
+    """Return what a test over folds is based on, in words."""
+    trainings = f" with {units} training splits" if 0 < units < folds else ""
+    return f"{_count(folds, 'fold')}{trainings}, {_count(len(seeds), 'seed')}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def _not_paired(cell: Cell, base: Cell, seeds: Sequence[int]) -> str:
+    """Return why runs cannot be paired by fold and seed; empty if they can."""
+    if not seeds:
+        return "no seed is complete in both"
+    if cell.tested_on is not None:
+        return f"every fold is tested on the same utterances of {cell.tested_on}"
+    is_paired = _are_tested_alike(cell, base) and cell.folds == base.folds
+    is_paired = is_paired and all(
+        _digest(cell, seed, fold) == _digest(base, seed, fold)
+        for seed in seeds
+        for fold in cell.folds
+    )
+    return "" if is_paired else OTHER_UTTERANCES
+
+
+def _over_speakers(cell: Cell, base: Cell) -> Contrast:
+    first, second = confusions_by_speaker(cell), confusions_by_speaker(base)
+    if first is None or second is None:
+        reason = (
+            "speakers are unknown, because runs of an earlier version lack utterances.csv: "
+            "train them again with force=true"
+        )
+        return Contrast("speakers", cell, base, "", None, reason)
+    n = f"{len(first)} speakers"
+    if not _are_tested_alike(cell, base):
+        return Contrast("speakers", cell, base, n, None, OTHER_UTTERANCES)
+    drawn = statistics.weights(len(first), DRAWS)
+    result = statistics.over_speakers(stacked(first), stacked(second), drawn)
+    too_few = len(first) < 2
+    reason = "needs two speakers" if too_few else "the difference is equal in all resamples"
+    return Contrast("speakers", cell, base, n, result, "" if result else reason)
+
+
+def _summary(cell: Cell) -> Summary:
+    scores = summary(cell, cell.part)
+    assert scores is not None
+    return scores
+
+
+def _ua(cell: Cell) -> np.ndarray:
+    return _summary(cell).seeds[cell.joined]["ua"]
+
+
+def _digest(cell: Cell, seed: int, fold: int) -> int | None:
+    counts = cell.runs[seed, fold].parts.get(cell.part)
+    return None if counts is None else counts.digest
+
+
+def _are_tested_alike(*cells: Cell) -> bool:
+    """Return whether all seeds of all cells are tested on the same utterances with equal truths."""
+    digests = {
+        sum(_digest(cell, seed, fold) or 0 for fold in cell.folds) % 2**64
+        for cell in cells
+        for seed in cell.seeds
+    }
+    return len(digests) == 1
+
+
+def confusions_by_speaker(cell: Cell) -> dict[str, np.ndarray] | None:
+    """Return confusion matrices (S, C, C) by speaker; None if speakers are unknown."""
+    return cell.slices("speaker") if cell.knows_speakers else None
+
+
+def stacked(speakers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return matrices (S, K, C, C) with speakers in alphabetical order."""
+    return np.stack([speakers[name] for name in sorted(speakers)], axis=1)
