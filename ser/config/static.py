@@ -22,7 +22,9 @@ def class_attribute(target: str, name: str) -> Any:
     for node in _statements(module):
         if isinstance(node, ast.ClassDef) and node.name == last:
             for statement in node.body:
-                if isinstance(statement, ast.Assign) and name in map(ast.unparse, statement.targets):
+                if isinstance(statement, ast.Assign) and name in map(
+                    ast.unparse, statement.targets
+                ):
                     return ast.literal_eval(statement.value)
             values = (class_attribute(f"{module}.{ast.unparse(b)}", name) for b in node.bases)
             return next((value for value in values if value is not None), None)

@@ -10,15 +10,16 @@ from ser.data.fingerprint import RunKeys
 from ser.results import RunFolder
 
 
-def require_possible(cfg: DictConfig, keys: RunKeys) -> None:
-    """Check the configuration, the device, and that corpus, target and fold can be made.
+def require_valid(cfg: DictConfig) -> None:
+    """Check the options of a configuration, and that this machine has its device.
+
+    `RunKeys.fold` checks in addition that corpus, target and fold can be made.
 
     Raises:
         UserError: The run cannot be made.
     """
     check(cfg)
     require_gpu(cfg)
-    keys.fold(cfg)
 
 
 def finished_result(cfg: DictConfig, folder: RunFolder, keys: RunKeys) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, open_dict
 
 from ser import console
 from ser.data.fingerprint import RunKeys
-from ser.data.preflight import finished_result, require_possible
+from ser.data.preflight import finished_result, require_valid
 from ser.errors import UserError, convert_disk_errors
 from ser.results import RunFolder
 
@@ -29,7 +29,8 @@ class Start(Callback):
         keys = RunKeys()
         try:
             with convert_disk_errors():
-                require_possible(cfg, keys)
+                require_valid(cfg)
+                keys.fold(cfg)
                 result = finished_result(cfg, folder, keys)
         except UserError as error:
             # Hydra turns exceptions of callbacks into warnings.
