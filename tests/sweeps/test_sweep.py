@@ -17,12 +17,26 @@ import warm
 from ser import results
 from ser.errors import BusyError
 
+# Workers of joblib are forked rather than started anew, so that they do not import torch again.
+FORKED = """
+import runpy, sys
+from joblib.externals.loky.backend.context import set_start_method
+set_start_method("fork")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 SHORT = ["trainer.max_epochs=2", "model.encoder.hidden=[32]"]
 SAME = (results.PREDICTIONS, results.RESULT, results.METRICS, results.UTTERANCES)
 
 
 def command(folder: Path, *overrides: str) -> list[str | Path]:
     return [warm.TRAIN, "-m", *SHORT, *overrides, f"hydra.sweep.dir={folder}"]
+
+
+def joblib(folder: Path, *overrides: str) -> list[str | Path]:
+    """A command with two worker processes."""
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    return ["-c", FORKED, *command(folder, *overrides, *launcher)]
 
 
 def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -84,8 +98,8 @@ def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     assert contents(copied) == after  # logs and Hydra's own files included
 
 
-# Each run of submitit has a process of its own, those of ray may share one. joblib: below.
-@pytest.mark.parametrize(("launcher", "runs"), [("submitit_local", 1), ("ray", 2)])
+# Each run of submitit has a process of its own; those of joblib and ray may share one.
+@pytest.mark.parametrize(("launcher", "runs"), [("joblib", 2), ("submitit_local", 1), ("ray", 2)])
 def test_every_launcher_gives_identical_files(
     launcher: str, runs: int, serial: Path, few: list[str], tmp_path: Path
 ) -> None:
@@ -148,10 +162,7 @@ def test_slurm_launcher_submits_one_array_job(
 def test_killed_sweep_is_continued(serial: Path, few: list[str], tmp_path: Path) -> None:
     """SIGKILL to all of its processes, as soon as the first run is finished."""
     overrides = [*few, "fold.index=0,1", "seed=0,1"]
-    # Workers are forked, so that they do not import torch again.
-    forked = ["hydra/launcher=joblib", "hydra.launcher.backend=multiprocessing"]
-    forked += ["hydra.launcher.n_jobs=2"]
-    with warm.Process(command(tmp_path, *overrides, *forked), new_session=True) as process:
+    with warm.Process(joblib(tmp_path, *overrides), new_session=True) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.RESULT)):
             assert process.poll() is None
@@ -169,8 +180,7 @@ def test_sweep_continues_after_a_worker_is_killed(
     serial: Path, few: list[str], tmp_path: Path
 ) -> None:
     """As a system does that is out of memory: the pool breaks, and a new one continues."""
-    overrides = [*few, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
-    with warm.Process([*command(tmp_path, *overrides), "hydra.launcher.n_jobs=2"]) as process:
+    with warm.Process(joblib(tmp_path, *few, "fold.index=0,1", "seed=0,1")) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.UNFINISHED)):
             assert time.monotonic() < deadline
