@@ -1,25 +1,25 @@
 """Train one system on one fold with one seed, and test it once: `python train.py --help`."""
 
+import os
 import sys
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ser.config.explain import explain
 from ser.config.help import help_text
 from ser.config.run_key import register_resolvers
-from ser.errors import UserError
+from ser.errors import UserError, convert_disk_errors
 
 register_resolvers()
-started = False
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Return the validation score, the only score that a sweeper may see."""
-    global started
-    started = True
-    # Imported here, because --help and tab completion should not wait for torch.
+    # Imported here, because whatever can be said without torch should not wait for it.
     from hydra.core.hydra_config import HydraConfig
 
     from ser.runs.run import run
@@ -27,23 +27,19 @@ def main(cfg: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     many = hydra_config.mode.name == "MULTIRUN"
     names = dict(hydra_config.runtime.choices)
-    try:
-        return run(cfg, hydra_config.runtime.output_dir, names, brief=many)
-    except UserError as error:
-        if many:  # the sweep continues, and reports the error at its end
-            raise
-        raise SystemExit(f"\nerror: {error}") from None
+    return run(cfg, hydra_config.runtime.output_dir, names, brief=many, hydra=hydra_config)
 
 
 if __name__ == "__main__":
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())
         sys.exit()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach the lines below, not Hydra's own printing
     try:
-        main()
-    except SystemExit as stop:
-        if stop.code == 1 and not started:
-            # Hydra has printed what it could not compose; print what would be valid.
-            for reason in explain(sys.argv[1:]):
-                print(f"\nerror: {reason}", file=sys.stderr)
-        raise
+        with convert_disk_errors():
+            main()
+    except UserError as error:
+        sys.exit(f"\nerror: {error}")
+    except (HydraException, OmegaConfBaseException) as error:
+        reasons = explain(sys.argv[1:]) or [str(error).splitlines()[0]]
+        sys.exit("\n".join(f"\nerror: {reason}" for reason in reasons))

@@ -65,7 +65,7 @@ class Search(Sweeper):
         folder = Path(self.cfg.hydra.sweep.dir, "search", self.options["study_name"])
         try:
             check(self.cfg)
-            with RunFolder(folder).claimed():
+            with RunFolder(folder).claimed(wait=False):
                 self._search(arguments, folder)
         except UserError as error:
             sys.exit(f"\nerror: {error}")

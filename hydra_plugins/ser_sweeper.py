@@ -31,9 +31,11 @@ class Sweeper(BasicSweeper):
         except UserError as error:
             sys.exit(f"\nerror: {error}")
         if failed:
-            sys.exit(f"\nerror: {len(failed)} failed; repeat the command to try them again")
+            sys.exit(f"\nerror: {failed} failed; repeat the command to try them again")
 
-    def _sweep(self, arguments: list[str]) -> dict[Path, str]:
+    def _sweep(self, arguments: list[str]) -> int:
+        from ser.results import write_text
+
         assert self.config is not None
         assert self.launcher is not None
         assert self.hydra_context is not None
@@ -42,9 +44,8 @@ class Sweeper(BasicSweeper):
         overrides = parser.parse_overrides(self._parse_config() + arguments)
         (jobs,) = self.split_arguments(overrides, None)
         sweep = Sweep(jobs, lambda job: loader.load_sweep_config(config, job))
-        folder = Path(config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, folder / "multirun.yaml")
+        if sweep.pending:
+            write_text(Path(config.hydra.sweep.dir, "multirun.yaml"), OmegaConf.to_yaml(config))
         failed = sweep.run(lambda jobs: launcher.launch(jobs, initial_job_idx=0))
         log.info("%s", sweep.summary(failed))
-        return failed
+        return len(failed) + sum(map(len, sweep.refused.values()))

@@ -128,16 +128,11 @@ def failed(folder: Path, error: Exception) -> None:
 
 
 def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
-    """Log that a run is already finished, and its score."""
+    """Print that a run is already finished, and its score."""
     split = "test" if result["test"] else "val"
-    log.info(
-        "%s is finished: %s UA %.1f%% (force=true trains it again)",
-        _relative(folder),
-        split,
-        100 * result[split]["ua"],
-    )
-    for remark in result["remarks"]:
-        log.info("%s", remark)
+    score = f"{split} UA {100 * result[split]['ua']:.1f}%"
+    console.print(f"{_relative(folder)} is finished: {score} (force=true trains it again)")
+    print_remarks(result["remarks"])
 
 
 def _relative(folder: Path) -> Path:

@@ -23,6 +23,10 @@ class UserError(Exception):
     """An error that the user can correct: a path, an option, a file or a combination of these."""
 
 
+class BusyError(UserError):
+    """Another process is doing the same."""
+
+
 @contextmanager
 def convert_disk_errors() -> Iterator[None]:
     """Turn errors of a full, broken or read-only disk into a `UserError`."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,12 @@ def classifies_segments(cfg: DictConfig) -> bool:
     return str(cfg.model.get("encoder", {}).get("_target_")).startswith(SEGMENT_NETWORKS)
 
 
+def trains_network(cfg: DictConfig) -> bool:
+    """Whether a network is trained: the model, or a representation for an estimator."""
+    learned = cfg.representation is not None and "transform" not in cfg.representation
+    return learned or "grid" not in cfg.model
+
+
 def reading(cfg: DictConfig) -> str | None:
     """Return the class on which codes of a conditional representation depend, or None."""
     module = (cfg.get("representation") or {}).get("module") or {}
@@ -108,7 +115,28 @@ def _run_name(*, _root_: DictConfig) -> str:
     choices = _root_.hydra.runtime.choices
     groups = ("corpus", "target", "features", "model", "fold")
     names = {group: choices[group] for group in groups}
+    names["corpus"] += _content_name(_root_.corpus.get("root"))
     if _root_.representation is not None:
         names["model"] = f"{choices['representation']}-{choices['model']}"
     name = "/".join(names.values())
     return f"{name}-{_root_.fold.index}/seed-{_root_.seed}-{digest(result_options(_root_))[:8]}"
+
+
+def _content_name(root: str | None) -> str:
+    """Return what distinguishes corpora that are given by a file: its name and its content.
+
+    Returns:
+        E.g. "/recordings-1f0c93d2"; "" for a folder, and for a file that does not exist.
+    """
+    file = Path(root or "").expanduser()
+    if not file.is_file():
+        return ""
+    facts = file.stat()
+    content = _file_digest(file.absolute(), facts.st_mtime_ns, facts.st_size)
+    return f"/{file.stem}-{content}"
+
+
+@cache
+def _file_digest(file: Path, modified: int, size: int) -> str:
+    """Return a digest of a file, which is read again when it changes."""
+    return hashlib.blake2b(file.read_bytes(), digest_size=4).hexdigest()

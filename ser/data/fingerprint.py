@@ -98,28 +98,49 @@ class RunKeys:
         Raises:
             UserError: The corpus, target or fold cannot be made.
         """
-        labels = _text(cfg, "corpus", "target", "store", "skip_faulty")
-        with_features = (*labels, *_text(cfg, "features"))
-        signature = self._cached(with_features, lambda: self._signature(cfg, labels))
-        with_fold = (*labels, *_text(cfg, "fold", "fit_on"))
-        corpus = self._cached(with_fold, lambda: self._fingerprint(cfg, labels))
+        parts = (*self._labels(cfg), *_text(cfg, "store"))
+        with_features = ("features", *parts, *_text(cfg, "features"))
+        signature = self._cached(with_features, lambda: self._signature(cfg))
+        with_fold = ("fingerprint", *parts, *_text(cfg, "fold", "fit_on"))
+        corpus = self._cached(with_fold, lambda: self._fingerprint(cfg))
         return run_key.digest(run_options(cfg, corpus, signature))
 
-    def _signature(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
-        corpus, _, _ = self._cached(labels, lambda: self._read(cfg))
+    def fold(self, cfg: DictConfig) -> Fold:
+        """Return the fold of a configuration, as far as it does not depend on its features.
+
+        Raises:
+            UserError: The corpus, target or fold cannot be made.
+        """
+
+        def make() -> Fold:
+            corpus, target = self._corpus(cfg)
+            return build(cfg.fold)(corpus.table, target.labels.index)
+
+        return self._cached(("fold", *self._labels(cfg), *_text(cfg, "fold")), make)
+
+    def _labels(self, cfg: DictConfig) -> tuple[str, ...]:
+        return _text(cfg, "corpus", "target", "skip_faulty")
+
+    def _signature(self, cfg: DictConfig) -> str:
         extractor: FeatureSource = build(cfg.features)
         store: Store = build(cfg.store)
-        return store.signature(corpus.table, extractor)
+        return store.signature(self._corpus(cfg)[0].table, extractor)
 
-    def _fingerprint(self, cfg: DictConfig, labels: tuple[str, ...]) -> str:
-        corpus, target, contents = self._cached(labels, lambda: self._read(cfg))
-        fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
-        return fingerprint(corpus, target, fold, fold.beyond(cfg.fit_on, corpus.table), contents)
+    def _fingerprint(self, cfg: DictConfig) -> str:
+        corpus, target = self._corpus(cfg)
+        fold = self.fold(cfg)
+        beyond = fold.beyond(cfg.fit_on, corpus.table)
+        return fingerprint(corpus, target, fold, beyond, self._contents(cfg))
 
-    def _read(self, cfg: DictConfig) -> tuple[Corpus, Target, pd.Series]:
-        corpus, target = labelled_corpus(cfg)
-        store: Store = build(cfg.store)
-        return corpus, target, store.contents(corpus.table)
+    def _corpus(self, cfg: DictConfig) -> tuple[Corpus, Target]:
+        return self._cached(("corpus", *self._labels(cfg)), lambda: labelled_corpus(cfg))
+
+    def _contents(self, cfg: DictConfig) -> pd.Series:
+        def read() -> pd.Series:
+            store: Store = build(cfg.store)
+            return store.contents(self._corpus(cfg)[0].table)
+
+        return self._cached(("contents", *self._labels(cfg), *_text(cfg, "store")), read)
 
     def _cached(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
         if key not in self._cache:

@@ -17,6 +17,7 @@
 Equal runs have equal files byte for byte, except `cost.json`, `train.log` and `.hydra/`.
 """
 
+import logging
 import shutil
 import traceback
 from collections.abc import Iterator, Mapping
@@ -28,11 +29,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ser.errors import UserError
+from ser.errors import BusyError, UserError
 from ser.results.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
 
 # Changes when runs of an earlier version can no longer be read.
 FORMAT = 2
@@ -41,6 +44,7 @@ RESULT, UNFINISHED, FAILURE = "result.json", "unfinished.json", "failure.json"
 EVALUATION = "evaluation.json"
 PREDICTIONS, UTTERANCES, METRICS = "predictions.csv", "utterances.csv", "metrics.csv"
 COST = "cost.json"
+HYDRA, LOG = ".hydra", "train.log"
 CHECKPOINTS, REPRESENTATION, EVALUATED = "checkpoints", "representation", "evaluated"
 FITTED, CODES, SEGMENT_CODES = "fitted.json", "codes.csv", "codes.npz"
 # A folder with one of these files is the folder of a run.
@@ -119,16 +123,20 @@ class RunFolder(ResultFolder):
 
     @property
     def config_file(self) -> Path:
-        return self.path / ".hydra" / "config.yaml"
+        return self.path / HYDRA / "config.yaml"
 
     @property
     def choices_file(self) -> Path:
         """Hydra's own configuration, with the choice of every config group."""
-        return self.path / ".hydra" / "hydra.yaml"
+        return self.path / HYDRA / "hydra.yaml"
 
     @property
     def overrides_file(self) -> Path:
-        return self.path / ".hydra" / "overrides.yaml"
+        return self.path / HYDRA / "overrides.yaml"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / LOG
 
     @property
     def metrics_file(self) -> Path:
@@ -262,12 +270,34 @@ class RunFolder(ResultFolder):
 
     # ---- making a run
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep other processes from making the same run; ends with the process, even if killed.
+    def finished_result(self, run_key: str, *, force: bool) -> dict[str, Any] | None:
+        """Return `result.json` of the finished run, or None if the run is to be made.
+
+        Args:
+            run_key: Hash of the run that is asked for.
+            force: Make it in any case.
 
         Raises:
-            UserError: Another process is making it.
+            UserError: The folder has a finished run with another key.
+        """
+        result = None if force else self.read_record()
+        if result is not None and result.get("run_key") != run_key:
+            raise UserError(
+                f"{self.path}: the finished run in this folder is of other data, features or "
+                "options (its run_key differs): force=true replaces it, hydra.run.dir=FOLDER (for "
+                "a sweep hydra.sweep.dir=FOLDER) keeps it"
+            )
+        return result
+
+    @contextmanager
+    def claimed(self, *, wait: bool = True) -> Iterator[None]:
+        """Keep other processes from making the same run; ends with the process, even if killed.
+
+        Args:
+            wait: Wait until no other process makes the run.
+
+        Raises:
+            BusyError: Another process is making it, and `wait` is False.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK)
@@ -275,7 +305,10 @@ class RunFolder(ResultFolder):
             # `is_claimed` holds the lock for a moment when it looks.
             lock.acquire(timeout=2)
         except Timeout:
-            raise UserError(f"{self.path}: another process is making this run") from None
+            if not wait:
+                raise BusyError(f"{self.path}: another process is making this run") from None
+            log.info("waiting for the process that is making this run: %s", self.path)
+            lock.acquire()
         try:
             yield
         finally:
@@ -294,7 +327,7 @@ class RunFolder(ResultFolder):
         except PermissionError:  # the folder may be read only
             return False
 
-    def begin(self, run_key: str) -> float:
+    def begin(self, run_key: str, description: Mapping[str, str] | None = None) -> float:
         """Prepare the folder for a run, and remove the files of any other run.
 
         `unfinished.json` holds the key of the run, so that its checkpoint is not continued by a run
@@ -302,10 +335,14 @@ class RunFolder(ResultFolder):
 
         Args:
             run_key: Hash of the run.
+            description: Content of the files in `.hydra/`, by name.
 
         Returns:
             Seconds that earlier processes spent on the same run, if it is continued; else 0.
         """
+        self.failure_file.unlink(missing_ok=True)
+        for name, text in (description or {}).items():
+            write_text(self.path / HYDRA / name, text)
         unfinished = read_json(self.unfinished_file)
         seconds = 0.0
         if self.is_finished or unfinished is None or unfinished["run_key"] != run_key:
@@ -336,6 +373,17 @@ class RunFolder(ResultFolder):
         self.write_record({"format": FORMAT, **result})
         self.unfinished_file.unlink(missing_ok=True)
         self.last_checkpoint.unlink(missing_ok=True)
+
+    def remove_if_empty(self, below: Path) -> None:
+        """Remove the folder of a run that was not made, and its parents below a folder, if empty.
+
+        Args:
+            below: Folder that is kept.
+        """
+        parents = [each for each in self.path.parents if below in each.parents]
+        with suppress(OSError):
+            for path in (self.path, *parents):
+                path.rmdir()
 
     def fail(self, error: Exception) -> None:
         """Record why the run ended without a result."""

@@ -1,10 +1,9 @@
 """One run, from corpus to test scores: everything is built, trained, tested and written here."""
 
 import gc
-import logging
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,82 +13,129 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
 from ser import console
 from ser.config import build
 from ser.config.checks import check
+from ser.config.run_key import trains_network
 from ser.data.prepare import Prepared, prepare
-from ser.errors import convert_disk_errors
+from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
 from ser.results import RunFolder, predictions, split_scores, utterances, write_json
 from ser.runs import banner, loggers
 from ser.runs.components import Components, Outcome
 from ser.runs.estimator import fit_estimator
 from ser.runs.fitting import fitting_of
+from ser.runs.log import run_log
 from ser.runs.network import fit_network
 from ser.training.phased import PhasedModel
 
-log = logging.getLogger(__name__)
-
+# Prepares the folder for the run with a key, and returns the seconds spent on it before.
+Begin = Callable[[str], float]
 # Libraries whose version can change a result.
 LIBRARIES = ("ser", "torch", "pytorch-lightning", "scikit-learn", "numpy", "opensmile")
 
 
 def run(
-    cfg: DictConfig, folder: str | Path, choices: Mapping[str, str], *, brief: bool = False
+    cfg: DictConfig,
+    folder: str | Path,
+    choices: Mapping[str, str],
+    *,
+    brief: bool = False,
+    hydra: DictConfig | None = None,
 ) -> float:
     """Train and test one configuration, or return the score of the finished run.
 
     Args:
         cfg: Configuration as composed from `conf/`.
-        folder: Folder of the run; created.
+        folder: Folder of the run; created once training begins.
         choices: Choice of each config group, e.g. {"corpus": "emodb"}.
-        brief: Print the result in one line, as one of many runs should.
+        brief: Print the result in one line, as one of many runs should, and do not wait for another
+            process that makes the same run.
+        hydra: Hydra's own configuration, which is kept with that of the run.
 
     Returns:
         UA on the validation split: the only score that a sweeper may see. The test split is scored
         after it, once.
 
     Raises:
-        UserError: Whatever the user can correct. The reason is also written to `failure.json`.
+        UserError: Whatever the user can correct. If it happens after training has begun, the reason
+            is also written to `failure.json`.
+        BusyError: Another process makes the same run, and `brief` is True.
     """
     run_folder = RunFolder(Path(folder))
-    with run_folder.claimed(), console.quiet(brief):
-        run_folder.failure_file.unlink(missing_ok=True)
+    if brief and run_folder.is_claimed:
+        raise BusyError(f"{run_folder.path}: another process is making this run")
+    with console.quiet(brief), run_log() as messages:
+
+        def begin(run_key: str) -> float:
+            seconds = run_folder.begin(run_key, _description(cfg, hydra))
+            messages.begin(run_folder.log_file)
+            return seconds
+
         try:
             with convert_disk_errors():
-                score = _run(cfg, run_folder, choices)
+                result = _finished_or_made(cfg, run_folder, choices, begin, wait=not brief)
                 if cfg.test and cfg.test_corpus is not None:
                     evaluate.evaluate_run(cfg, run_folder, brief=brief)
-                return score
+                return result["val"]["ua"]
         except Exception as error:
-            run_folder.fail(error)
-            console.failed(run_folder.path, error)
+            if hydra is not None:  # Hydra has created the folder
+                run_folder.remove_if_empty(below=Path(hydra.sweep.dir).absolute())
+            if not isinstance(error, BusyError):
+                console.failed(run_folder.path, error)
             raise
 
 
-def _run(cfg: DictConfig, folder: RunFolder, choices: Mapping[str, str]) -> float:
-    started, commit = time.monotonic(), _commit()
+def _finished_or_made(
+    cfg: DictConfig,
+    folder: RunFolder,
+    choices: Mapping[str, str],
+    begin: Begin,
+    *,
+    wait: bool,
+) -> dict[str, Any]:
+    """Return the result of the run, which is made unless it is finished."""
+    started = time.monotonic()
     check(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
         prepared = prepare(cfg)
-        result = folder.read_record()
-        if result is not None and result.get("run_key") == prepared.run_key and not cfg.force:
-            console.finished_before(folder.path, result)
-            folder.last_checkpoint.unlink(missing_ok=True)
-            return result["val"]["ua"]
-        if result is not None:
-            reason = "force=true" if cfg.force else "its corpus, features or options have changed"
-            log.warning("%s: the finished run is replaced: %s", folder.path, reason)
-        seconds_before = folder.begin(prepared.run_key)
-        banner.announce(choices, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
-        info = _info(cfg, prepared, folder, choices)
-        run_loggers = [build(node)(info) for node in cfg.logger.values()]
-        outcome = train(cfg, prepared, folder, choices["model"], run_loggers)
+        if trains_network(cfg):
+            build(cfg.trainer).require_devices()
+        result = folder.finished_result(prepared.run_key, force=cfg.force)
+        if result is None:
+            with folder.claimed(wait=wait):
+                # The process that was waited for may have finished it.
+                result = folder.finished_result(prepared.run_key, force=cfg.force)
+                if result is None:
+                    try:
+                        return _make(cfg, prepared, folder, choices, begin, started)
+                    except Exception as error:
+                        folder.fail(error)
+                        raise
+    console.finished_before(folder.path, result)
+    return result
+
+
+def _make(
+    cfg: DictConfig,
+    prepared: Prepared,
+    folder: RunFolder,
+    choices: Mapping[str, str],
+    begin: Begin,
+    started: float,
+) -> dict[str, Any]:
+    """Train and test; `started` is the time at which the process began with the run."""
+    commit = _commit()
+    seconds_before = begin(prepared.run_key)
+    banner.announce(choices, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
+    info = _info(cfg, prepared, folder, choices)
+    run_loggers = [build(node)(info) for node in cfg.logger.values()]
+    outcome = train(cfg, prepared, folder, choices["model"], run_loggers)
     # A trainer and its module refer to each other. Without a collection, a process that makes many
     # runs would grow by one model and its optimisers per run.
     gc.collect()
@@ -98,8 +144,18 @@ def _run(cfg: DictConfig, folder: RunFolder, choices: Mapping[str, str]) -> floa
         "threads": cfg.trainer.threads,
         "commit": commit,
     }
-    result = _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
-    return result["val"]["ua"]
+    return _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
+
+
+def _description(cfg: DictConfig, hydra: DictConfig | None) -> dict[str, str]:
+    """Return the files in which Hydra would describe the run, by name."""
+    if hydra is None:
+        return {}
+    return {
+        "config.yaml": OmegaConf.to_yaml(cfg),
+        "hydra.yaml": OmegaConf.to_yaml({"hydra": hydra}),
+        "overrides.yaml": OmegaConf.to_yaml(hydra.overrides.task),
+    }
 
 
 def train(

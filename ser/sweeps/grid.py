@@ -174,7 +174,7 @@ def compose_jobs(jobs: Sequence[Job], compose: Compose) -> Iterator[tuple[Job, D
         raise UserError("no run is selected; does a glob match nothing?")
     known: dict[tuple[str, ...], DictConfig] = {}
     for job in jobs:
-        system = _without_numbers(job)
+        system = without_numbers(job)
         if system not in known:
             known[system] = compose(list(job))
         for key, value in _options(job).items():
@@ -199,7 +199,7 @@ def _plan_runs(jobs: Sequence[Job], compose: Compose) -> list[PlannedRun]:
     variants: dict[tuple[str, ...], str] = {}
     runs = []
     for job, cfg in compose_jobs(jobs, compose):
-        system = _without_numbers(job)
+        system = without_numbers(job)
         if system not in variants:
             variants[system] = _variant(cfg)
         choices = dict(cfg.hydra.runtime.choices)
@@ -207,7 +207,7 @@ def _plan_runs(jobs: Sequence[Job], compose: Compose) -> list[PlannedRun]:
     return _name_systems(runs)
 
 
-def _without_numbers(job: Job) -> tuple[str, ...]:
+def without_numbers(job: Job) -> tuple[str, ...]:
     """Return the overrides that runs which differ in fold and seed only have in common."""
     return tuple(text for text in job if text.partition("=")[0] not in NUMBERS)
 

@@ -6,19 +6,18 @@ slow is therefore imported at the top of this module.
 
 import logging
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ser.errors import last_line
+from ser.errors import BusyError, UserError, last_line
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
-    from omegaconf import DictConfig
 
-    from ser.data.fingerprint import RunKeys
     from ser.results import RunFolder
     from ser.sweeps.grid import Compose, Job
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 30.0  # between two log lines
+POLL_SECONDS = 0.5  # between two looks at a run that another process is making
 # A worker that is killed, e.g. by the system when memory is short, breaks the pool of all workers.
 # The remaining runs are then launched again, up to so many times in all.
 LAUNCHES = 3
@@ -35,29 +35,46 @@ LAUNCHES = 3
 class Sweep:
     """The runs of a sweep, of which those that are finished are skipped.
 
+    Runs that cannot be made, because an option is wrong or the corpus lacks something, are not
+    launched. They leave no folder, and are reported at the end.
+
     Args:
         jobs: Overrides of each run.
         compose: Function that composes the config of a job, including Hydra's own node.
 
     Raises:
-        UserError: There is no job, or a corpus cannot be read.
+        UserError: There is no job.
     """
 
     def __init__(self, jobs: Sequence["Job"], compose: "Compose") -> None:
         from ser.data.fingerprint import RunKeys
+        from ser.data.preflight import finished_result, require_valid
         from ser.results import RunFolder
         from ser.sweeps import grid
 
         self.total = len(jobs)
         self.pending: dict[RunFolder, Job] = {}
+        self.refused: dict[str, list[Job]] = defaultdict(list)  # jobs by reason
         keys = RunKeys()
+        checked: set[object] = set()  # parts of configurations, so that each is checked once
         for job, cfg in grid.compose_jobs(jobs, compose):
             folder = RunFolder(grid.folder_of(cfg))
-            if not _is_finished(folder, cfg, keys):
-                self.pending[folder] = job
+            parts = {grid.without_numbers(job), ("seed", cfg.seed), ("fold", cfg.fold.index)}
+            try:
+                if parts - checked:
+                    require_valid(cfg)
+                    checked |= parts
+                keys.fold(cfg)
+                if finished_result(cfg, folder, keys) is None:
+                    self.pending[folder] = job
+            except UserError as error:
+                self.refused["; ".join(str(error).splitlines())].append(job)
 
     def run(self, launch: "Launch") -> dict[Path, str]:
-        """Launch the pending runs, and launch runs again that the death of a worker has stopped.
+        """Launch the pending runs.
+
+        Runs that the death of a worker has stopped are launched again, and so are those that
+        another process was making and has not finished.
 
         Returns:
             Reasons of failure, by folder.
@@ -65,25 +82,27 @@ class Sweep:
         for folder in self.pending:
             folder.failure_file.unlink(missing_ok=True)
         failed: dict[Path, str] = {}
-        remaining, interruption = list(self.pending), "not started"
-        for _ in range(LAUNCHES):
-            if not remaining:
-                break
+        remaining, interruption, deaths = list(self.pending), "not started", 0
+        while remaining and deaths < LAUNCHES:
             try:
                 with _log_progress(remaining):
                     returns = launch([self.pending[folder] for folder in remaining])
             except Exception as error:  # of the launcher; errors of runs are in `returns`
                 if not _is_dead_worker(error):
                     raise
-                interruption = f"its worker process died: {last_line(error)}"
+                interruption, deaths = f"its worker process died: {last_line(error)}", deaths + 1
                 remaining = [folder for folder in remaining if not folder.has_ended]
                 log.warning("a worker process died; continuing with %d runs", len(remaining))
                 continue
-            errors = map(_error_of, returns)
-            for folder, run_error in zip(remaining, errors, strict=True):
-                if run_error is not None:
-                    failed[folder.path] = last_line(run_error)
-            break
+            errors = dict(zip(remaining, map(_error_of, returns), strict=True))
+            remaining = [each for each, error in errors.items() if isinstance(error, BusyError)]
+            failed |= {
+                folder.path: last_line(error)
+                for folder, error in errors.items()
+                if error is not None and folder not in remaining
+            }
+            _wait(remaining)
+            remaining = [folder for folder in remaining if not folder.has_ended]
         for folder in self.pending:
             if folder.path not in failed and not folder.is_finished:
                 failed[folder.path] = last_line(folder.read_error() or interruption)
@@ -91,26 +110,27 @@ class Sweep:
 
     def summary(self, failed: dict[Path, str]) -> str:
         """Return a line with the numbers of runs, and one per reason of failure."""
+        refused = sum(map(len, self.refused.values()))
         lines = [
             f"{self.total} runs: {len(self.pending) - len(failed)} completed, "
-            f"{self.total - len(self.pending)} already finished, {len(failed)} failed"
+            f"{self.total - len(self.pending) - refused} already finished, "
+            f"{len(failed) + refused} failed"
         ]
         for reason, count in Counter(failed.values()).most_common():
             first = next(folder for folder, why in failed.items() if why == reason)
             lines.append(f"  {count} x {reason}\n      e.g. {first}")
+        for reason, jobs in self.refused.items():
+            lines.append(f"  {len(jobs)} x {reason}\n      not started, e.g. {' '.join(jobs[0])}")
         return "\n".join(lines)
 
 
-def _is_finished(folder: "RunFolder", cfg: "DictConfig", keys: "RunKeys") -> bool:
-    """Return whether a run can be skipped: it is finished, and would give the same result."""
-    result = folder.read_record()
-    if result is None or cfg.force:
-        return False
-    # Only the run itself can tell which utterances are faulty, which depends on the features, and
-    # whether it was tested on the other corpus as that is today.
-    if cfg.skip_faulty or cfg.test_corpus is not None:
-        return False
-    return result.get("run_key") == keys(cfg)
+def _wait(folders: Sequence["RunFolder"]) -> None:
+    """Wait until no process makes the runs in some folders."""
+    if busy := [folder for folder in folders if folder.is_claimed]:
+        log.info("waiting for %d runs that other processes are making", len(busy))
+    for folder in busy:
+        while folder.is_claimed:
+            time.sleep(POLL_SECONDS)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """An invalid configuration raises an error that names the option and a valid choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from ser.config import CONF
+from ser.config.bounds import bound_of
 from ser.config.checks import check
 from ser.errors import UserError
 
@@ -17,7 +20,31 @@ Compose = Callable[..., DictConfig]
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten: input should be a valid integer"),
         ("trainer.max_epochs='10'", "trainer.max_epochs=10: input should be a valid integer"),
         ("seed=1.5", "seed=1.5: input should be a valid integer"),
-        ("seed=-1", "seeds count from 0"),
+        ("seed=-1", "seed=-1: input should be greater than or equal to 0"),
+        ("seed=4294967296", "seed=4294967296: input should be less than 4294967296"),
+        ("trainer.max_epochs=-1", "trainer.max_epochs=-1: input should be greater than"),
+        ("data.batch_size=0", "data.batch_size=0: input should be greater than"),
+        ("trainer.threads=0", "trainer.threads=0: input should be greater than"),
+        ("trainer.patience=-3", "trainer.patience=-3: input should be greater than"),
+        ("data.clip=0", "data.clip=0: input should be greater than 0"),
+        ("model.optimiser.lr=-1", "model.optimiser.lr=-1: input should be greater than 0"),
+        ("model.optimiser.lr=nan", "model.optimiser.lr=nan: input should be"),
+        ("model.optimiser.lr=inf", "model.optimiser.lr=inf: input should be a finite number"),
+        ("model.encoder.dropout=1.5", "model.encoder.dropout=1.5: input should be less than 1"),
+        ("model.encoder.dropout=-0.1", "model.encoder.dropout=-0.1: input should be greater"),
+        ("model.encoder.hidden=[32,-1]", "model.encoder.hidden=[32, -1]: input should be"),
+        ("store.workers=0", "store.workers=0: input should be greater than"),
+        ("fold.index=-1", "fold.index=-1: input should be greater than"),
+        ("target.labelled_fraction=0", "target.labelled_fraction=0: input should be greater"),
+        ("+model.optimiser.betas=[0.9,1.5]", "betas=[0.9, 1.5]: input should be less than 1"),
+        ("+model.optimiser.maximise=true", "maximise: there is no such option; did you mean maxim"),
+        ("+model.task=1", "model.task: there is no such option"),
+        ("+model._args_=[1]", "model._args_: there is no such option"),
+        ("+sed=1", "sed: there is no such option; did you mean seed"),
+        ("seed=???", "seed: Missing mandatory value"),
+        ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
+        ("data=null", "data: "),
+        ("~trainer", "trainer: must be one of cpu, ddp, gpu"),
         ("force=maybe", "force=maybe: input should be a valid boolean"),
         ("data.standardise=speakers", "did you mean speaker"),
         ("model.encoder.hidden=256", "model.encoder.hidden=256: input should be"),
@@ -51,11 +78,11 @@ def test_all_problems_are_reported_at_once(composed: Compose) -> None:
     with pytest.raises(UserError) as error:
         check(cfg)
     assert str(error.value).splitlines() == [
-        "seed=-1: seeds count from 0",
-        "data.clip is missing",
+        "seed=-1: input should be greater than or equal to 0",
         "data.batch_size=big: input should be a valid integer",
-        "trainer.epochs: there is no such option; did you mean max_epochs?",
         "trainer.max_epochs=ten: input should be a valid integer",
+        "data.clip is missing",
+        "trainer.epochs: there is no such option; did you mean max_epochs?",
         "fit_on=all is for a representation, and there is none",
         "calibrate=temperature is for networks: model=svm and model=logistic fit a temperature of "
         "their own, on scores of speakers left out",
@@ -138,3 +165,27 @@ def test_unknown_test_corpus_is_named_with_all_corpora(composed: Compose) -> Non
         check(composed("test_corpus=ravdes"))
     assert composed("test_corpus=none").test_corpus is None
     assert composed().test_corpus is None
+
+
+def test_every_number_has_a_bound() -> None:
+    without = {
+        path
+        for file in CONF.rglob("*.yaml")
+        if file.parent.name not in ("corpus", "grid", "search", "job_logging")
+        for path, value in _leaves(OmegaConf.load(file), "")
+        if bound_of(f"{file.parent.name}.{path}") is None
+    }
+    assert not without
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the numbers, and lists of numbers, that configure a run."""
+    if OmegaConf.is_dict(node):
+        for key in node:
+            if key not in ("defaults", "paper", "report", "hydra", "version"):
+                value = None if OmegaConf.is_interpolation(node, key) else node[key]
+                yield from _leaves(value, f"{path}.{key}".lstrip("."))
+        return
+    values = node if OmegaConf.is_list(node) else [node]
+    if len(values) and all(type(value) in (int, float) for value in values):
+        yield path, node

@@ -188,3 +188,37 @@ def test_planned_run_has_the_options_that_vary() -> None:
         (f"vae-lstm representation.size={size}", ("representation.size", size))
         for size in ("64", "128")
     }
+
+
+def test_manifests_of_equal_name_and_other_content_have_different_folders(tmp_path: Path) -> None:
+    def folder(root: Path) -> Path:
+        overrides = ["corpus=manifest", f"corpus.root={root}"]
+        (run,) = grid.compose_grid(overrides).runs
+        assert run.folder == folder_of_single_run(*overrides)
+        return run.folder
+
+    roots = [tmp_path / name / "m.csv" for name in ("a", "b", "c")]
+    for root, text in zip(roots, ("file,speaker\n", "file,speaker\nx,y\n", ""), strict=True):
+        root.parent.mkdir()
+        root.write_text(text)
+    assert len({folder(root) for root in roots}) == 3
+    before = folder(roots[0])
+    roots[2].write_text("file,speaker\n")
+    assert folder(roots[2]) == before  # the same content elsewhere is the same run
+    assert before.parts[2].startswith("manifest")
+    assert before.parts[3].startswith("m-")
+    roots[0].write_text("file,speaker,emotion\n")
+    assert folder(roots[0]) != before
+
+
+def test_folders_of_corpora_that_are_folders_are_named_after_the_corpus(tmp_path: Path) -> None:
+    parts = folder_of_single_run("corpus=emodb", f"corpus.root={tmp_path}").parts
+    assert parts[:-1] == (
+        "outputs",
+        "runs",
+        "emodb",
+        "emotion",
+        "functionals",
+        "mlp",
+        "session_swap-0",
+    )

@@ -151,14 +151,14 @@ def test_search_stops_and_reports_the_reason_if_every_trial_fails(tmp_path: Path
 
 
 def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
-    emodb: list[str], composed: Callable, tmp_path: Path
+    few: list[str], composed: Callable, tmp_path: Path
 ) -> None:
     """A real search, killed in its second trial."""
     tiny = [
         "networks.utterance.encoder.hidden=[8]", "networks.utterance.decoder.hidden=[8]",
         "model.discriminator.hidden=[8]", "data.batch_size=64", "trainer.max_epochs=6",
     ]  # fmt: skip
-    overrides = [*emodb, *tiny, "trainer.checkpoint_seconds=0"]
+    overrides = [*few, *tiny, "trainer.checkpoint_seconds=0"]
     command = [
         warm.TRAIN, "search=aae", *overrides, *SERIAL,
         "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={tmp_path}",

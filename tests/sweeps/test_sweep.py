@@ -15,14 +15,28 @@ import pytest
 import warm
 
 from ser import results
-from ser.errors import UserError
+from ser.errors import BusyError
 
+# Workers of joblib are forked rather than started anew, so that they do not import torch again.
+FORKED = """
+import runpy, sys
+from joblib.externals.loky.backend.context import set_start_method
+set_start_method("fork")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 SHORT = ["trainer.max_epochs=2", "model.encoder.hidden=[32]"]
 SAME = (results.PREDICTIONS, results.RESULT, results.METRICS, results.UTTERANCES)
 
 
 def command(folder: Path, *overrides: str) -> list[str | Path]:
     return [warm.TRAIN, "-m", *SHORT, *overrides, f"hydra.sweep.dir={folder}"]
+
+
+def joblib(folder: Path, *overrides: str) -> list[str | Path]:
+    """A command with two worker processes."""
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    return ["-c", FORKED, *command(folder, *overrides, *launcher)]
 
 
 def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -39,20 +53,20 @@ def summary(completed: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
 
 
 def contents(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, bytes]:
-    """Bytes of the files below a folder, or of those with some names."""
+    """Bytes of the files of all runs below a folder, or of those with some names."""
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and (names is None or file.name in names)
+        if file.is_file() and (file.name in names if names else file.name != "multirun.yaml")
     }
 
 
 @pytest.fixture(scope="session")
-def serial(emodb: list[str], once: Callable[..., Path]) -> Path:
+def serial(few: list[str], once: Callable[..., Path]) -> Path:
     """Folder of four runs, made one after the other; read-only."""
 
     def make(folder: Path) -> None:
-        completed = sweep(folder, *emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=basic")
+        completed = sweep(folder, *few, "fold.index=0,1", "seed=0,1", "hydra/launcher=basic")
         assert summary(completed) == (4, 4, 0, 0)
 
     return once("sweep", make)
@@ -65,38 +79,36 @@ def copied(serial: Path, tmp_path: Path) -> Path:
 
 
 def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
-    copied: Path, emodb: list[str]
+    copied: Path, few: list[str]
 ) -> None:
     """The second sweep runs only what failed in the first: a fold that does not exist."""
-    before = contents(copied / "emodb")
-    overrides = [*emodb, "fold.index=0,17,2", "seed=0,1", "hydra/launcher=basic"]
+    before = contents(copied)
+    overrides = [*few, "fold.index=0,17,2", "seed=0,1", "hydra/launcher=basic"]
     completed = sweep(copied, *overrides)
     assert summary(completed) == (6, 2, 2, 2)
     assert completed.returncode == 1
     assert "2 x fold=session_swap has 10 folds on this corpus" in completed.stdout
+    assert "not started, e.g. trainer.max_epochs=2" in completed.stdout
     assert "Traceback" not in completed.stdout + completed.stderr
-    (failure,) = (copied / "emodb").rglob("session_swap-17/seed-0-*/failure.json")
-    assert "has 10 folds" in json.loads(failure.read_text())["error"]
+    assert not list(copied.rglob("session_swap-17"))
 
-    after = contents(copied / "emodb")
+    after = contents(copied)
     assert {name: after[name] for name in before} == before
     assert summary(sweep(copied, *overrides)) == (6, 0, 4, 2)
-    # Those that succeeded are as they were, logs and Hydra's own files included.
-    again = contents(copied / "emodb")
-    assert {k: v for k, v in again.items() if "swap-17" not in k} == {
-        k: v for k, v in after.items() if "swap-17" not in k
-    }
+    assert contents(copied) == after  # logs and Hydra's own files included
 
 
-@pytest.mark.parametrize("launcher", ["submitit_local", "ray"])  # joblib: below
+# Each run of submitit has a process of its own; those of joblib and ray may share one.
+@pytest.mark.parametrize(("launcher", "runs"), [("joblib", 2), ("submitit_local", 1), ("ray", 2)])
 def test_every_launcher_gives_identical_files(
-    launcher: str, serial: Path, emodb: list[str], tmp_path: Path
+    launcher: str, runs: int, serial: Path, few: list[str], tmp_path: Path
 ) -> None:
-    completed = sweep(tmp_path, *emodb, "fold.index=0", "seed=0,1", f"hydra/launcher={launcher}")
-    assert summary(completed) == (2, 2, 0, 0)
-    made = contents(tmp_path / "emodb", SAME)
-    assert len(made) == 2 * len(SAME)
-    assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
+    seeds = f"seed=range({runs})"
+    completed = sweep(tmp_path, *few, "fold.index=0", seeds, f"hydra/launcher={launcher}")
+    assert summary(completed) == (runs, runs, 0, 0)
+    made = contents(tmp_path, SAME)
+    assert len(made) == runs * len(SAME)
+    assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
 
 
 # A cluster of this one machine: what is submitted is queued at once, and run task by task.
@@ -125,7 +137,7 @@ done
 
 
 def test_slurm_launcher_submits_one_array_job(
-    serial: Path, emodb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serial: Path, few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The submission is the real one; the cluster is these three scripts."""
     for name, script in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
@@ -134,7 +146,7 @@ def test_slurm_launcher_submits_one_array_job(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_SLURM", str(tmp_path))
     completed = sweep(
-        tmp_path / "runs", *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=submitit_slurm",
+        tmp_path / "runs", *few, "fold.index=0", "seed=0,1", "hydra/launcher=submitit_slurm",
         "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
     )  # fmt: skip
     assert summary(completed) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
@@ -142,34 +154,33 @@ def test_slurm_launcher_submits_one_array_job(
     submitted = (tmp_path / "submitted.sh").read_text()
     for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
         assert f"#SBATCH {line}" in submitted
-    made = contents(tmp_path / "runs" / "emodb", SAME)
+    made = contents(tmp_path / "runs", SAME)
     assert len(made) == 2 * len(SAME)
-    assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
+    assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
 
 
-def test_killed_sweep_is_continued(serial: Path, emodb: list[str], tmp_path: Path) -> None:
+def test_killed_sweep_is_continued(serial: Path, few: list[str], tmp_path: Path) -> None:
     """SIGKILL to all of its processes, as soon as the first run is finished."""
-    overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
-    with warm.Process(command(tmp_path, *overrides), new_session=True) as process:
+    overrides = [*few, "fold.index=0,1", "seed=0,1"]
+    with warm.Process(joblib(tmp_path, *overrides), new_session=True) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.RESULT)):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
-    runs, made, before, failed = summary(sweep(tmp_path, *overrides))
+    runs, made, before, failed = summary(sweep(tmp_path, *overrides, "hydra/launcher=basic"))
     assert (runs, failed) == (4, 0)
     assert made + before == 4
     assert before >= 1
-    assert contents(tmp_path / "emodb", SAME) == contents(serial / "emodb", SAME)
+    assert contents(tmp_path, SAME) == contents(serial, SAME)
 
 
 def test_sweep_continues_after_a_worker_is_killed(
-    serial: Path, emodb: list[str], tmp_path: Path
+    serial: Path, few: list[str], tmp_path: Path
 ) -> None:
     """As a system does that is out of memory: the pool breaks, and a new one continues."""
-    overrides = [*emodb, "fold.index=0,1", "seed=0,1", "hydra/launcher=joblib"]
-    with warm.Process([*command(tmp_path, *overrides), "hydra.launcher.n_jobs=2"]) as process:
+    with warm.Process(joblib(tmp_path, *few, "fold.index=0,1", "seed=0,1")) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob(results.UNFINISHED)):
             assert time.monotonic() < deadline
@@ -180,9 +191,23 @@ def test_sweep_continues_after_a_worker_is_killed(
     assert done.returncode == 0
     assert "a worker process died" in done.stdout
     assert "4 runs: 4 completed" in done.stdout
-    made = contents(tmp_path / "emodb", SAME)
-    assert made == {k: v for k, v in contents(serial / "emodb", SAME).items() if k in made}
+    made = contents(tmp_path, SAME)
+    assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
     assert len(made) == 4 * len(SAME)
+
+
+def test_sweeps_over_the_same_runs_share_them(serial: Path, few: list[str], tmp_path: Path) -> None:
+    """Three at once: each run is made by one of them, and none of them fails."""
+    overrides = [*few, "fold.index=0", "seed=0,1", "hydra/launcher=basic"]
+    processes = [warm.Process(command(tmp_path, *overrides)) for _ in range(3)]
+    completed = [process.result() for process in processes]
+    assert [each.returncode for each in completed] == [0, 0, 0], completed[0].stderr
+    assert {(total, failed) for total, _, _, failed in map(summary, completed)} == {(2, 0)}
+    made = contents(tmp_path, SAME)
+    assert len(made) == 2 * len(SAME)
+    assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
+    trained = [log.read_text().count("mlp: ") for log in tmp_path.rglob("train.log")]
+    assert trained == [1, 1]
 
 
 def _process_with_open_file(file: Path) -> int:
@@ -197,21 +222,21 @@ def _process_with_open_file(file: Path) -> int:
 
 
 def test_finished_runs_are_tested_on_another_corpus_without_training(
-    copied: Path, emodb: list[str], emodb_root: Path, tmp_path: Path
+    copied: Path, few: list[str], emodb_root: Path, tmp_path: Path
 ) -> None:
     files = sorted((emodb_root / "wav").glob("08*[WN]?.wav"))  # of the test speaker of fold 0
     rows = [f"{file},someone,{'anger' if 'W' in file.stem else 'neutral'}\n" for file in files]
-    (tmp_path / "few.csv").write_text("file,speaker,emotion\n" + "".join(rows))
-    before = contents(copied / "emodb", SAME)
-    other_corpus = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/few.csv"]
+    (tmp_path / "others.csv").write_text("file,speaker,emotion\n" + "".join(rows))
+    before = contents(copied, SAME)
+    other_corpus = ["test_corpus=manifest", f"test_corpus.root={tmp_path}/others.csv"]
     completed = sweep(
-        copied, *emodb, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *other_corpus
+        copied, *few, "fold.index=0", "seed=0,1", "hydra/launcher=basic", *other_corpus
     )
     assert summary(completed) == (2, 2, 0, 0)
-    assert completed.stdout.count("few UA") == 2
-    made = contents(copied / "emodb", SAME)
+    assert completed.stdout.count("others UA") == 2
+    made = contents(copied, SAME)
     assert {name: made[name] for name in before} == before
-    evaluations = sorted((copied / "emodb").rglob("evaluated/few/evaluation.json"))
+    evaluations = sorted(copied.rglob("evaluated/others/evaluation.json"))
     assert [json.loads(file.read_text())["seed"] for file in evaluations] == [0, 1]
 
 
@@ -233,8 +258,8 @@ def test_run_is_locked_by_one_process_at_a_time(tmp_path: Path) -> None:
         assert process.stdout.readline() == "locked\n"
         assert results.RunFolder(tmp_path).is_claimed
         with (
-            pytest.raises(UserError, match="another process is making this run"),
-            results.RunFolder(tmp_path).claimed(),
+            pytest.raises(BusyError, match="another process is making this run"),
+            results.RunFolder(tmp_path).claimed(wait=False),
         ):
             pass
         process.kill()

@@ -1,0 +1,205 @@
+"""Valid types and ranges of option values, by the name of the option.
+
+Kept apart from the constructors, so that a wrong value is found before torch is imported, and so
+that options of torch and scikit-learn have bounds, too. The ceilings are far above anything useful;
+they catch typing errors that would exhaust the memory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from omegaconf import DictConfig, OmegaConf
+from pydantic import AllowInfNan, ConfigDict, InstanceOf, TypeAdapter, ValidationError
+
+Count = Annotated[int, Ge(1), Le(1_000_000)]
+CountOrZero = Annotated[int, Ge(0), Le(1_000_000)]
+Positive = Annotated[float, Gt(0), AllowInfNan(False)]
+NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
+Number = Annotated[float, AllowInfNan(False)]
+Probability = Annotated[float, Ge(0), Lt(1)]  # 1 would drop everything
+OpenShare = Annotated[float, Gt(0), Lt(1)]
+Share = Annotated[float, Gt(0), Le(1)]
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+Processes = Annotated[int, Ge(1), Le(1024)]
+Width = Annotated[int, Ge(1), Le(65_536)]
+Widths = Annotated[list[Width], MaxLen(64)]
+Channels = Annotated[list[Width], MinLen(4), MaxLen(4)]
+Sizes = Width | Annotated[list[Width], MinLen(1)]
+Names = Annotated[list[str | int], MinLen(1)]
+
+# A name with a dot stands for the option of this group or node only, and comes first.
+BOUNDS: dict[str, Any] = {
+    # top level
+    "seed": Seed,
+    "test": bool,
+    "force": bool,
+    "skip_faulty": bool,
+    "in_memory": bool,
+    "train_on": Literal["real", "synthetic", "both"],
+    "synthetic_per_class": Count,
+    "fit_on": Literal["target", "train", "all"],
+    "transfer": Literal["codes", "weights"],
+    "calibrate": Literal["none", "temperature"],
+    "fitted": Annotated[str, MinLen(1)],
+    # data, target, fold and store
+    "batch_size": Count,
+    "max_frames": Count,
+    "clip": Positive | None,
+    "labelled_fraction": Share,
+    "labelled_seed": Seed,
+    "min_agreement": CountOrZero,
+    "index": CountOrZero,
+    "count": Annotated[int, Ge(1), Le(10_000)],
+    "text_groups": Annotated[int, Ge(3), Le(10_000)],
+    "split_seed": Seed,
+    "test_share": Probability,
+    "val_share": OpenShare,
+    "fold.train": Count | Names,
+    "fold.val": Count | Names,
+    "fold.test": CountOrZero | list[str | int],
+    "workers": Processes | None,
+    # features and segments
+    "dim": Width,
+    "rate": Annotated[int, Ge(1_000), Le(1_000_000)],
+    "frame": Positive,
+    "hop": Positive,
+    "points": Annotated[int, Ge(2), Le(1_000_000)],
+    "low": NonNegative,
+    "high": Positive,
+    "floor": Positive,
+    "f0_low": Positive,
+    "f0_high": Positive,
+    "silence": OpenShare,
+    "voicing": OpenShare,
+    "highpass": Positive,
+    "periods": Positive,
+    "tract": Annotated[int, Ge(1), Le(1_000)],
+    "glottis": Annotated[int, Ge(1), Le(1_000)],
+    "leak": OpenShare,
+    "octaves": Annotated[int, Ge(2), Le(16)],
+    "coefficients": Width,
+    "segments.frames": Annotated[int, Ge(1), Le(10_000)],
+    "segments.hop": Annotated[int, Ge(1), Le(10_000)],
+    "segments.past": Annotated[int, Ge(0), Le(10_000)],
+    "segments.future": Annotated[int, Ge(0), Le(10_000)],
+    # networks
+    "hidden": Widths,
+    "channels": Channels,
+    "first": Width,
+    "last": Width,
+    "encoder.kernel": Annotated[int, Ge(1), Le(1_000)],
+    "decoder.kernel": Annotated[int, Ge(1), Le(1_000)],
+    "width": Width,
+    "layers": Annotated[int, Ge(1), Le(64)],
+    "units": Width,
+    "dropout": Probability | list[Probability],
+    "forget_bias": Number,
+    # models and representations
+    "size": Width | None,
+    "representation.size": Sizes,
+    "lower.size": Width,
+    "upper.size": Width,
+    "corruption": Probability,
+    "condition_dropout": Annotated[float, Ge(0), Le(1)],
+    "noise": Positive,
+    "annealing_epochs": CountOrZero,
+    "free_bits": NonNegative,
+    "epochs_each": Count,
+    "discriminator_rate": Positive,
+    "radius": NonNegative,
+    "spread": Positive,
+    "threshold": Probability,
+    "ridge": Positive,
+    "phases": Annotated[list[str], MinLen(1)],
+    "grid.C": Annotated[list[Positive], MinLen(1)],
+    "classifier.C": Positive,
+    "max_iter": Count,
+    "jobs": Processes,
+    # optimisers
+    "lr": Positive,
+    "betas": Annotated[list[Probability], MinLen(2), MaxLen(2)],
+    "eps": Positive,
+    "weight_decay": NonNegative,
+    "momentum": Probability,
+    # trainer and stopping
+    "max_epochs": Count,
+    "patience": Count | None,
+    "threads": Processes,
+    "devices": Processes,
+    "runs_per_gpu": Processes,
+    "checkpoint_seconds": NonNegative,
+    "stopping.window": Count,
+    "tolerance": NonNegative,
+}
+# Parts without options of a run; networks are checked where the model contains them.
+UNBOUNDED = ("hydra", "networks", "emotions", "published", "paper", "report")
+
+
+def bound_problems(cfg: DictConfig) -> Iterator[tuple[str, str]]:
+    """Yield each option whose value has a wrong type or is out of range.
+
+    Args:
+        cfg: Configuration whose interpolations can be resolved.
+
+    Yields:
+        The dotted path of the option, and a message.
+    """
+    for path, value, kind in _options(cfg, ""):
+        if problem := type_problem(path, value, kind):
+            yield path, problem
+
+
+def bound_of(path: str) -> Any:
+    """Return the type and range of the option at a dotted path; None: there is none."""
+    names = path.split(".")
+    return BOUNDS.get(".".join(names[-2:])) or BOUNDS.get(names[-1])
+
+
+def type_problem(path: str, value: Any, kind: Any) -> str | None:
+    """Return a message if a value is not of a type or out of its range."""
+    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    try:
+        # Strict: "10" is not a number.
+        _adapter(kind).validate_python(plain, strict=True)
+    except ValidationError as error:
+        # Of a number or a list, the message about the one that is given.
+        errors = error.errors()
+        reason = errors[-1 if isinstance(plain, list) else 0]["msg"]
+        reason = reason[0].lower() + reason[1:]
+        close = get_close_matches(str(plain), [str(each) for each in _literals(kind)], n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        return f"{path}={_shown(plain)}: {reason}{hint}"
+    return None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter:
+    if is_dataclass(kind):  # only a node can make one
+        return TypeAdapter(InstanceOf[kind])
+    return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _options(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield all options that have a bound: the dotted path, the value and the bound."""
+    if path and (kind := bound_of(path)) is not None:
+        yield path, node, kind
+    elif OmegaConf.is_dict(node):
+        for key in node:
+            if path or key not in UNBOUNDED:
+                yield from _options(node[key], f"{path}.{key}".lstrip("."))
+
+
+def _literals(kind: Any) -> list[Any]:
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [literal for inner in get_args(kind) for literal in _literals(inner)]
+
+
+def _shown(value: Any) -> str:
+    """Return a value as one line of at most 100 characters."""
+    text = "null" if value is None else str(value).replace("\n", "\\n")
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,211 @@
+"""Combinations of options that do not fit together, each part of which is valid by itself."""
+
+import inspect
+from collections.abc import Iterator
+
+from omegaconf import DictConfig, OmegaConf
+
+from ser.config import CONF, build, choices
+from ser.config.explain import nearest
+from ser.config.libraries import library_problem, options_of
+from ser.config.run_key import classifies_segments, reading
+from ser.errors import UserError
+
+
+def _level_problems(cfg: DictConfig) -> Iterator[str]:
+    """Compare the level of the features with the level that the model needs."""
+    from hydra.utils import get_object
+
+    # The level is an attribute of the encoder, or of a model without encoder.
+    node = cfg.model.encoder if "encoder" in cfg.model else cfg.model
+    needed = get_object(node._target_).level
+    level = "utterance" if _pools(cfg) else cfg.features.level
+    if needed == level or (needed == "segment" and level == "frame"):
+        return
+    name = _class_name(node)
+    if _pools(cfg):
+        yield (
+            f"{name} needs {needed}s, but this representation has one code per utterance: model=mlp"
+        )
+        return
+    needed = "frame" if needed == "segment" else needed
+    suitable = [name for name in choices("features") if _level_of(name) == needed]
+    yield (
+        f"{name} needs {needed}-level features, but these are {level}-level: "
+        f"features={'|'.join(suitable)}"
+    )
+
+
+def _level_of(features: str) -> str:
+    node = OmegaConf.load(CONF / "features" / f"{features}.yaml")
+    assert isinstance(node, DictConfig)
+    return node.level
+
+
+def _class_name(node: DictConfig) -> str:
+    return node._target_.rpartition(".")[2]
+
+
+def _pools(cfg: DictConfig) -> bool:
+    """Return whether a representation turns the frames of an utterance into one code."""
+    from hydra.utils import get_object
+
+    node = cfg.representation
+    return node is not None and get_object(node.get("upper", node)._target_).pools
+
+
+def _representation_problems(cfg: DictConfig) -> Iterator[str]:
+    if cfg.representation is None:
+        if cfg.train_on != "real":
+            yield (
+                f"train_on={cfg.train_on} needs a representation that can generate samples: "
+                "representation=aae"
+            )
+        for key, default in (("fit_on", "target"), ("transfer", "codes")):
+            if cfg[key] != default:
+                yield f"{key}={cfg[key]} is for a representation, and there is none"
+        return
+    if cfg.features.level != "utterance" and "transform" in cfg.representation:
+        yield (
+            f"{_class_name(cfg.representation.transform)} needs utterance-level features, e.g. "
+            "features=is10; networks also accept frames: representation=vae"
+        )
+    if cfg.features.level == "utterance" and "upper" in cfg.representation:
+        yield "this representation needs frame-level features, e.g. features=fft128"
+    yield from _reading_problems(cfg)
+    yield from _transfer_problems(cfg)
+    # Models that tune their options in inner folds also choose the code size there.
+    yield from _tuned_problems(cfg) if "grid" in cfg.model else _untuned_problems(cfg)
+
+
+def _tuned_problems(cfg: DictConfig) -> Iterator[str]:
+    if cfg.fit_on != "target":
+        yield (
+            f"fit_on={cfg.fit_on}: with model=svm and model=logistic a representation is "
+            "fitted on inner folds of labelled utterances: fit_on=target"
+        )
+
+
+def _untuned_problems(cfg: DictConfig) -> Iterator[str]:
+    size = cfg.representation.get("upper", cfg.representation).size
+    if not isinstance(size, int):
+        yield (
+            f"representation.size={size}: only model=svm and model=logistic choose one of several; "
+            "this model takes one number"
+        )
+    if cfg.train_on != "real":
+        yield f"train_on={cfg.train_on} is for model=svm and model=logistic"
+
+
+def _transfer_problems(cfg: DictConfig) -> Iterator[str]:
+    """Weights can be transferred between networks of equal widths only."""
+    if cfg.transfer == "codes":
+        return
+    module = cfg.representation.get("module", {})
+    if "corruption" not in module or not classifies_segments(cfg):
+        yield (
+            "transfer=weights is for a denoising autoencoder and a network of its shape: "
+            "representation=dae_tied|dae_untied|dae_deep model=pyramid"
+        )
+        return
+    widths = [*module.hidden, cfg.representation.size]
+    if cfg.model.encoder.hidden != widths:
+        yield (
+            f"model.encoder.hidden={cfg.model.encoder.hidden}: transfer=weights needs the widths "
+            f"of the representation, {widths}"
+        )
+
+
+def _reading_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check the class that a conditional representation encodes test utterances with."""
+    from hydra.utils import get_object
+
+    module = cfg.representation.get("module")
+    if module is None or "reading" not in module:
+        return
+    given = f"representation.module.reading={'null' if reading(cfg) is None else reading(cfg)}"
+    if reading(cfg) is None and module.condition_dropout == 0:
+        yield (
+            f"{given} encodes without a class, which training must have included: "
+            "representation.module.condition_dropout=0.5, or representation=cvae_null"
+        )
+    model = get_object(cfg.model._target_)
+    if reading(cfg) == "marginal" and not getattr(model, "takes_variants", False):
+        yield (
+            f"{given} needs a model that averages over codes, and {model.__name__} does not: "
+            "model=lstm, model=mlp, or representation=cvae_null"
+        )
+    if reading(cfg) == "oracle" and "grid" in cfg.model:
+        yield f"{given} is not for model=svm and model=logistic: representation=cvae_null"
+
+
+def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
+    from hydra.utils import get_object
+
+    if cfg.test_corpus is None:
+        return
+    if "corpus" not in cfg.test_corpus:
+        names = ", ".join(choices("test_corpus"))
+        yield f"test_corpus: there is no such corpus; there are {names}"
+    if reading(cfg) == "oracle":
+        yield (
+            "test_corpus: reading=oracle needs the true classes, so another corpus cannot be "
+            "encoded"
+        )
+    if "root" in cfg.features:
+        name = get_object(cfg.features._target_).__name__
+        yield f"test_corpus: {name} reads features of one corpus from features.root"
+
+
+def _calibration_problems(cfg: DictConfig) -> Iterator[str]:
+    if cfg.calibrate != "none" and "grid" in cfg.model:
+        yield (
+            f"calibrate={cfg.calibrate} is for networks: model=svm and model=logistic fit a "
+            "temperature of their own, on scores of speakers left out"
+        )
+
+
+def _grid_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check every value that inner folds may choose, as an option of the classifier."""
+    from hydra.utils import get_object
+
+    if "grid" not in cfg.model:
+        return
+    classifier = options_of(cfg.model.classifier)
+    target = get_object(cfg.model.classifier._target_)
+    known = inspect.signature(target).parameters
+    for option, values in cfg.model.grid.items():
+        if option not in known:
+            yield f"model.grid.{option}: {nearest(str(option), known)}"
+            continue
+        if not values:
+            yield f"model.grid.{option}={list(values)}: must have at least one value"
+        for value in values:
+            options = {**classifier, str(option): value}
+            if problem := library_problem(f"model.grid.{option}={value}", options, target):
+                yield problem
+
+
+def _feature_problems(cfg: DictConfig) -> Iterator[str]:
+    """Build the extractor, which checks its options, and ask for its columns."""
+    if "root" in cfg.features:  # precomputed features depend on files
+        return
+    try:
+        _ = build(cfg.features).columns
+    except UserError as error:
+        yield str(error)
+
+
+# Parts of a configuration that must be valid by themselves, and the check of their combination.
+_SYSTEM = ("model", "features", "representation")
+COMBINATIONS = (
+    (_SYSTEM, _level_problems),
+    (
+        (*_SYSTEM, "train_on", "synthetic_per_class", "fit_on", "transfer"),
+        _representation_problems,
+    ),
+    (("features", "representation", "test_corpus"), _test_corpus_problems),
+    (("model", "calibrate"), _calibration_problems),
+    (("model",), _grid_problems),
+    (("features",), _feature_problems),
+)

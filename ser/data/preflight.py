@@ -1,0 +1,36 @@
+"""What is known about a run before its features are loaded, without importing torch."""
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ser.config.checks import check
+from ser.config.machine import require_gpu
+from ser.data.fingerprint import RunKeys
+from ser.results import RunFolder
+
+
+def require_valid(cfg: DictConfig) -> None:
+    """Check the options of a configuration, and that this machine has its device.
+
+    `RunKeys.fold` checks in addition that corpus, target and fold can be made.
+
+    Raises:
+        UserError: The run cannot be made.
+    """
+    check(cfg)
+    require_gpu(cfg)
+
+
+def finished_result(cfg: DictConfig, folder: RunFolder, keys: RunKeys) -> dict[str, Any] | None:
+    """Return `result.json` of a finished run that would give the same result again.
+
+    None: the run is to be made, or only the run itself can tell. That is so for `skip_faulty`,
+    because the features tell which utterances are faulty, and for a test on another corpus.
+
+    Raises:
+        UserError: The folder has a finished run of other data, features or options.
+    """
+    if cfg.force or cfg.skip_faulty or cfg.test_corpus is not None or not folder.is_finished:
+        return None
+    return folder.finished_result(keys(cfg), force=False)

@@ -1,0 +1,94 @@
+"""The start of a run: what is refused leaves nothing, what is finished is not touched."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import warm
+
+from ser.results import RunFolder
+
+TINY = ["trainer.max_epochs=2", "model.encoder.hidden=[4]", "fold=random"]
+
+
+def train(folder: Path, *overrides: str) -> CompletedProcess[str]:
+    return warm.run([warm.TRAIN, *TINY, *overrides, f"hydra.run.dir={folder}"])
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Time of change and content of all files and folders below a folder."""
+    return {
+        str(path): (path.stat().st_mtime_ns, b"" if path.is_dir() else path.read_bytes())
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+@pytest.fixture(scope="session")
+def made(few: list[str], once: Callable[..., Path]) -> Path:
+    """Folder of a run that train.py has finished; read-only."""
+
+    def make(folder: Path) -> None:
+        assert train(folder, *few).returncode == 0
+
+    return once("start", make)
+
+
+def test_run_describes_itself(made: Path, few: list[str]) -> None:
+    folder = RunFolder(made)
+    assert folder.require_config().trainer.max_epochs == 2
+    assert "max_epochs" in folder.overrides_file.read_text()
+    assert "corpus: manifest" in folder.choices_file.read_text()
+    assert "predictions" not in folder.log_file.read_text()
+
+
+def test_finished_run_is_not_touched(made: Path, few: list[str]) -> None:
+    before = state(made)
+    done = train(made, *few, "trainer.accelerator=auto", "logger=tensorboard")
+    assert done.returncode == 0
+    assert "is finished: test UA" in done.stdout
+    assert state(made) == before
+
+
+def test_finished_run_of_other_options_is_kept_unless_forced(made: Path, few: list[str]) -> None:
+    before = state(made)
+    done = train(made, *few, "seed=1")
+    assert done.returncode == 1
+    assert "force=true replaces it" in done.stderr
+    assert state(made) == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["seed=abc"], "seed=abc: input should be a valid integer"),
+        (["corpus.root=nowhere.csv"], "nowhere.csv does not exist"),
+        (["fold.index=99"], "fold.index must be from 0 to"),
+        (["target=valence"], "has no valence; its targets are emotion, activation"),
+        (["target.classes=[anger,boredom]"], "has class boredom"),
+        (["data.clip=-1", "model=svm", "+model.kernl=rbf"], "model.kernl"),
+    ],
+)
+def test_refused_run_leaves_nothing(
+    overrides: list[str], message: str, few: list[str], tmp_path: Path
+) -> None:
+    done = train(tmp_path / "run", *few, *overrides)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_that_cannot_read_its_features_leaves_nothing(few: list[str], tmp_path: Path) -> None:
+    """Hydra has created the folder when this is known."""
+    manifest = tmp_path / "few.csv"
+    lines = Path(few[1].partition("=")[2]).read_text().splitlines(keepends=True)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    columns = lines[-1].split(",")
+    manifest.write_text(
+        "".join(lines[:-1]) + ",".join([str(tmp_path / "broken.wav"), *columns[1:]])
+    )
+    done = train(tmp_path / "run", *few, f"corpus.root={manifest}")
+    assert done.returncode == 1
+    assert "broken.wav" in done.stderr
+    assert not (tmp_path / "run").exists()
