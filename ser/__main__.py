@@ -138,6 +138,29 @@ def export(run: Path, **options: Any) -> int:
     return export_run(run, **options)
 
 
+def clean(runs: list[Path], *, delete: bool) -> int:
+    """List fitted representations that no run needs, and files not written to their end.
+
+    Nothing is removed without --delete. Runs, features and fits of running processes are kept.
+    """
+    from ser.config.compose import compose_all
+    from ser.results.fitted import leftovers, remove
+
+    (cfg,) = compose_all([])
+    root = Path(cfg.fitted)
+    unneeded = leftovers(root, runs)
+    for each in unneeded:
+        print(f"{each.path}  {each.size / 1e6:.1f} MB  {each.reason}")
+    megabytes = sum(each.size for each in unneeded) / 1e6
+    if delete:
+        remove(root, unneeded)
+        print(f"{len(unneeded)} removed, {megabytes:.1f} MB")
+    else:
+        hint = "; --delete removes them" if unneeded else ""
+        print(f"{len(unneeded)} not needed, {megabytes:.1f} MB{hint}")
+    return 0
+
+
 def _select_runs(selection: Sequence[str]) -> "Grid":
     """Return the runs below a folder, or those of a grid that is given by overrides.
 
@@ -243,6 +266,14 @@ def _add_export_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--audio", type=Path, nargs="+", default=[], metavar="AUDIO", help=audio)
 
 
+def _add_clean_arguments(command: argparse.ArgumentParser) -> None:
+    runs = "folders whose runs keep the fits they use (default: outputs/runs)"
+    folders = [Path("outputs/runs")]
+    command.add_argument("runs", type=Path, nargs="*", metavar="RUNS", default=folders, help=runs)
+    delete = "remove what is listed (default: list only)"
+    command.add_argument("--delete", action="store_true", help=delete)
+
+
 class Command(NamedTuple):
     """A command of `python -m ser`.
 
@@ -268,6 +299,7 @@ COMMANDS = (
     Command(predict, _add_predict_arguments, "RUN path/to/recordings --out predictions.csv"),
     Command(evaluate, _add_evaluate_arguments, "RUN corpus=ravdess corpus.root=path/to/ravdess"),
     Command(export, _add_export_arguments, "RUN --licence cc-by-nc-4.0"),
+    Command(clean, _add_clean_arguments, "outputs/runs --delete"),
 )
 
 

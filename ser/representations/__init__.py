@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 from ser.config import run_key
 from ser.data.segments import Segments
 from ser.errors import UserError
+from ser.results.fitted import UsedKeys, fit_version
 from ser.training.trainer import Training
 
 CACHED = 12  # fits in memory: usually more than the inner folds over speakers or sessions
@@ -35,7 +36,9 @@ class Fitting:
         seed: Seed of the run.
         classes: C of the target.
         root: Folder of all fitted representations.
-        recipe: The part of the config that can change a fit.
+        recipe: The part of the config that can change a fit, and the names of the classes.
+        used: Keys of the fits that the run uses; None: they are not recorded.
+        force: Make fits again that this run has not used before.
     """
 
     training: Training
@@ -43,6 +46,8 @@ class Fitting:
     classes: int
     root: Path
     recipe: Mapping[str, Any]
+    used: UsedKeys | None = None
+    force: bool = False
 
     def of(self, part: str) -> "Fitting":
         """Return the settings of a nested representation, the same as if it were used alone."""
@@ -164,8 +169,17 @@ class Representation(ABC):
         blocks = x.blocks() if isinstance(x, Segments) else [np.asarray(x, np.float32)]
         for array in chain(blocks, [np.asarray(y, np.int64)]):
             content.update(np.ascontiguousarray(array).data)
-        facts = {"recipe": self.fitting.recipe, "seed": self.fitting.seed, "size": size}
-        return run_key.digest({**facts, "shape": list(x.shape), "content": content.hexdigest()})
+        fitting = self.fitting
+        facts = {
+            "recipe": fitting.recipe,
+            "seed": fitting.seed,
+            "classes": fitting.classes,
+            "size": size,
+            "version": fit_version(),
+            "shape": list(x.shape),
+            "content": content.hexdigest(),
+        }
+        return run_key.digest(facts)
 
     def cached(self, key: str, make: Callable[[], Any]) -> Any:
         """Return the value of a key from a small cache, or make it.

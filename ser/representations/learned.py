@@ -23,6 +23,7 @@ from ser.data.standardise import Standardiser
 from ser.errors import UserError
 from ser.representations import FitRequest, Fitted, Fitting, Items, Representation
 from ser.representations.curves import Curves
+from ser.results.fitted import fit_version
 from ser.training.callbacks import MonitoredLosses
 from ser.training.phased import PhasedModel
 from ser.training.stopping import CheckpointSelection
@@ -101,12 +102,18 @@ class Learned(Representation):
         folder.mkdir(parents=True, exist_ok=True)
         # Another run that needs the same fit waits for it, or resumes it after a kill.
         with FileLock(folder / results.LOCK):
-            facts = results.read_json(folder / results.FITTED)
+            again = self._is_forced(folder.name)
+            facts = None if again else results.read_json(folder / results.FITTED)
             if facts is None or (monitored is not None and facts["monitored"] != monitored):
                 self._train(request, monitored, folder, curves)
             for each in curves:
                 each.catch_up()
         return self.load(folder)
+
+    def _is_forced(self, key: str) -> bool:
+        """Record that the run uses a fit; return whether it must be made again."""
+        used, force = self.fitting.used, self.fitting.force
+        return used is not None and used.add(key) and force
 
     def load(self, folder: Path) -> "Network":
         """Load what `fit` or `Network.save` has left in a folder.
@@ -143,6 +150,8 @@ class Learned(Representation):
     ) -> None:
         """Train into a folder; `monitored` is the key of the monitored items."""
         started, fitting, x = time.monotonic(), self.fitting, request.x
+        # An earlier fit, if there is one, must not be taken for this one after a kill.
+        (folder / results.FITTED).unlink(missing_ok=True)
         standardiser = fit_standardiser(x, self.clip)
         pl.seed_everything(fitting.seed, verbose=False)
         module = self.module(Task(x.shape[1], fitting.classes, None, {}), request.size)
@@ -166,6 +175,7 @@ class Learned(Representation):
             kind: len(x),
             "epochs": selected.epoch + 1,
             "monitored": monitored,
+            "version": fit_version(),
         }
         results.write_json(folder / results.FITTED, facts)
         log.info(

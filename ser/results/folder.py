@@ -6,6 +6,7 @@
         unfinished.json       run key and seconds spent, while the run is not finished
         checkpoints/          weights and what prediction needs beside them
         representation/       the fitted representation and its codes, where there is one
+        fitted_keys.txt       keys of the shared fits that the run has used (`ser.results.fitted`)
         metrics.csv           losses and validation scores, one row per epoch
         predictions.csv       truth, prediction and probabilities of validation and test
         utterances.csv        speakers, genders, sessions and ratings of all splits
@@ -47,6 +48,7 @@ COST = "cost.json"
 HYDRA, LOG = ".hydra", "train.log"
 CHECKPOINTS, REPRESENTATION, EVALUATED = "checkpoints", "representation", "evaluated"
 FITTED, CODES, SEGMENT_CODES = "fitted.json", "codes.csv", "codes.npz"
+FITTED_KEYS = "fitted_keys.txt"
 # A folder with one of these files is the folder of a run.
 MARKS = (RESULT, UNFINISHED, FAILURE)
 LOCK = "running.lock"
@@ -178,6 +180,11 @@ class RunFolder(ResultFolder):
     def fitted_file(self) -> Path:
         """Facts of the fitted representation."""
         return self.representation / FITTED
+
+    @property
+    def fitted_keys_file(self) -> Path:
+        """Keys of the shared fits that the run has used."""
+        return self.path / FITTED_KEYS
 
     @property
     def codes_file(self) -> Path:
@@ -354,7 +361,7 @@ class RunFolder(ResultFolder):
 
     def _clear(self) -> None:
         files = (self.record_file, self.predictions_file, self.utterances_file)
-        for file in (*files, self.cost_file, self.metrics_file):
+        for file in (*files, self.cost_file, self.metrics_file, self.fitted_keys_file):
             file.unlink(missing_ok=True)
         for folder in (CHECKPOINTS, "latents", REPRESENTATION, EVALUATED):
             shutil.rmtree(self.path / folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """How representations are fitted inside a run, and what identifies a fit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from omegaconf import DictConfig
 
 from ser.config import run_key
 from ser.representations import Fitting
+from ser.results.fitted import UsedKeys
 from ser.training.trainer import Training
 
 # Options of a network that say how codes are read from it; they do not change the fit.
@@ -15,21 +17,25 @@ READING = ("code", "reading")
 STOPPING = ("max_epochs", "patience", "stopping")
 
 
-def fitting_of(cfg: DictConfig, trainer: Training, classes: int) -> Fitting:
+def fitting_of(
+    cfg: DictConfig, trainer: Training, classes: Sequence[str], used: UsedKeys | None
+) -> Fitting:
     """Return how the representation of a run is fitted.
 
     Args:
         cfg: Configuration of the run.
         trainer: Trainer of the run.
-        classes: Number of classes of the target.
+        classes: Names of the classes of the target.
+        used: Receives the keys of the fits that the run uses.
     """
     options = run_key.result_options(cfg)
     trainer_options = {k: v for k, v in options["trainer"].items() if k not in STOPPING}
     recipe = {
         "representation": _without_reading(options["representation"]),
         "trainer": trainer_options,
+        "classes": list(classes),
     }
-    return Fitting(trainer, cfg.seed, classes, Path(cfg.fitted), recipe)
+    return Fitting(trainer, cfg.seed, len(classes), Path(cfg.fitted), recipe, used, cfg.force)
 
 
 def _without_reading(node: dict[str, Any]) -> dict[str, Any]:

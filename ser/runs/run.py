@@ -25,6 +25,7 @@ from ser.data.prepare import Prepared, prepare
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
 from ser.results import RunFolder, predictions, split_scores, utterances, write_json
+from ser.results.fitted import UsedKeys, in_use
 from ser.runs import banner, loggers
 from ser.runs.components import Components, Outcome
 from ser.runs.estimator import fit_estimator
@@ -179,24 +180,31 @@ def train(
     """
     # All random numbers of training follow from this seed. Splits and corpora have their own.
     pl.seed_everything(cfg.seed, verbose=False)
-    components = build_components(cfg, len(prepared.data.target.classes), name)
+    used = UsedKeys(folder.fitted_keys_file)
+    components = build_components(cfg, prepared.data.target.classes, name, used)
     is_network = issubclass(get_class(cfg.model._target_), PhasedModel)
     fit = fit_network if is_network else fit_estimator
-    return fit(cfg, prepared, folder, components, run_loggers)
+    if components.representation is None:
+        return fit(cfg, prepared, folder, components, run_loggers)
+    with in_use(Path(cfg.fitted)):
+        return fit(cfg, prepared, folder, components, run_loggers)
 
 
-def build_components(cfg: DictConfig, classes: int, name: str) -> Components:
+def build_components(
+    cfg: DictConfig, classes: Sequence[str], name: str, used: UsedKeys | None = None
+) -> Components:
     """Build what learns in a run.
 
     Args:
         cfg: Configuration of the run.
-        classes: Number of classes of the target.
+        classes: Names of the classes of the target.
         name: Name of the model.
+        used: Receives the keys of the fitted representations that the run uses.
     """
     trainer = build(cfg.trainer)
     representation = None
     if cfg.representation is not None:
-        representation = build(cfg.representation)(fitting_of(cfg, trainer, classes))
+        representation = build(cfg.representation)(fitting_of(cfg, trainer, classes, used))
     return Components(trainer, build(cfg.segments), representation, build(cfg.model), name)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -11,10 +12,11 @@ import pytest
 import torch
 from made import CLASSES, aae, classes_in, pca
 
-from ser import results
+from ser import representations, results
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.representations.learned import Network
+from ser.representations.learned import Learned, Network
+from ser.results.fitted import UsedKeys
 from ser.training.phased import PhasedModel
 from ser.training.stopping import Converged
 from ser.training.trainer import Training
@@ -69,6 +71,53 @@ def test_equal_fit_is_made_once(tmp_path: Path) -> None:
         ):
             with pytest.raises(AssertionError, match="trained again"):
                 other()
+
+
+def with_fitting(learned: Learned, **options: object) -> Learned:
+    learned.fitting = replace(learned.fitting, **options)  # type: ignore[arg-type]
+    return learned
+
+
+def test_whatever_shapes_a_fit_is_in_its_key(tmp_path: Path) -> None:
+    """Six classes of which these items have four: the network has other discriminators."""
+    x, y = classes_in(6, 80)
+    first = aae(tmp_path).fit(x, y, 2)
+    six = with_fitting(aae(tmp_path), classes=6).fit(x, y, 2)
+    assert six.facts["classes"] == 6
+    assert six.folder != first.folder
+    others = [{"seed": 1}, {"recipe": {"a": 2}}]
+    keys = {with_fitting(aae(tmp_path), **other).key(x, y, 2) for other in others}
+    with mock.patch.object(representations, "fit_version", return_value="another"):
+        keys.add(aae(tmp_path).key(x, y, 2))
+    assert len({first.folder.name, six.folder.name, *keys}) == 5
+
+
+def test_force_makes_a_fit_again_once_in_a_run(tmp_path: Path) -> None:
+    x, y = classes_in(6, 80)
+    fitted = aae(tmp_path / "fits").fit(x, y, 2)
+    best = fitted.folder / "checkpoints" / "best.ckpt"
+    torch.save({"weights": {}}, best)
+
+    def forced() -> Network:
+        used = UsedKeys(tmp_path / "keys.txt")
+        return with_fitting(aae(tmp_path / "fits"), used=used, force=True).fit(x, y, 2)
+
+    assert equal(forced(), fitted)
+    with mock.patch.object(Training, "fit", side_effect=AssertionError("trained again")):
+        assert equal(forced(), fitted)  # another process of the same run
+    assert (tmp_path / "keys.txt").read_text() == f"{fitted.folder.name}\n"
+    (tmp_path / "keys.txt").unlink()
+    with (
+        mock.patch.object(Training, "fit", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        forced()
+    # After a kill, the fit before is not taken for the new one.
+    with (
+        mock.patch.object(Training, "fit", side_effect=AssertionError("trained again")),
+        pytest.raises(AssertionError, match="trained again"),
+    ):
+        forced()
 
 
 def test_killed_fit_resumes_with_the_same_weights(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_what_two_test_sessions_have_in_common_is_fitted_once(
         overrides = [*speech, *SYSTEMS["vae"], f"fitted={fitted}", f"fold.index={index}"]
         cfg, names = composed(*overrides)
         train(cfg, prepare(cfg), results.RunFolder(tmp_path / f"run-{index}"), names["model"], [])
-        assert len(list(fitted.iterdir())) == count
+        assert len(list(fitted.glob(f"*/{results.FITTED}"))) == count
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +141,11 @@ def test_a_run_leaves_its_codes_and_says_what_it_chose(finished: Path) -> None:
     size = result["chosen"]["codes__size"]
     assert size in (2, 3)
     assert result["system"]["representation"] == "aae"
+    assert result["representation"]["probe_ua"].keys() == {"trained", "untrained"}
+    keys = (finished / "fitted_keys.txt").read_text().split()
+    fits = {file.parent.name for file in (finished / "fitted").glob(f"*/{results.FITTED}")}
+    assert len(keys) == len(set(keys)) == len(fits)
+    assert set(keys) == fits
     codes = pd.read_csv(finished / "representation" / results.CODES)
     assert codes.columns.tolist() == [
         "utterance", "part", "truth", *(f"code_{i}" for i in range(size))
