@@ -73,7 +73,7 @@ def _structure_problems(cfg: DictConfig) -> Iterator[str]:
     """Yield parts that are missing or have no constructor, and values that cannot be resolved."""
     for key in cfg:
         if key not in (*NODES, *OTHER, *TOP_LEVEL):
-            yield f"{key}: {nearest(str(key), [*NODES, *OTHER, *TOP_LEVEL])}"
+            yield f"{key!s}: {nearest(str(key), [*NODES, *OTHER, *TOP_LEVEL])}"
         elif key != "hydra":
             yield from _resolution_problems(cfg, str(key))
     for key in (*NODES, *TOP_LEVEL, "representation", "logger", "test_corpus"):

@@ -28,7 +28,7 @@ def library_problem(path: str, options: Mapping[str, Any], target: Any) -> str |
         if issubclass(target, optim.Optimizer):
             target([nn.Parameter(zeros(1))], **options)
         elif issubclass(target, BaseEstimator):
-            target(**options)._validate_params()  # type: ignore[attr-defined]
+            target(**options)._validate_params()
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         return f"{path}: {str(error).splitlines()[0]}"
     return None
