@@ -55,8 +55,9 @@ KINDS = {
         "(2003) for overlapping training splits. Pairs have equal fold and seed; their differences "
         "are averaged over the seeds of a fold, which are tested on the same utterances, and over "
         "folds that share a training split, e.g. both of a session in session_swap, whose runs are "
-        "one training: these are not independent. n is the number of these means. They compare "
-        "means of fold UAs. d_z: mean difference divided by the standard deviation of the n means",
+        "one training: these are not independent. The means are the units of the test; n tells "
+        "their number. It compares means of fold UAs. d_z: mean of the units divided by their "
+        "standard deviation",
         "d_z",
     ),
     "speakers": Kind(

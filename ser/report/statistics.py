@@ -116,17 +116,18 @@ def over_folds(differences: np.ndarray, share: float) -> Comparison | None:
     """Two-sided paired t-test over folds with the correction of Nadeau and Bengio.
 
     *Inference for the Generalization Error*, Machine Learning 52 (2003): the training splits of
-    different folds overlap, so their scores are not independent, and 1 / F in the variance of
-    their mean becomes 1 / F + share. Effect size: d_z, the mean difference divided by its standard
-    deviation over folds.
+    different folds overlap, so their scores are not independent, and 1 / U in the variance of
+    their mean becomes 1 / U + share. Effect size: d_z, the mean difference divided by its standard
+    deviation over units.
 
     Args:
-        differences: (F,) differences of paired scores, each the mean over the seeds of a fold. The
-            seeds of a fold are tested on the same utterances, so they are not independent pairs.
-        share: Number of test utterances divided by training utterances, mean over folds.
+        differences: (U,) differences of paired scores, one for each training split: the mean over
+            the seeds, which are tested on the same utterances, and over the folds that share this
+            training split. These are not independent pairs.
+        share: Number of test utterances divided by training utterances, mean over units.
 
     Returns:
-        None with fewer than two folds, or if all folds have the same difference other than zero.
+        None with fewer than two units, or if all have the same difference other than zero.
 
     Examples:
         >>> result = over_folds(np.array([0.02, 0.01, 0.03, -0.01, 0.02]), share=0.25)

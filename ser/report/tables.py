@@ -162,8 +162,8 @@ def recalls(data: ReportData, column: tuple[str, str]) -> Table | None:
         spans=(("", 1), *((name, 2) for name in classes)) if is_published else (),
         notes=(
             "Share of the utterances of a class that are predicted as this class; mean ± standard "
-            "deviation over seeds, folds joined as in the main table. UA is the mean of the "
-            "recalls.",
+            "deviation over seeds, folds joined as in the main table. With folds pooled, UA is the "
+            "mean of the recalls.",
         ),
     )
 
