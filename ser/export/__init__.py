@@ -163,7 +163,8 @@ def export_name(result: dict[str, Any]) -> str:
     model = "-".join(names[group] for group in ("representation", "model") if group in names)
     system = [names["corpus"], names["target"], names["features"], model, names["fold"]]
     run = [result["fold_index"], "seed", result["seed"], result["run_key"][:8]]
-    return "-".join(map(str, (*system, *run)))
+    name = "-".join(map(str, (*system, *run)))
+    return name.replace("/", "_").replace("\\", "_")  # one folder, whatever the files of the run say
 
 
 def _require_one_run(folder: Path) -> Path:

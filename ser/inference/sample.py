@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser.config import build
 from ser.errors import UserError
-from ser.inference.loading import build_component, load_representation
+from ser.inference.loading import load_representation
 from ser.results import RunFolder
 
 
@@ -35,7 +36,7 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
     cfg = folder.require_config()
     if cfg.representation is None:
         raise UserError(f"{run}: no representation to draw from; representation=aae has one")
-    names = list(build_component(cfg, "features").columns)
+    names = list(build(cfg.features).columns)
     if cfg.features.level != "utterance":
         names = [f"{name}[{frame}]" for frame in range(cfg.segments.frames) for name in names]
     chosen = classes if component is None else [component]

@@ -259,21 +259,16 @@ class RunFolder(ResultFolder):
         return result
 
     def require_config(self) -> "DictConfig":
-        """Return the configuration that the run was composed from.
+        """Return the configuration that the run was composed from, checked and resolved.
+
+        Everything that is built from it is a component of the project, see `ser.config.stored`.
 
         Raises:
-            UserError: There is none.
+            UserError: There is none, or it names something else.
         """
-        from omegaconf import DictConfig, OmegaConf
+        from ser.config import stored
 
-        from ser.config.run_key import register_resolvers
-
-        if not self.config_file.exists():
-            raise UserError(f"{self.path}: no configuration (no .hydra/config.yaml)")
-        register_resolvers()
-        cfg = OmegaConf.load(self.config_file)
-        assert isinstance(cfg, DictConfig)
-        return cfg
+        return stored.read(self.config_file)
 
     # ---- making a run
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from ser.config import CONF, run_key
+from ser.config import CONF, run_key, stored
 from ser.config.explain import explain
-from ser.errors import UserError
+from ser.errors import UserError, last_line
 from ser.results import RunFolder
 
 # Options that change nothing in a config but their own value. One composition (0.16 s) serves all
@@ -230,16 +231,19 @@ def find_runs(folder: Path) -> Grid:
 
 def _read_run(folder: RunFolder) -> PlannedRun:
     """Return a run as the files in its folder describe it, without the name of its system."""
+    config, hydra, job = (
+        stored.read_yaml(file)
+        for file in (folder.config_file, folder.choices_file, folder.overrides_file)
+    )
+    stored.require_known_resolvers(config, folder.config_file)
     try:
-        config, hydra, job = (
-            yaml.load(file.read_text(), yaml.CSafeLoader)
-            for file in (folder.config_file, folder.choices_file, folder.overrides_file)
-        )
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; it describes the run") from None
-    cfg = OmegaConf.create(config)
-    choices = hydra["hydra"]["runtime"]["choices"]
-    return _unnamed(folder.path, cfg, choices, job, _variant(cfg))
+        cfg = OmegaConf.create(config)
+        choices = {str(group): name for group, name in hydra["hydra"]["runtime"]["choices"].items()}
+        return _unnamed(folder.path, cfg, choices, [str(each) for each in job], _variant(cfg))
+    except (AttributeError, KeyError, TypeError, ValueError, OmegaConfBaseException) as error:
+        raise UserError(
+            f"{folder.config_file.parent}: damaged, it does not describe a run ({last_line(error)})"
+        ) from error
 
 
 def _unnamed(
