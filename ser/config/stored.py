@@ -153,7 +153,7 @@ def _foreign_resolver(text: str) -> str | None:
 # ---- what may be built
 
 
-def _problems(content: Mapping[str, Any]) -> Iterator[str]:
+def _problems(content: Mapping[Any, Any]) -> Iterator[str]:
     for key, value in content.items():
         yield from _node_problems(value, str(key), str(key))
 

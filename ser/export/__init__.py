@@ -164,7 +164,8 @@ def export_name(result: dict[str, Any]) -> str:
     system = [names["corpus"], names["target"], names["features"], model, names["fold"]]
     run = [result["fold_index"], "seed", result["seed"], result["run_key"][:8]]
     name = "-".join(map(str, (*system, *run)))
-    return name.replace("/", "_").replace("\\", "_")  # one folder, whatever the files of the run say
+    # The names come from files of the run; whatever they are, they name one folder.
+    return name.replace("/", "_").replace("\\", "_")
 
 
 def _require_one_run(folder: Path) -> Path:

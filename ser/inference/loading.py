@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from omegaconf import DictConfig
 
 from ser.config import build, run_key
@@ -26,7 +25,9 @@ from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.representations import Fitted, Fitting
 from ser.results import RunFolder
+from ser.sweeps.status import print_left_out
 from ser.training.calibration import rescaled
+from ser.training.checkpoints import load_weights
 from ser.training.phased import PhasedModel
 
 log = logging.getLogger(__name__)
@@ -130,8 +131,13 @@ def load(folder: Path) -> Recogniser:
     """
     run = RunFolder(folder)
     result = run.require_result()
-    saved = artifacts.read(run)
     cfg = run.require_config()
+    with run.readable():
+        return _load(run, result, cfg)
+
+
+def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser:
+    folder, saved = run.path, artifacts.read(run, result)
     if run_key.reading(cfg) == "oracle":
         raise UserError(
             f"{folder}: codes are conditioned on the true class, which is unknown for new speech"
@@ -168,20 +174,30 @@ def load(folder: Path) -> Recogniser:
 def load_all(folder: Path) -> list[Recogniser]:
     """Load a finished run, or all finished runs below a folder, e.g. all folds and seeds.
 
+    Of several runs, those that cannot be loaded are left out and named.
+
     Raises:
-        UserError: There is none, or they do not predict the same classes of the same target.
+        UserError: None can be loaded, or they do not predict the same classes of the same target.
     """
     recognisers: list[Recogniser] = []
+    reasons = []
     for run in RunFolder.all_finished(folder):
-        recognisers.append(load(run.path))
+        try:
+            recognisers.append(load(run.path))
+        except UserError as error:
+            reasons.append(error)
+            continue
         recognisers[0].require_same_classes(recognisers[-1])
+    if reasons and not recognisers:
+        raise reasons[0]
+    print_left_out([str(reason) for reason in reasons])
     return recognisers
 
 
 def load_network(cfg: DictConfig, task: Task, file: Path) -> PhasedModel:
     """Load a network with the weights of a checkpoint, in evaluation mode."""
     model = build(cfg.model)(task)
-    model.load_state_dict(torch.load(file, weights_only=True)["weights"])
+    load_weights(model, file)
     return model.eval()
 
 

@@ -1,6 +1,7 @@
 """Restore the data and the model of a finished run, to analyse its codes."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -8,7 +9,7 @@ from ser.data.datamodule import DataModule
 from ser.data.prepare import Prepared, prepare
 from ser.errors import UserError
 from ser.inference.loading import load_network
-from ser.results import RunFolder
+from ser.results import CHECKPOINTS, RunFolder
 from ser.training.phased import PhasedModel
 
 
@@ -24,6 +25,15 @@ def restore(folder: Path) -> tuple[Prepared, PhasedModel]:
     run = RunFolder(folder)
     result = run.require_result()
     cfg = run.require_config()
+    run.require_intact(result, CHECKPOINTS)
+    with run.readable():
+        return _restore(run, result, cfg)
+
+
+def _restore(
+    run: RunFolder, result: dict[str, Any], cfg: DictConfig
+) -> tuple[Prepared, PhasedModel]:
+    folder = run.path
     _require_corpus(cfg)
     if cfg.representation is not None:
         raise UserError(f"{folder}: the model sees codes of a representation, not features")

@@ -11,7 +11,8 @@
         predictions.csv       truth, prediction and probabilities of validation and test
         utterances.csv        speakers, genders, sessions and ratings of all splits
         cost.json             seconds and date, apart from results
-        result.json           scores and facts; written last, so that it marks a finished run
+        result.json           scores, facts and digests of the files above; written last, so that it
+                              marks a finished run
         failure.json          why the run failed
         evaluated/<corpus>/   predictions on another corpus, with `evaluation.json`
 
@@ -24,14 +25,23 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
-from ser.errors import BusyError, UserError
-from ser.results.files import read_json, write_json, write_text
+from ser.errors import BusyError, UserError, last_line
+from ser.results.files import (
+    changed_files,
+    digests_of,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+    write_text,
+)
+from ser.results.result_folder import EvaluationFolder, ResultFolder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -42,9 +52,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 
 RESULT, UNFINISHED, FAILURE = "result.json", "unfinished.json", "failure.json"
-EVALUATION = "evaluation.json"
-PREDICTIONS, UTTERANCES, METRICS = "predictions.csv", "utterances.csv", "metrics.csv"
-COST = "cost.json"
+METRICS, COST = "metrics.csv", "cost.json"
 HYDRA, LOG = ".hydra", "train.log"
 CHECKPOINTS, REPRESENTATION, EVALUATED = "checkpoints", "representation", "evaluated"
 FITTED, CODES, SEGMENT_CODES = "fitted.json", "codes.csv", "codes.npz"
@@ -55,73 +63,21 @@ LOCK = "running.lock"
 
 
 @dataclass(frozen=True)
-class ResultFolder:
-    """A folder with the predictions of one run on one corpus.
-
-    Args:
-        path: Path of the folder.
-    """
-
-    path: Path
-
-    # Name of the file with scores and facts, which is written last.
-    RECORD: ClassVar[str]
-
-    @property
-    def record_file(self) -> Path:
-        return self.path / self.RECORD
-
-    @property
-    def predictions_file(self) -> Path:
-        return self.path / PREDICTIONS
-
-    @property
-    def utterances_file(self) -> Path:
-        return self.path / UTTERANCES
-
-    @property
-    def is_finished(self) -> bool:
-        return self.record_file.exists()
-
-    def read_record(self) -> dict[str, Any] | None:
-        """Return scores and facts, or None if the folder is not finished."""
-        return read_json(self.record_file)
-
-    def write_record(self, content: Mapping[str, Any]) -> None:
-        """Mark the folder as finished."""
-        write_json(self.record_file, content)
-
-    def read_predictions(self) -> pd.DataFrame:
-        """Return the table of `predictions.csv`, ids and class names as strings."""
-        names = ["utterance", "part", "truth", "prediction"]
-        return pd.read_csv(
-            self.predictions_file, dtype={name: str for name in names}, keep_default_na=False
-        )
-
-    def write_predictions(self, table: pd.DataFrame) -> None:
-        # Nine digits restore every float32 exactly.
-        write_text(self.predictions_file, table.to_csv(index=False, float_format="%.9g"))
-
-    def read_utterances(self) -> pd.DataFrame:
-        """Return the table of `utterances.csv`, all columns as strings."""
-        return pd.read_csv(self.utterances_file, dtype=str, keep_default_na=False)
-
-    def write_utterances(self, table: pd.DataFrame) -> None:
-        write_text(self.utterances_file, table.to_csv(index=False))
-
-
-@dataclass(frozen=True)
-class EvaluationFolder(ResultFolder):
-    """Results of a finished run on a corpus other than its own."""
-
-    RECORD = EVALUATION
-
-
-@dataclass(frozen=True)
 class RunFolder(ResultFolder):
     """The folder of a run, finished or not."""
 
     RECORD = RESULT
+    REMEDY = "train the run again with force=true"
+
+    def _names(self) -> list[str]:
+        # Among the logs of loggers, only what this project reads.
+        files = [
+            file
+            for folder in (self.checkpoints, self.representation)
+            for file in folder.rglob("*")
+            if file.is_file() and file != self.last_checkpoint and file.suffix != ".part"
+        ]
+        return [*super()._names(), METRICS, *(str(f.relative_to(self.path)) for f in files)]
 
     @property
     def config_file(self) -> Path:
@@ -236,8 +192,10 @@ class RunFolder(ResultFolder):
 
     def read_error(self) -> str | None:
         """Return the message of the error that ended the run, or None if it has not failed."""
-        failure = read_json(self.failure_file)
-        return None if failure is None else failure["error"]
+        if not self.failure_file.exists():
+            return None
+        failure = read_json(self.failure_file) or {}
+        return str(failure.get("error", f"{self.failure_file} is damaged"))
 
     # ---- reading a finished run
 
@@ -251,9 +209,13 @@ class RunFolder(ResultFolder):
         if result is None:
             raise UserError(f"{self.path}: no finished run (no {RESULT})")
         if result.get("format") != FORMAT:
-            version = result.get("versions", {}).get("ser", "an unknown version")
+            made_by = (result.get("versions") or {}).get("ser")
+            if made_by is None:
+                raise UserError(
+                    f"{self.record_file} is damaged: it names no version; {self.REMEDY}"
+                )
             raise UserError(
-                f"{self.path}: made by ser {version}, whose runs this version cannot read; "
+                f"{self.path}: made by ser {made_by}, whose runs this version cannot read; "
                 "train it again"
             )
         return result
@@ -266,9 +228,35 @@ class RunFolder(ResultFolder):
         Raises:
             UserError: There is none, or it names something else.
         """
-        from ser.config import stored
+        from ser.config import run_key, stored
 
-        return stored.read(self.config_file)
+        cfg = stored.read(self.config_file)
+        result = self.read_record() or {}
+        # Another version may leave out other options.
+        made_by = (result.get("versions") or {}).get("ser")
+        if "options" in result and made_by == version("ser"):
+            with self.readable():
+                if run_key.digest(run_key.result_options(cfg)) != result["options"]:
+                    raise UserError(
+                        f"{self.config_file} is not the configuration of {RESULT}; {self.REMEDY}"
+                    )
+        return cfg
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Turn errors that damaged files cause into a `UserError`; wraps what reads them."""
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            yield
+        except (
+            *(AttributeError, KeyError, IndexError, TypeError, ValueError, OSError),
+            OmegaConfBaseException,
+        ) as error:
+            raise UserError(
+                f"{self.path}: a file of this run is damaged ({type(error).__name__}: "
+                f"{last_line(error)}); {self.REMEDY}"
+            ) from error
 
     # ---- making a run
 
@@ -343,11 +331,13 @@ class RunFolder(ResultFolder):
             Seconds that earlier processes spent on the same run, if it is continued; else 0.
         """
         self.failure_file.unlink(missing_ok=True)
+        for remains in self.path.rglob("*.part"):  # of a process that was killed
+            remains.unlink(missing_ok=True)
         for name, text in (description or {}).items():
             write_text(self.path / HYDRA / name, text)
-        unfinished = read_json(self.unfinished_file)
+        unfinished = read_json(self.unfinished_file) or {}
         seconds = 0.0
-        if self.is_finished or unfinished is None or unfinished["run_key"] != run_key:
+        if self.is_finished or unfinished.get("run_key") != run_key:
             self._clear()
         else:
             seconds = self.seconds_spent
@@ -367,8 +357,30 @@ class RunFolder(ResultFolder):
         started = self.unfinished_file.stat().st_mtime  # written at each start
         files = (self.metrics_file, self.last_checkpoint)
         last = max((file.stat().st_mtime for file in files if file.exists()), default=started)
-        before = (read_json(self.unfinished_file) or {}).get("seconds", 0.0)
-        return before + max(0.0, last - started)
+        return self.seconds_before + max(0.0, last - started)
+
+    @property
+    def seconds_before(self) -> float:
+        """Seconds that processes before the last one spent on an unfinished run."""
+        seconds = (read_json(self.unfinished_file) or {}).get("seconds")
+        return seconds if isinstance(seconds, float | int) else 0.0
+
+    def write_cost(self, cost: Mapping[str, Any]) -> None:
+        """Write what equal runs may differ in, with the digests of Hydra's files."""
+        files = (self.config_file, self.choices_file, self.overrides_file)
+        names = [str(file.relative_to(self.path)) for file in files]
+        write_sealed(self.cost_file, {**cost, "digests": digests_of(self.path, names)})
+
+    def require_description(self) -> None:
+        """Raise a UserError if the files that describe the run have changed since it was made."""
+        for message in changed_files(self.path, self.read_cost().get("digests") or {}):
+            raise UserError(f"{message} (by {COST}); restore it, or {self.REMEDY}")
+
+    def read_cost(self) -> dict[str, Any]:
+        """Return the cost of a finished run; empty if it is missing or damaged."""
+        with suppress(UserError):
+            return read_sealed(self.cost_file) or {}
+        return {}
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`, and remove what only an unfinished run needs."""

@@ -15,16 +15,24 @@ from ser.runs.run import run
 RATE = 16000
 CODER = [f"representation.module.{name}.hidden=[8,8]" for name in ("encoder", "decoder")]
 CODER += [f"representation.module.{name}.dropout=0.0" for name in ("encoder", "decoder")]
-SVM = ["model=svm", "model.grid={C: [1.0], kernel: [linear]}"]
+SVM = ["model=svm", "model.grid.C=[1.0]"]
 SYSTEMS = {
     "mlp": ["model=mlp", *SMALL["mlp"]],
     "aae": ["model=aae", *SMALL["aae"]],
     "svm": [*SVM, "representation=pca", "representation.size=2"],
     "coder": [
-        *("model=softmax", "representation=aae", "representation.size=2", *CODER),
+        *("model=mlp", *SMALL["mlp"], "representation=aae", "representation.size=2", *CODER),
         "representation.module.discriminator.hidden=[8]",
         "representation.stopping.max_epochs=2",
     ],
+}
+# Runs of each system: `again/` has equal ones, `others/` those with another seed.
+OTHERS: dict[str, list[str]] = {"runs": [], "others": ["seed=1"]}
+GROUPS: dict[str, dict[str, list[str]]] = {
+    "mlp": {**OTHERS, "again": []},
+    "svm": {**OTHERS, "again": []},
+    "coder": OTHERS,
+    "aae": {"runs": []},
 }
 
 
@@ -43,12 +51,14 @@ def write_corpus(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def tiny(composed: Callable[..., Composed], once: Callable[..., Path]) -> Path:
-    """A folder with a manifest, its audio, a store, and a finished run per system; read-only."""
+    """A folder with a manifest, its audio, a store and the runs of `GROUPS`; read-only."""
 
     def make(folder: Path) -> None:
         write_corpus(folder)
         for name, options in SYSTEMS.items():
-            train(composed, folder, folder / "runs" / name, *options)
+            for group, more in GROUPS[name].items():
+                folders = [f"fitted={folder}/fitted-{group}", f"store.root={folder}/store"]
+                train(composed, folder, folder / group / name, *options, *more, *folders)
 
     return once("tiny", make)
 
@@ -58,8 +68,8 @@ def train(
 ) -> list[str]:
     """Train a run as `train.py` does, Hydra's files included, and return its overrides."""
     overrides = [
-        *("corpus=manifest", f"corpus.root={corpus}/made.csv", f"store.root={corpus}/store"),
-        *(f"fitted={corpus}/fitted", "features=egemaps", "fold=session", "trainer.max_epochs=2"),
+        *("corpus=manifest", f"corpus.root={corpus}/made.csv"),
+        *("features=egemaps", "fold=session", "trainer.max_epochs=2"),
         *options,
     ]
     cfg, names = composed(*overrides)

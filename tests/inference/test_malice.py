@@ -197,8 +197,11 @@ def write_skops(file: Path) -> None:
         ("svm", "checkpoints/best.skops", write_skops),
         ("svm", "checkpoints/best.skops", lambda f: f.write_bytes(pickle.dumps(Payload()))),
         ("svm", "representation/transform.skops", write_skops),
-        ("coder", "representation/checkpoints/best.ckpt", lambda f: f.write_bytes(
-            pickle.dumps(Payload()))),
+        (
+            "coder",
+            "representation/checkpoints/best.ckpt",
+            lambda f: f.write_bytes(pickle.dumps(Payload())),
+        ),
         ("coder", "representation/standardiser.npz", write_object_array),
     ],
 )
