@@ -13,20 +13,19 @@ from ser.results.files import (
     write_sealed,
     write_text,
 )
-from ser.results.folder import (
+from ser.results.folder import LOCK, RunFolder
+from ser.results.paths import (
     CHECKPOINTS,
     CODES,
     COST,
     EVALUATED,
     FAILURE,
     FITTED,
-    LOCK,
     METRICS,
     REPRESENTATION,
     RESULT,
     SEGMENT_CODES,
     UNFINISHED,
-    RunFolder,
 )
 from ser.results.result_folder import (
     EVALUATION,

@@ -13,7 +13,8 @@ import pandas as pd
 
 from ser.errors import UserError, last_line
 from ser.results.files import changed_files, read_sealed
-from ser.results.folder import COST, RESULT, RunFolder
+from ser.results.folder import RunFolder
+from ser.results.paths import COST, RESULT
 from ser.results.result_folder import PREDICTIONS, UTTERANCES, ResultFolder
 from ser.results.tables import split_scores
 
