@@ -140,7 +140,7 @@ class RunFolder(RunPaths):
         # Another version may leave out other options.
         made_by = (result.get("versions") or {}).get("ser")
         if "options" in result and made_by == version("ser"):
-            with self.readable():
+            with self.readable(self.config_file):
                 if run_key.digest(run_key.result_options(cfg)) != result["options"]:
                     raise UserError(
                         f"{self.config_file} is not the configuration of {RESULT}; {self.REMEDY}"
@@ -148,8 +148,12 @@ class RunFolder(RunPaths):
         return cfg
 
     @contextmanager
-    def readable(self) -> Iterator[None]:
-        """Turn errors that damaged files cause into a `UserError`; wraps what reads them."""
+    def readable(self, file: Path | None = None) -> Iterator[None]:
+        """Turn errors that damaged files cause into a `UserError`; wraps what reads them.
+
+        Args:
+            file: File that is read; None: several files of the run.
+        """
         from omegaconf.errors import OmegaConfBaseException
 
         try:
@@ -159,8 +163,8 @@ class RunFolder(RunPaths):
             OmegaConfBaseException,
         ) as error:
             raise UserError(
-                f"{self.path}: a file of this run is damaged ({type(error).__name__}: "
-                f"{last_line(error)}); {self.REMEDY}"
+                f"{file or f'{self.path}: a file of this run'} is damaged "
+                f"({type(error).__name__}: {last_line(error)}); {self.REMEDY}"
             ) from error
 
     # ---- making a run

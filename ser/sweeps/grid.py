@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ser.config import CONF, run_key, stored
 from ser.config.explain import explain
 from ser.errors import UserError, last_line
-from ser.results import RunFolder
+from ser.results import RESULT, RunFolder
 
 # Options that change nothing in a config but their own value. One composition (0.16 s) serves all
 # of their combinations.
@@ -233,7 +233,7 @@ def find_runs(folder: Path) -> Grid:
         except UserError as error:
             damaged.append(str(error))
     if not runs:
-        raise UserError(damaged[0] if damaged else f"{folder} contains no runs")
+        raise UserError(damaged[0] if damaged else f"{folder} contains no runs (no {RESULT})")
     return Grid(folder.resolve().name, tuple(_name_systems(runs)), None, damaged=tuple(damaged))
 
 
