@@ -161,6 +161,18 @@ def clean(runs: list[Path], *, delete: bool) -> int:
     return 0
 
 
+def verify(runs: list[Path]) -> int:
+    """Check that the files of finished runs agree with each other.
+
+    Lists files that have changed, scores that do not follow from the predictions, and splits that
+    are not what they claim. It finds inconsistency, not forgery: whoever changes a file can change
+    the digests, too. The exit status is 1 if there is any inconsistency.
+    """
+    from ser.results.verify import verify as verify_runs
+
+    return verify_runs(runs)
+
+
 def _select_runs(selection: Sequence[str]) -> "Grid":
     """Return the runs below a folder, or those of a grid that is given by overrides.
 
@@ -274,6 +286,10 @@ def _add_clean_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--delete", action="store_true", help=delete)
 
 
+def _add_verify_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=RUNS)
+
+
 class Command(NamedTuple):
     """A command of `python -m ser`.
 
@@ -300,6 +316,7 @@ COMMANDS = (
     Command(evaluate, _add_evaluate_arguments, "RUN corpus=ravdess corpus.root=path/to/ravdess"),
     Command(export, _add_export_arguments, "RUN --licence cc-by-nc-4.0"),
     Command(clean, _add_clean_arguments, "outputs/runs --delete"),
+    Command(verify, _add_verify_arguments, "outputs/runs"),
 )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser.results import damaged, require_intact_archive
+
 # Rows that are standardised together, so that memory-mapped features are never read as a whole.
 _CHUNK = 4096
 FILE = "standardiser.npz"
@@ -62,10 +64,18 @@ class Standardiser:
 
     @classmethod
     def load(cls, folder: Path) -> "Standardiser":
-        """Read the file that `save` wrote."""
-        with np.load(folder / FILE, allow_pickle=False) as arrays:
-            clip = float(arrays["clip"])
-            return cls(arrays["mean"], arrays["scale"], None if np.isinf(clip) else clip)
+        """Read the file that `save` wrote.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
+        require_intact_archive(folder / FILE)
+        try:
+            with np.load(folder / FILE, allow_pickle=False) as arrays:
+                mean, scale, clip = arrays["mean"], arrays["scale"], float(arrays["clip"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise damaged(folder / FILE, error) from error
+        return cls(mean, scale, None if np.isinf(clip) else clip)
 
 
 def per_speaker(values: np.ndarray, speakers: pd.Series) -> np.ndarray:

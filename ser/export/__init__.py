@@ -163,7 +163,9 @@ def export_name(result: dict[str, Any]) -> str:
     model = "-".join(names[group] for group in ("representation", "model") if group in names)
     system = [names["corpus"], names["target"], names["features"], model, names["fold"]]
     run = [result["fold_index"], "seed", result["seed"], result["run_key"][:8]]
-    return "-".join(map(str, (*system, *run)))
+    name = "-".join(map(str, (*system, *run)))
+    # The names come from files of the run; whatever they are, they name one folder.
+    return name.replace("/", "_").replace("\\", "_")
 
 
 def _require_one_run(folder: Path) -> Path:

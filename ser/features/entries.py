@@ -9,6 +9,7 @@ hash.
 """
 
 import os
+import platform
 import struct
 import zlib
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 import numpy as np
 
+_HOST = platform.node().replace("-", "_")
 _MAGIC = b"ser.arr1"
 _HEADER = struct.Struct("<8sIII12x")
 
@@ -90,7 +92,7 @@ def write_atomically(
     Raises:
         OSError: The file could not be written; an existing one is unchanged.
     """
-    unfinished = temporary / f"{os.getpid()}-{uuid4().hex}"
+    unfinished = temporary / f"{_HOST}-{os.getpid()}-{uuid4().hex}"
     try:
         with open(unfinished, "xb") as stream:
             for part in parts:
@@ -105,6 +107,21 @@ def write_atomically(
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def is_abandoned(unfinished: Path) -> bool:
+    """Return whether an unfinished file is of a process of this machine that has ended."""
+    host, _, rest = unfinished.name.partition("-")
+    process = rest.partition("-")[0]
+    if host != _HOST or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # of another user
+        return False
+    return False
 
 
 def _checksum(file: str, data: np.ndarray) -> int:

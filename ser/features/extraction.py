@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,7 +20,8 @@ from ser.features import Extractor, FeatureSource, PrecomputedFeatures, entries
 from ser.features.checks import require_finite
 from ser.features.items import Item
 
-STALE = 24 * 3600  # seconds after which an unfinished file is that of a killed process
+# Seconds after which an unfinished file of another machine is that of a killed process.
+STALE = 24 * 3600
 
 Results = dict[str, np.ndarray | UserError]
 
@@ -52,7 +54,10 @@ def extract_and_store(
     jobs = workers or (configured if configured not in (None, 1) else -1)
     return_as = "generator_unordered" if backend.supports_return_generator else "list"
     parallel = Parallel(n_jobs=jobs, prefer="threads", return_as=return_as)
-    results = parallel(delayed(_process)(str(root), *task) for task in work)
+    # Python must not end while openSMILE is running in a thread: the process would be aborted. So
+    # after an error the threads end their work, and are waited for.
+    stop = threading.Event() if getattr(backend, "supports_sharedmem", False) else None
+    results = parallel(delayed(_process)(str(root), *task, stop) for task in work)
     columns = (
         TextColumn("extracting"),
         BarColumn(),
@@ -61,10 +66,19 @@ def extract_and_store(
         TimeRemainingColumn(),
     )
     reasons: dict[str, dict[str, str]] = {}
+    error: UserError | None = None
     with Progress(*columns, console=console, transient=True) as progress:
         for key, failures in progress.track(results, total=len(work)):
+            if isinstance(failures, UserError):
+                error = error or failures
+                if stop is None:
+                    break
+                stop.set()
+                continue
             for signature, reason in failures.items():
                 reasons.setdefault(signature, {})[key] = reason
+    if error is not None:
+        raise error
     return reasons
 
 
@@ -100,7 +114,7 @@ def require_writable(root: Path, purpose: str) -> None:
         raise write_error(root, error, purpose) from error
     for file in folder.iterdir():
         with suppress(OSError):  # another process may remove it at the same time
-            if file.stat().st_mtime < time.time() - STALE:
+            if entries.is_abandoned(file) or file.stat().st_mtime < time.time() - STALE:
                 file.unlink()
 
 
@@ -117,15 +131,17 @@ def write_error(root: Path, error: OSError, purpose: str) -> UserError:
     )
 
 
-def _process(root: str, item: Item, sources: list[FeatureSource]) -> tuple[str, dict[str, str]]:
-    """Extract and write the features that an item still lacks.
+def _process(
+    root: str, item: Item, sources: list[FeatureSource], stop: threading.Event | None
+) -> tuple[str, dict[str, str] | UserError]:
+    """Extract and write the features that an item still lacks, unless the work is stopped.
 
     Returns:
-        Its key, and by signature the reason for each failure.
-
-    Raises:
-        UserError: The store cannot be written.
+        Its key, and by signature the reason for each failure; or the error if the store cannot be
+        written.
     """
+    if stop is not None and stop.is_set():
+        return item.key, {}
     lacking = [
         source
         for source in sources  # another process may have written some in the meantime
@@ -142,7 +158,7 @@ def _process(root: str, item: Item, sources: list[FeatureSource]) -> tuple[str, 
             file = entries.path(root, signature, item.key)
             entries.write(file, np.atleast_2d(values), temporary_folder(Path(root)))
         except OSError as error:
-            raise write_error(Path(root), error, f"{item.file} is not in it") from error
+            return item.key, write_error(Path(root), error, f"{item.file} is not in it")
     requested = {source.signature for source in lacking}
     return item.key, {s: reason for s, reason in reasons.items() if s in requested}
 

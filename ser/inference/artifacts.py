@@ -1,6 +1,6 @@
 """What a run saves beside its weights, so that its model can be applied to new speech."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from ser.data.batches import Task
 from ser.data.datamodule import DataModule
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.results import RunFolder, read_json, write_json, write_text
+from ser.results import CHECKPOINTS, REPRESENTATION, RunFolder, read_json, write_json, write_text
 
 FACTS = "recogniser.json"
 TRAINING_AUDIO = "training_audio.txt"
@@ -68,20 +68,44 @@ def write(
     write_text(folder.checkpoints / TRAINING_AUDIO, digests)
 
 
-def read(folder: RunFolder) -> Artifacts:
-    """Read what `write` wrote.
+def read(folder: RunFolder, result: Mapping[str, Any]) -> Artifacts:
+    """Read what `write` wrote, after all files of the model have been verified.
+
+    Args:
+        folder: Folder of the run.
+        result: Content of its `result.json`.
 
     Raises:
-        UserError: It is missing.
+        UserError: A file is missing or damaged.
     """
+    folder.require_intact(result, CHECKPOINTS, REPRESENTATION)
     facts = read_json(folder.checkpoints / FACTS)
-    audio = folder.checkpoints / TRAINING_AUDIO
-    if facts is None or not audio.exists():
+    if facts is None:
         raise UserError(
-            f"{folder.path}: no checkpoints/{FACTS} or no checkpoints/{TRAINING_AUDIO}, which "
-            "prediction needs; force=true trains the run again"
+            f"{folder.path}: no checkpoints/{FACTS}, which prediction needs; {folder.REMEDY}"
         )
-    return Artifacts(facts["features"], frozenset(audio.read_text().split()), facts)
+    audio = training_audio(folder)
+    if len(audio) != result.get("training_audio", len(audio)) or not audio:
+        raise UserError(
+            f"{folder.checkpoints / TRAINING_AUDIO} does not list the audio of the training, so "
+            f"nobody can tell what the run was trained on; {folder.REMEDY}"
+        )
+    return Artifacts(facts["features"], audio, facts)
+
+
+def training_audio(folder: RunFolder) -> frozenset[str]:
+    """Return the digests of the audio files that a run was fitted or selected on.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    file = folder.checkpoints / TRAINING_AUDIO
+    try:
+        return frozenset(file.read_text().split())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{file} cannot be read, which prediction needs; {folder.REMEDY}"
+        ) from error
 
 
 def standardiser(folder: RunFolder) -> Standardiser:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 
 from ser import console
-from ser.config import build, run_key
+from ser.config import build, choices, run_key
 from ser.config.checks import check
 from ser.config.compose import compose_all
 from ser.corpora import Corpus
@@ -136,6 +136,9 @@ def _compose(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
         UserError: It cannot be composed, or has another target.
     """
     name, bins = recogniser.target
+    # They come from the files of the run, and become part of a command line.
+    if name not in choices("target") or not (bins is None or str(bins).isidentifier()):
+        raise UserError(f"{recogniser.folder.path}: conf/target/ has no {name} ({bins})")
     defaults = {"target": name, "target.bins": bins} if bins else {"target.classes": "null"}
     given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
     target = given.get("target", name)

@@ -1,11 +1,10 @@
 """Load a finished run as a function from features to class probabilities. No corpus is needed.
 
 Everything is loaded as data: weights by torch (`weights_only`), arrays by numpy, scikit-learn
-objects by skops. Of a configuration only the project's own components are built, so that a folder
+objects by skops. Of a configuration only what `ser.config.stored` allows is built, so that a folder
 from somebody else can be used.
 """
 
-import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from ser.config import build, run_key, targets
+from ser.config import build, run_key
 from ser.data.batches import Task
 from ser.data.segments import Segments, each_alone
 from ser.data.standardise import per_speaker
@@ -28,19 +25,15 @@ from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.representations import Fitted, Fitting
 from ser.results import RunFolder
+from ser.sweeps.status import print_left_out
 from ser.training.calibration import rescaled
+from ser.training.checkpoints import load_weights
 from ser.training.phased import PhasedModel
 
 log = logging.getLogger(__name__)
 
 # Rows of features that are best predicted together: utterances, or frames.
 UTTERANCES, FRAMES = 256, 1 << 16
-# Modules whose classes, and partials of whose functions, may be built from a stored configuration.
-ALLOWED = (
-    *("ser.features.", "ser.representations.", "ser.models.", "ser.networks.", "ser.training."),
-    *("ser.data.segments.", "torch.optim."),
-    *("sklearn.decomposition.", "sklearn.discriminant_analysis."),
-)
 
 
 @dataclass(frozen=True)
@@ -138,13 +131,18 @@ def load(folder: Path) -> Recogniser:
     """
     run = RunFolder(folder)
     result = run.require_result()
-    saved = artifacts.read(run)
     cfg = run.require_config()
+    with run.readable():
+        return _load(run, result, cfg)
+
+
+def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser:
+    folder, saved = run.path, artifacts.read(run, result)
     if run_key.reading(cfg) == "oracle":
         raise UserError(
             f"{folder}: codes are conditioned on the true class, which is unknown for new speech"
         )
-    extractor: FeatureSource = build_component(cfg, "features")
+    extractor: FeatureSource = build(cfg.features)
     if isinstance(extractor, PrecomputedFeatures):
         raise UserError(f"{folder}: features were read from files, not extracted from audio")
     if extractor.signature != saved.signature:
@@ -168,7 +166,7 @@ def load(folder: Path) -> Recogniser:
         training_audio=saved.training_audio,
         by_speaker=cfg.data.standardise == "speaker",
         fitted=load_representation(run, cfg, len(classes)) if has_codes else None,
-        segments=build_component(cfg, "segments"),
+        segments=build(cfg.segments),
         classify=_classifier(run, cfg, saved, len(classes), has_codes),
     )
 
@@ -176,20 +174,30 @@ def load(folder: Path) -> Recogniser:
 def load_all(folder: Path) -> list[Recogniser]:
     """Load a finished run, or all finished runs below a folder, e.g. all folds and seeds.
 
+    Of several runs, those that cannot be loaded are left out and named.
+
     Raises:
-        UserError: There is none, or they do not predict the same classes of the same target.
+        UserError: None can be loaded, or they do not predict the same classes of the same target.
     """
     recognisers: list[Recogniser] = []
+    reasons = []
     for run in RunFolder.all_finished(folder):
-        recognisers.append(load(run.path))
+        try:
+            recognisers.append(load(run.path))
+        except UserError as error:
+            reasons.append(error)
+            continue
         recognisers[0].require_same_classes(recognisers[-1])
+    if reasons and not recognisers:
+        raise reasons[0]
+    print_left_out([str(reason) for reason in reasons])
     return recognisers
 
 
 def load_network(cfg: DictConfig, task: Task, file: Path) -> PhasedModel:
     """Load a network with the weights of a checkpoint, in evaluation mode."""
-    model = build_component(cfg, "model")(task)
-    model.load_state_dict(torch.load(file, weights_only=True)["weights"])
+    model = build(cfg.model)(task)
+    load_weights(model, file)
     return model.eval()
 
 
@@ -201,9 +209,9 @@ def load_representation(folder: RunFolder, cfg: DictConfig, classes: int) -> Fit
         cfg: Configuration of the run, with a representation.
         classes: Number of classes of its target.
     """
-    trainer = build_component(cfg, "trainer")
+    trainer = build(cfg.trainer)
     fitting = Fitting(trainer, cfg.seed, classes, folder.path, run_key.result_options(cfg))
-    return build_component(cfg, "representation")(fitting).load(folder.representation)
+    return build(cfg.representation)(fitting).load(folder.representation)
 
 
 def _classifier(
@@ -215,7 +223,7 @@ def _classifier(
         return EstimatorClassifier(estimator.load(folder.best_estimator))
     segments = None
     if run_key.classifies_segments(cfg):
-        segments = each_alone if has_codes else build_component(cfg, "segments")
+        segments = each_alone if has_codes else build(cfg.segments)
     return NetworkClassifier(
         load_network(cfg, saved.task(classes), folder.best_network),
         artifacts.standardiser(folder),
@@ -223,23 +231,3 @@ def _classifier(
         cfg.data.batch_size,
         segments,
     )
-
-
-def is_defined_in(modules: tuple[str, ...], name: str) -> bool:
-    """Whether a name is defined in one of some modules, rather than imported there."""
-    return name.startswith(modules) and f"{get_object(name).__module__}.".startswith(modules)
-
-
-def build_component(cfg: DictConfig, key: str) -> Any:
-    """Build what one key of a stored configuration names.
-
-    Raises:
-        UserError: It names something outside `ALLOWED`, or would call a function.
-    """
-    for path, node in targets(cfg[key], key):
-        name = str(node._target_)
-        if not is_defined_in(ALLOWED, name) or not (
-            node.get("_partial_") or inspect.isclass(get_object(name))
-        ):
-            raise UserError(f"{path}._target_={name}: not a component that prediction may build")
-    return build(cfg[key])

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser.config import build
 from ser.errors import UserError
-from ser.inference.loading import build_component, load_representation
-from ser.results import RunFolder
+from ser.inference.loading import load_representation
+from ser.results import REPRESENTATION, RunFolder
 
 
 def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFrame:
@@ -27,7 +28,8 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
         UserError: There is no finished run, no representation that draws, or no such class.
     """
     folder = RunFolder(run)
-    classes = folder.require_result()["classes"]
+    result = folder.require_result()
+    classes = result.get("classes", [])
     if count < 1:
         raise UserError(f"--count {count}: at least 1")
     if component is not None and component not in classes:
@@ -35,12 +37,14 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
     cfg = folder.require_config()
     if cfg.representation is None:
         raise UserError(f"{run}: no representation to draw from; representation=aae has one")
-    names = list(build_component(cfg, "features").columns)
-    if cfg.features.level != "utterance":
-        names = [f"{name}[{frame}]" for frame in range(cfg.segments.frames) for name in names]
     chosen = classes if component is None else [component]
     labels = np.repeat([classes.index(name) for name in chosen], count)
-    values = load_representation(folder, cfg, len(classes)).sample(labels, seed)
-    table = pd.DataFrame(values, columns=names)
+    folder.require_intact(result, REPRESENTATION)
+    with folder.readable():
+        names = list(build(cfg.features).columns)
+        if cfg.features.level != "utterance":
+            names = [f"{name}[{frame}]" for frame in range(cfg.segments.frames) for name in names]
+        fitted = load_representation(folder, cfg, len(classes))
+    table = pd.DataFrame(fitted.sample(labels, seed), columns=names)
     table.insert(0, "class", np.asarray(classes)[labels])
     return table

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
@@ -80,11 +81,12 @@ def _require_latents(run: RunFolder) -> dict[str, Any]:
         UserError: There is no finished run, or its model has no latents.
     """
     try:
-        result, model = run.require_result(), run.require_config().model
+        result, cfg = run.require_result(), run.require_config()
     except UserError as error:
         raise UserError(f"{error}; {ADVICE}") from None
-    name = model._target_
-    if not issubclass(get_class(name), AAE) or model.classifier is None:
+    name = OmegaConf.select(cfg, "model._target_")
+    is_aae = name is not None and issubclass(get_class(name), AAE)
+    if not is_aae or cfg.model.get("classifier") is None:
         raise UserError(f"{run.path}: {name} has no latents; {ADVICE}")
     return result
 

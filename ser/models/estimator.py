@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import skops.io
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from ser.errors import UserError
 from ser.models.steps import Coded, Synthesised, Synthetic
 from ser.models.tuning import Choice, class_scores, search
 from ser.representations import Representation
+from ser.results.estimators import load_estimator, save_estimator
 
 # Types in our models that skops does not trust by default.
 TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._TemperatureScaling"]
@@ -122,7 +121,7 @@ class Estimator:
             calibrated.estimator = self._without_representation(calibrated.estimator)
             bare.calibrated_classifiers_ = [calibrated]
             bare.estimator = self._without_representation(bare.estimator)
-        skops.io.dump(bare, path)
+        save_estimator(path, bare)
 
     @staticmethod
     def _without_representation(pipeline: Pipeline) -> Pipeline:
@@ -136,12 +135,12 @@ def load(path: Path) -> CalibratedClassifierCV | Pipeline:
     """Load what `Estimator.save` has written: a classifier of features or of codes.
 
     Raises:
-        UserError: The file contains other types.
+        UserError: The file is missing, damaged or contains other types.
     """
-    try:
-        return skops.io.load(path, trusted=TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise UserError(f"{path} is not a model of this project: {error}") from error
+    fitted = load_estimator(path, TRUSTED)
+    if not isinstance(fitted, CalibratedClassifierCV | Pipeline):
+        raise UserError(f"{path} is not a model of this project: {type(fitted).__name__}")
+    return fitted
 
 
 def probabilities(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The finished runs of a grid, reduced to counts and learning curves."""
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,31 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
+from ser import metrics
 from ser.errors import UserError
 from ser.report.counts import Counts, Utterances, read_counts
 from ser.report.provenance import UNKNOWN_FIT, Fit, Software, fits_of
-from ser.results import EvaluationFolder, ResultFolder, RunFolder, read_json
+from ser.results import (
+    CODES,
+    FITTED,
+    METRICS,
+    PREDICTIONS,
+    REPRESENTATION,
+    RESULT,
+    SEGMENT_CODES,
+    UTTERANCES,
+    EvaluationFolder,
+    ResultFolder,
+    RunFolder,
+)
 from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.status import print_left_out
 
+# Files that reports read.
+TABLES = (
+    *(PREDICTIONS, UTTERANCES, METRICS),
+    *(f"{REPRESENTATION}/{name}" for name in (CODES, FITTED, METRICS, SEGMENT_CODES)),
+)
 VALIDATION = "val/ua"  # drawn as a learning curve, like `train/*_loss`
 
 # Utterances by corpus, target and fold: all systems and seeds predict the same ones.
@@ -63,8 +83,10 @@ def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
         grid: Planned runs.
         console: Where progress is shown, if it is a terminal.
 
+    Finished runs that are damaged, or whose files contradict each other, are left out and named.
+
     Raises:
-        UserError: Two folders hold the same run, or a finished run is damaged.
+        UserError: Two folders hold the same run, or all finished runs are damaged.
     """
     _require_distinct(grid)
     shared: SharedUtterances = {}
@@ -75,8 +97,17 @@ def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
         transient=True,
         disable=console is None or not console.is_terminal,
     )
-    records = ((planned, result_folder(planned).read_record()) for planned in runs)
-    return [read(planned, result, shared) for planned, result in records if result is not None]
+    finished, reasons = [], list(grid.damaged)
+    for planned in runs:
+        try:
+            if (result := result_folder(planned).read_record()) is not None:
+                finished.append(read(planned, result, shared))
+        except UserError as error:
+            reasons.append(str(error))
+    if reasons and not finished:
+        raise UserError(reasons[0])
+    print_left_out(reasons)
+    return finished
 
 
 def with_evaluations(grid: Grid) -> Grid:
@@ -109,13 +140,19 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
     Raises:
         UserError: Its files are missing, damaged or contradict each other.
     """
+    folder = result_folder(planned)
+    # Not what prediction alone needs: reading the weights of 1,500 runs would take minutes.
+    folder.require_intact(result, *TABLES)
+    if isinstance(folder, RunFolder):
+        folder.require_description()
     try:
         classes = tuple(result["classes"])
         place = (*planned.cell[1:], planned.fold)
-        counts, shared[place] = read_counts(result_folder(planned), classes, shared.get(place))
+        counts, shared[place] = read_counts(folder, classes, shared.get(place))
+        _require_recorded_scores(result, counts)
         (fits, is_known), run_folder = fits_of(result), RunFolder(planned.folder)
         remarks = [] if is_known or planned.tested_on else [UNKNOWN_FIT]
-        cost = read_json(run_folder.cost_file) or {}
+        cost = run_folder.read_cost()
         return Run(
             planned,
             classes,
@@ -129,8 +166,23 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
             Software(cost.get("commit"), result.get("versions", {})),
             _read_curves(run_folder.metrics_file),
         )
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except KeyError as error:
+        raise damaged(planned.folder, KeyError(f"{folder.RECORD} has no {error}")) from error
+    except (AttributeError, OSError, ValueError, IndexError, TypeError) as error:
         raise damaged(planned.folder, error) from error
+
+
+def _require_recorded_scores(result: Mapping[str, Any], counts: Mapping[str, Counts]) -> None:
+    """Raise a ValueError unless the predictions give the scores that the run has recorded."""
+    for part in ("val", "test"):
+        if not result.get(part):
+            continue
+        now = counts[part].confusion if part in counts else None
+        if now is None or result[part]["confusion"] != now.tolist():
+            raise ValueError(f"{PREDICTIONS} does not give the {part} scores of {RESULT}")
+        for name, score in metrics.scores(now).items():
+            if not math.isclose(score, result[part][name], abs_tol=1e-9):
+                raise ValueError(f"{RESULT} has another {part} {name.upper()} than {PREDICTIONS}")
 
 
 def result_folder(planned: PlannedRun) -> ResultFolder:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger
 
+from ser import results
 from ser.config import run_key
 from ser.data.segments import Segments
 from ser.errors import UserError
@@ -113,6 +114,20 @@ class Fitted(ABC):
     def facts(self) -> dict[str, Any]:
         """Description of the fit, as plain content for a JSON file."""
         return {}
+
+
+def read_facts(folder: Path, *names: str) -> list[Any]:
+    """Return facts that `Fitted.facts` has left in a folder, by name.
+
+    Raises:
+        UserError: The folder contains no fitted representation, or its facts are damaged.
+    """
+    facts = results.read_sealed(folder / results.FITTED)
+    if facts is None:
+        raise UserError(f"{folder} contains no fitted representation (no {results.FITTED})")
+    if missing := [name for name in names if name not in facts]:
+        raise UserError(f"{folder / results.FITTED} is damaged: it has no {missing[0]}")
+    return [facts[name] for name in names]
 
 
 class Representation(ABC):

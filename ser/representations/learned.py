@@ -19,17 +19,30 @@ from torch import Tensor
 from ser import results
 from ser.data.batches import SCORING_BATCH_SIZE, UNLABELLED, Batch, Batches, Rows, Task
 from ser.data.segments import Segments
-from ser.data.standardise import Standardiser
+from ser.data.standardise import FILE, Standardiser
 from ser.errors import UserError
-from ser.representations import FitRequest, Fitted, Fitting, Items, Representation
+from ser.representations import (
+    FitRequest,
+    Fitted,
+    Fitting,
+    Items,
+    Representation,
+    read_facts,
+)
 from ser.representations.curves import Curves
 from ser.results.fitted import fit_version
 from ser.training.callbacks import MonitoredLosses
+from ser.training.checkpoints import LAST, load_weights
 from ser.training.phased import PhasedModel
 from ser.training.stopping import CheckpointSelection
 from ser.training.trainer import TrainingBatches
 
 log = logging.getLogger(__name__)
+
+CHECKPOINTS = "checkpoints"
+BEST = f"{CHECKPOINTS}/best.ckpt"
+# Files of a fit whose digests are kept with its facts.
+FILES = (BEST, FILE, results.METRICS)
 
 
 class Coder(Protocol):
@@ -103,7 +116,7 @@ class Learned(Representation):
         # Another run that needs the same fit waits for it, or resumes it after a kill.
         with FileLock(folder / results.LOCK):
             again = self._is_forced(folder.name)
-            facts = None if again else results.read_json(folder / results.FITTED)
+            facts = None if again else _intact_facts(folder)
             if facts is None or (monitored is not None and facts["monitored"] != monitored):
                 self._train(request, monitored, folder, curves)
             for each in curves:
@@ -121,13 +134,11 @@ class Learned(Representation):
         Raises:
             UserError: The folder contains no fitted representation.
         """
-        facts = results.read_json(folder / results.FITTED)
-        if facts is None:
-            raise UserError(f"{folder} contains no fitted representation (no {results.FITTED})")
-        task = Task(facts["inputs"], facts["classes"], None, {})
-        module = self.module(task, facts["size"])
-        best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
-        module.load_state_dict(best["weights"])
+        inputs, classes, size = read_facts(folder, "inputs", "classes", "size")
+        module = self.module(Task(inputs, classes, None, {}), size)
+        load_weights(module, folder / BEST)
+        facts = results.read_sealed(folder / results.FITTED) or {}
+        facts.pop("digests", None)
         return self.network(module.eval(), Standardiser.load(folder), facts, folder)
 
     def untrained(self, fitted: "Network") -> "Network":
@@ -163,9 +174,9 @@ class Learned(Representation):
             others = self.batches(standardiser, *request.monitored, SCORING_BATCH_SIZE, None)
             losses = MonitoredLosses("test", others)
         selected = fitting.training.fit(
-            module, data, folder / "checkpoints", curves, self.stopping(), losses
+            module, data, folder / CHECKPOINTS, curves, self.stopping(), losses
         )
-        (folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
+        (folder / CHECKPOINTS / LAST).unlink(missing_ok=True)
         standardiser.save(folder)
         kind = "segments" if isinstance(x, Segments) else "utterances"
         facts = {
@@ -177,7 +188,8 @@ class Learned(Representation):
             "monitored": monitored,
             "version": fit_version(),
         }
-        results.write_json(folder / results.FITTED, facts)
+        digests = results.digests_of(folder, FILES)
+        results.write_sealed(folder / results.FITTED, {**facts, "digests": digests})
         log.info(
             "%s of %d values fitted on %d %s: %d epochs, %.0f s",
             type(module).__name__,
@@ -206,6 +218,26 @@ class Learned(Representation):
         rows = Rows(values, standardiser, eager=not mapped)
         labels = torch.tensor(y, dtype=torch.long)
         return Batches(rows, numbers, labels, batch_size=size, seed=seed)
+
+
+def _intact_facts(folder: Path) -> dict[str, Any] | None:
+    """Return the facts of a stored fit; None: there is none, or it was damaged and is removed."""
+    try:
+        facts = results.read_sealed(folder / results.FITTED)
+        if facts is not None:
+            for message in results.changed_files(folder, facts.get("digests", {})):
+                raise UserError(message)
+            results.require_intact_archive(folder / BEST)
+            results.require_intact_archive(folder / FILE)
+    except UserError as error:
+        log.warning("%s; it is fitted again", error)
+        for name in (results.FITTED, *FILES):
+            (folder / name).unlink(missing_ok=True)
+        return None
+    if facts is None:
+        for remains in folder.rglob("*.part"):  # of a process that was killed
+            remains.unlink(missing_ok=True)
+    return facts
 
 
 def _rows(x: Items) -> tuple[np.ndarray, Tensor]:

@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn.base import TransformerMixin
 from sklearn.utils import get_tags
 
-from ser import results
 from ser.data.batches import UNLABELLED
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.representations import FitRequest, Fitted, Fitting, Items, Representation
+from ser.representations import (
+    FitRequest,
+    Fitted,
+    Fitting,
+    Items,
+    Representation,
+    read_facts,
+)
+from ser.results.estimators import load_estimator, save_estimator
 
 TRANSFORM = "transform.skops"
 
@@ -49,12 +55,9 @@ class Projection(Representation):
         return Projected(standardiser, transform, request.size)
 
     def load(self, folder: Path) -> "Projected":
-        facts = results.read_json(folder / results.FITTED)
-        if facts is None:
-            raise UserError(f"{folder} contains no fitted representation (no {results.FITTED})")
-        # skops loads trusted types only.
-        transform = skops.io.load(folder / TRANSFORM)
-        return Projected(Standardiser.load(folder), transform, facts["size"])
+        (size,) = read_facts(folder, "size")
+        transform = load_estimator(folder / TRANSFORM)  # loads trusted types only
+        return Projected(Standardiser.load(folder), transform, size)
 
     def _fit_largest(self, x: np.ndarray, y: np.ndarray) -> tuple[Standardiser, Any]:
         """Fit as many axes as the largest size.
@@ -103,7 +106,7 @@ class Projected(Fitted):
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.standardiser.save(folder)
-        skops.io.dump(self.transformer, folder / TRANSFORM)
+        save_estimator(folder / TRANSFORM, self.transformer)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -1,28 +1,43 @@
 """The files of a run: their names, how they are written and read back, and the tables in them."""
 
-from ser.results.files import read_json, write_bytes, write_json, write_text
-from ser.results.folder import (
+from ser.results.files import (
+    SEAL,
+    changed_files,
+    damaged,
+    digests_of,
+    read_json,
+    read_sealed,
+    require_intact_archive,
+    write_bytes,
+    write_json,
+    write_sealed,
+    write_text,
+)
+from ser.results.folder import LOCK, RunFolder
+from ser.results.paths import (
+    CHECKPOINTS,
     CODES,
     COST,
     EVALUATED,
-    EVALUATION,
     FAILURE,
     FITTED,
-    LOCK,
     METRICS,
-    PREDICTIONS,
     REPRESENTATION,
     RESULT,
     SEGMENT_CODES,
     UNFINISHED,
+)
+from ser.results.result_folder import (
+    EVALUATION,
+    PREDICTIONS,
     UTTERANCES,
     EvaluationFolder,
     ResultFolder,
-    RunFolder,
 )
 from ser.results.tables import confusion, predictions, split_scores, utterances
 
 __all__ = [
+    "CHECKPOINTS",
     "CODES",
     "COST",
     "EVALUATED",
@@ -34,18 +49,25 @@ __all__ = [
     "PREDICTIONS",
     "REPRESENTATION",
     "RESULT",
+    "SEAL",
     "SEGMENT_CODES",
     "UNFINISHED",
     "UTTERANCES",
     "EvaluationFolder",
     "ResultFolder",
     "RunFolder",
+    "changed_files",
     "confusion",
+    "damaged",
+    "digests_of",
     "predictions",
     "read_json",
+    "read_sealed",
+    "require_intact_archive",
     "split_scores",
     "utterances",
     "write_bytes",
     "write_json",
+    "write_sealed",
     "write_text",
 ]

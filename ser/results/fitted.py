@@ -24,7 +24,8 @@ from filelock import FileLock, Timeout
 
 from ser.errors import UserError
 from ser.results.files import read_json
-from ser.results.folder import FITTED, FITTED_KEYS, RunFolder
+from ser.results.folder import RunFolder
+from ser.results.paths import FITTED, FITTED_KEYS
 
 # Packages whose source defines a fit, and libraries whose version can change its numbers.
 PACKAGES = ("data", "models", "networks", "representations", "training")

@@ -11,7 +11,8 @@
         predictions.csv       truth, prediction and probabilities of validation and test
         utterances.csv        speakers, genders, sessions and ratings of all splits
         cost.json             seconds and date, apart from results
-        result.json           scores and facts; written last, so that it marks a finished run
+        result.json           scores, facts and digests of the files above; written last, so that it
+                              marks a finished run
         failure.json          why the run failed
         evaluated/<corpus>/   predictions on another corpus, with `evaluation.json`
 
@@ -24,14 +25,33 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
-from ser.errors import BusyError, UserError
-from ser.results.files import read_json, write_json, write_text
+from ser.errors import BusyError, UserError, last_line
+from ser.results.files import (
+    changed_files,
+    digests_of,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+    write_text,
+)
+from ser.results.paths import (
+    CHECKPOINTS,
+    COST,
+    EVALUATED,
+    FAILURE,
+    HYDRA,
+    REPRESENTATION,
+    RESULT,
+    UNFINISHED,
+    RunPaths,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -41,173 +61,14 @@ log = logging.getLogger(__name__)
 # Changes when runs of an earlier version can no longer be read.
 FORMAT = 2
 
-RESULT, UNFINISHED, FAILURE = "result.json", "unfinished.json", "failure.json"
-EVALUATION = "evaluation.json"
-PREDICTIONS, UTTERANCES, METRICS = "predictions.csv", "utterances.csv", "metrics.csv"
-COST = "cost.json"
-HYDRA, LOG = ".hydra", "train.log"
-CHECKPOINTS, REPRESENTATION, EVALUATED = "checkpoints", "representation", "evaluated"
-FITTED, CODES, SEGMENT_CODES = "fitted.json", "codes.csv", "codes.npz"
-FITTED_KEYS = "fitted_keys.txt"
 # A folder with one of these files is the folder of a run.
 MARKS = (RESULT, UNFINISHED, FAILURE)
 LOCK = "running.lock"
 
 
 @dataclass(frozen=True)
-class ResultFolder:
-    """A folder with the predictions of one run on one corpus.
-
-    Args:
-        path: Path of the folder.
-    """
-
-    path: Path
-
-    # Name of the file with scores and facts, which is written last.
-    RECORD: ClassVar[str]
-
-    @property
-    def record_file(self) -> Path:
-        return self.path / self.RECORD
-
-    @property
-    def predictions_file(self) -> Path:
-        return self.path / PREDICTIONS
-
-    @property
-    def utterances_file(self) -> Path:
-        return self.path / UTTERANCES
-
-    @property
-    def is_finished(self) -> bool:
-        return self.record_file.exists()
-
-    def read_record(self) -> dict[str, Any] | None:
-        """Return scores and facts, or None if the folder is not finished."""
-        return read_json(self.record_file)
-
-    def write_record(self, content: Mapping[str, Any]) -> None:
-        """Mark the folder as finished."""
-        write_json(self.record_file, content)
-
-    def read_predictions(self) -> pd.DataFrame:
-        """Return the table of `predictions.csv`, ids and class names as strings."""
-        names = ["utterance", "part", "truth", "prediction"]
-        return pd.read_csv(
-            self.predictions_file, dtype={name: str for name in names}, keep_default_na=False
-        )
-
-    def write_predictions(self, table: pd.DataFrame) -> None:
-        # Nine digits restore every float32 exactly.
-        write_text(self.predictions_file, table.to_csv(index=False, float_format="%.9g"))
-
-    def read_utterances(self) -> pd.DataFrame:
-        """Return the table of `utterances.csv`, all columns as strings."""
-        return pd.read_csv(self.utterances_file, dtype=str, keep_default_na=False)
-
-    def write_utterances(self, table: pd.DataFrame) -> None:
-        write_text(self.utterances_file, table.to_csv(index=False))
-
-
-@dataclass(frozen=True)
-class EvaluationFolder(ResultFolder):
-    """Results of a finished run on a corpus other than its own."""
-
-    RECORD = EVALUATION
-
-
-@dataclass(frozen=True)
-class RunFolder(ResultFolder):
+class RunFolder(RunPaths):
     """The folder of a run, finished or not."""
-
-    RECORD = RESULT
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / HYDRA / "config.yaml"
-
-    @property
-    def choices_file(self) -> Path:
-        """Hydra's own configuration, with the choice of every config group."""
-        return self.path / HYDRA / "hydra.yaml"
-
-    @property
-    def overrides_file(self) -> Path:
-        return self.path / HYDRA / "overrides.yaml"
-
-    @property
-    def log_file(self) -> Path:
-        return self.path / LOG
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / METRICS
-
-    @property
-    def cost_file(self) -> Path:
-        return self.path / COST
-
-    @property
-    def unfinished_file(self) -> Path:
-        return self.path / UNFINISHED
-
-    @property
-    def failure_file(self) -> Path:
-        return self.path / FAILURE
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / CHECKPOINTS
-
-    @property
-    def best_network(self) -> Path:
-        return self.checkpoints / "best.ckpt"
-
-    @property
-    def best_estimator(self) -> Path:
-        return self.checkpoints / "best.skops"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.checkpoints / "last.ckpt"
-
-    @property
-    def representation(self) -> Path:
-        return self.path / REPRESENTATION
-
-    @property
-    def fitted_file(self) -> Path:
-        """Facts of the fitted representation."""
-        return self.representation / FITTED
-
-    @property
-    def fitted_keys_file(self) -> Path:
-        """Keys of the shared fits that the run has used."""
-        return self.path / FITTED_KEYS
-
-    @property
-    def codes_file(self) -> Path:
-        """Codes of utterances."""
-        return self.representation / CODES
-
-    @property
-    def segment_codes_file(self) -> Path:
-        """Codes of some segments, where the model sees segments one by one."""
-        return self.representation / SEGMENT_CODES
-
-    @property
-    def latents(self) -> Path:
-        return self.path / "latents"
-
-    def evaluation(self, corpus: str) -> EvaluationFolder:
-        """Return the folder of this run's results on another corpus."""
-        return EvaluationFolder(self.path / EVALUATED / corpus)
-
-    def evaluations(self) -> list[EvaluationFolder]:
-        """Return the folders of finished evaluations, sorted by corpus."""
-        files = (self.path / EVALUATED).glob(f"*/{EvaluationFolder.RECORD}")
-        return [EvaluationFolder(file.parent) for file in sorted(files)]
 
     @classmethod
     def find_all(cls, folder: Path) -> "list[RunFolder]":
@@ -236,8 +97,10 @@ class RunFolder(ResultFolder):
 
     def read_error(self) -> str | None:
         """Return the message of the error that ended the run, or None if it has not failed."""
-        failure = read_json(self.failure_file)
-        return None if failure is None else failure["error"]
+        if not self.failure_file.exists():
+            return None
+        failure = read_json(self.failure_file) or {}
+        return str(failure.get("error", f"{self.failure_file} is damaged"))
 
     # ---- reading a finished run
 
@@ -251,29 +114,58 @@ class RunFolder(ResultFolder):
         if result is None:
             raise UserError(f"{self.path}: no finished run (no {RESULT})")
         if result.get("format") != FORMAT:
-            version = result.get("versions", {}).get("ser", "an unknown version")
+            made_by = (result.get("versions") or {}).get("ser")
+            if made_by is None:
+                raise UserError(
+                    f"{self.record_file} is damaged: it names no version; {self.REMEDY}"
+                )
             raise UserError(
-                f"{self.path}: made by ser {version}, whose runs this version cannot read; "
+                f"{self.path}: made by ser {made_by}, whose runs this version cannot read; "
                 "train it again"
             )
         return result
 
     def require_config(self) -> "DictConfig":
-        """Return the configuration that the run was composed from.
+        """Return the configuration that the run was composed from, checked and resolved.
+
+        Everything that is built from it is a component of the project, see `ser.config.stored`.
 
         Raises:
-            UserError: There is none.
+            UserError: There is none, or it names something else.
         """
-        from omegaconf import DictConfig, OmegaConf
+        from ser.config import run_key, stored
 
-        from ser.config.run_key import register_resolvers
-
-        if not self.config_file.exists():
-            raise UserError(f"{self.path}: no configuration (no .hydra/config.yaml)")
-        register_resolvers()
-        cfg = OmegaConf.load(self.config_file)
-        assert isinstance(cfg, DictConfig)
+        cfg = stored.read(self.config_file)
+        result = self.read_record() or {}
+        # Another version may leave out other options.
+        made_by = (result.get("versions") or {}).get("ser")
+        if "options" in result and made_by == version("ser"):
+            with self.readable(self.config_file):
+                if run_key.digest(run_key.result_options(cfg)) != result["options"]:
+                    raise UserError(
+                        f"{self.config_file} is not the configuration of {RESULT}; {self.REMEDY}"
+                    )
         return cfg
+
+    @contextmanager
+    def readable(self, file: Path | None = None) -> Iterator[None]:
+        """Turn errors that damaged files cause into a `UserError`; wraps what reads them.
+
+        Args:
+            file: File that is read; None: several files of the run.
+        """
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            yield
+        except (
+            *(AttributeError, KeyError, IndexError, TypeError, ValueError, OSError),
+            OmegaConfBaseException,
+        ) as error:
+            raise UserError(
+                f"{file or f'{self.path}: a file of this run'} is damaged "
+                f"({type(error).__name__}: {last_line(error)}); {self.REMEDY}"
+            ) from error
 
     # ---- making a run
 
@@ -348,11 +240,13 @@ class RunFolder(ResultFolder):
             Seconds that earlier processes spent on the same run, if it is continued; else 0.
         """
         self.failure_file.unlink(missing_ok=True)
+        for remains in self.path.rglob("*.part"):  # of a process that was killed
+            remains.unlink(missing_ok=True)
         for name, text in (description or {}).items():
             write_text(self.path / HYDRA / name, text)
-        unfinished = read_json(self.unfinished_file)
+        unfinished = read_json(self.unfinished_file) or {}
         seconds = 0.0
-        if self.is_finished or unfinished is None or unfinished["run_key"] != run_key:
+        if self.is_finished or unfinished.get("run_key") != run_key:
             self._clear()
         else:
             seconds = self.seconds_spent
@@ -372,8 +266,30 @@ class RunFolder(ResultFolder):
         started = self.unfinished_file.stat().st_mtime  # written at each start
         files = (self.metrics_file, self.last_checkpoint)
         last = max((file.stat().st_mtime for file in files if file.exists()), default=started)
-        before = (read_json(self.unfinished_file) or {}).get("seconds", 0.0)
-        return before + max(0.0, last - started)
+        return self.seconds_before + max(0.0, last - started)
+
+    @property
+    def seconds_before(self) -> float:
+        """Seconds that processes before the last one spent on an unfinished run."""
+        seconds = (read_json(self.unfinished_file) or {}).get("seconds")
+        return seconds if isinstance(seconds, float | int) else 0.0
+
+    def write_cost(self, cost: Mapping[str, Any]) -> None:
+        """Write what equal runs may differ in, with the digests of Hydra's files."""
+        files = (self.config_file, self.choices_file, self.overrides_file)
+        names = [str(file.relative_to(self.path)) for file in files]
+        write_sealed(self.cost_file, {**cost, "digests": digests_of(self.path, names)})
+
+    def require_description(self) -> None:
+        """Raise a UserError if the files that describe the run have changed since it was made."""
+        for message in changed_files(self.path, self.read_cost().get("digests") or {}):
+            raise UserError(f"{message} (by {COST}); restore it, or {self.REMEDY}")
+
+    def read_cost(self) -> dict[str, Any]:
+        """Return the cost of a finished run; empty if it is missing or damaged."""
+        with suppress(UserError):
+            return read_sealed(self.cost_file) or {}
+        return {}
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`, and remove what only an unfinished run needs."""

@@ -18,13 +18,13 @@ from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
 from ser import console
-from ser.config import build
+from ser.config import build, run_key
 from ser.config.checks import check
 from ser.config.run_key import trains_network
 from ser.data.prepare import Prepared, prepare
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
-from ser.results import RunFolder, predictions, split_scores, utterances, write_json
+from ser.results import RunFolder, predictions, split_scores, utterances
 from ser.results.fitted import UsedKeys, in_use
 from ser.runs import banner, loggers
 from ser.runs.components import Components, Outcome
@@ -244,11 +244,13 @@ def _write(
         **_facts(cfg, choices, prepared),
         **outcome.details,
         "run_key": prepared.run_key,
+        "options": run_key.digest(run_key.result_options(cfg)),
+        "training_audio": len(prepared.training_audio),
         "val": split_scores(table, "val", target.classes),
         "test": split_scores(table, "test", target.classes),
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(folder.cost_file, {"date": date, **cost})
+    folder.write_cost({"date": date, **cost})
     for logger in run_loggers:
         loggers.finish(logger, result, table)
     folder.finish(result)

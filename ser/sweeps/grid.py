@@ -6,17 +6,19 @@ missing. All three get the runs, and their folders, from here.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from ser.config import CONF, run_key
+from ser.config import CONF, run_key, stored
 from ser.config.explain import explain
-from ser.errors import UserError
-from ser.results import RunFolder
+from ser.errors import UserError, last_line
+from ser.results import RESULT, RunFolder
 
 # Options that change nothing in a config but their own value. One composition (0.16 s) serves all
 # of their combinations.
@@ -81,6 +83,7 @@ class Grid:
         logger: Config of the loggers that a report is sent to; None: for a folder.
         tsne: Whether the report plots codes by t-SNE.
         comparisons: Further pairs of systems that are compared: a system and its reference.
+        damaged: Messages about run folders that cannot be read.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Grid:
     logger: DictConfig | None = None
     tsne: bool = False
     comparisons: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def parse_comparisons(value: Any) -> tuple[tuple[str, str], ...]:
@@ -216,30 +220,48 @@ def without_numbers(job: Job) -> tuple[str, ...]:
 
 
 def find_runs(folder: Path) -> Grid:
-    """Return all runs below a folder, finished or not.
+    """Return all runs below a folder, finished or not; what cannot be read is named in the grid.
 
     Raises:
-        UserError: There is no run, or the config of a run is missing.
+        UserError: There is no run that can be read.
     """
     run_key.register_resolvers()
-    runs = [_read_run(each) for each in RunFolder.find_all(folder)]
+    runs, damaged = [], []
+    for each in RunFolder.find_all(folder):
+        try:
+            runs.append(_read_run(each))
+        except UserError as error:
+            damaged.append(str(error))
     if not runs:
-        raise UserError(f"{folder} contains no runs")
-    return Grid(folder.resolve().name, tuple(_name_systems(runs)), None)
+        raise UserError(damaged[0] if damaged else f"{folder} contains no runs (no {RESULT})")
+    return Grid(folder.resolve().name, tuple(_name_systems(runs)), None, damaged=tuple(damaged))
 
 
 def _read_run(folder: RunFolder) -> PlannedRun:
     """Return a run as the files in its folder describe it, without the name of its system."""
+    with _describing(folder.choices_file) as hydra:
+        choices = {str(group): name for group, name in hydra["hydra"]["runtime"]["choices"].items()}
+        _ = [choices[name] for name in ("corpus", "target", "model")]
+    with _describing(folder.overrides_file) as overrides:
+        if not isinstance(overrides, list):
+            raise TypeError("not a list")
+    with _describing(folder.config_file) as config:
+        stored.require_known_resolvers(config, folder.config_file)
+        cfg = OmegaConf.create(config)
+        return _unnamed(folder.path, cfg, choices, [str(each) for each in overrides], _variant(cfg))
+    raise AssertionError  # for mypy: the context manager raises errors
+
+
+@contextmanager
+def _describing(file: Path) -> Iterator[Any]:
+    """Yield the content of a file that describes a run, and name the file if it does not."""
+    content = stored.read_yaml(file)
     try:
-        config, hydra, job = (
-            yaml.load(file.read_text(), yaml.CSafeLoader)
-            for file in (folder.config_file, folder.choices_file, folder.overrides_file)
-        )
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; it describes the run") from None
-    cfg = OmegaConf.create(config)
-    choices = hydra["hydra"]["runtime"]["choices"]
-    return _unnamed(folder.path, cfg, choices, job, _variant(cfg))
+        yield content
+    except (AttributeError, KeyError, TypeError, ValueError, OmegaConfBaseException) as error:
+        raise UserError(
+            f"{file} is damaged: it does not describe a run ({last_line(error)})"
+        ) from error
 
 
 def _unnamed(

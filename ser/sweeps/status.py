@@ -10,14 +10,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Literal, get_args
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ser.console import console
 from ser.errors import last_line
-from ser.results import RunFolder, read_json
+from ser.results import RunFolder
 from ser.sweeps.grid import Grid, PlannedRun
 
 State = Literal["done", "running", "failed", "stopped", "missing"]
@@ -51,14 +51,14 @@ def read_status(run: PlannedRun) -> RunStatus:
     """Return the state of a run."""
     folder = RunFolder(run.folder)
     if folder.is_finished:
-        cost = read_json(folder.cost_file) or {"seconds": 0.0}
-        return RunStatus(run, "done", seconds=cost["seconds"])
+        seconds = folder.read_cost().get("seconds")
+        return RunStatus(run, "done", seconds=seconds if isinstance(seconds, float | int) else 0.0)
     unfinished = folder.unfinished_file
     if folder.is_claimed:
         if not unfinished.exists():  # the run is still reading its corpus
             return RunStatus(run, "running")
-        before = (read_json(unfinished) or {}).get("seconds", 0.0)
-        return RunStatus(run, "running", seconds=before + time.time() - unfinished.stat().st_mtime)
+        seconds = folder.seconds_before + time.time() - unfinished.stat().st_mtime
+        return RunStatus(run, "running", seconds=seconds)
     if (error := folder.read_error()) is not None:
         return RunStatus(run, "failed", last_line(error))
     if unfinished.exists():
@@ -76,13 +76,27 @@ def show_status(get_grid: Callable[[], Grid]) -> int:
     Returns:
         0 if every run is done, otherwise 1.
     """
-    statuses = [read_status(run) for run in get_grid().runs]
+    grid = get_grid()
+    statuses = [read_status(run) for run in grid.runs]
+    print_left_out(grid.damaged)
     if console.is_terminal and _count(statuses)["running"]:
         with suppress(KeyboardInterrupt):
             statuses = _refresh(statuses, get_grid)
     else:
         console.print(_render(statuses))
     return 0 if _count(statuses)["done"] == len(statuses) else 1
+
+
+def print_left_out(reasons: Sequence[str], console: Console | None = None) -> None:
+    """Print why run folders are left out, one line each.
+
+    Args:
+        reasons: Messages.
+        console: Where they are printed; None: the standard error stream.
+    """
+    console = console or Console(stderr=True)
+    for reason in reasons:
+        console.print(f"left out: {reason}", style="red", markup=False, soft_wrap=True)
 
 
 def _refresh(statuses: list[RunStatus], get_grid: Callable[[], Grid]) -> list[RunStatus]:

@@ -15,6 +15,7 @@ import torch
 from ser.data.batches import Batches
 from ser.errors import UserError
 from ser.training import ranks
+from ser.training.checkpoints import LAST
 from ser.training.phased import PhasedModel
 
 log = logging.getLogger(__name__)
@@ -113,11 +114,12 @@ class TimedCheckpoint(pl.Callback):
     Args:
         folder: Receives `last.ckpt`.
         seconds: Time between two checkpoints; 0 saves after every batch.
+        owner: Key of the run or fit, so that no other training continues from the file.
     """
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self.path = folder / "last.ckpt"
-        self.seconds = seconds
+    def __init__(self, folder: Path, seconds: float, owner: str) -> None:
+        self.path = folder / LAST
+        self.seconds, self.owner = seconds, owner
         self._random: list[dict[str, torch.Tensor]] = []  # by rank, then by kind of device
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -154,7 +156,7 @@ class TimedCheckpoint(pl.Callback):
         if self._gpu is not None:
             # Only the state of the GPU in use: a resumed run may get another GPU.
             states["cuda"] = torch.cuda.get_rng_state(self._gpu)
-        return {"random": ranks.every(states)}
+        return {"random": ranks.every(states), "owner": self.owner}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._random = state["random"]

@@ -32,6 +32,7 @@ from torch import distributed
 
 from ser.errors import UserError
 from ser.training.callbacks import STOPPED, MonitoredLosses
+from ser.training.checkpoints import discard_unusable, load_checkpoint
 from ser.training.devices import require_gpus
 from ser.training.phased import PhasedModel
 from ser.training.stopping import CheckpointSelection
@@ -63,6 +64,7 @@ class DDP(Training):
         self.require_devices()
         if selection is not None:
             raise UserError("trainer=ddp trains recognisers; for a representation, trainer=gpu")
+        discard_unusable(folder)  # before the ranks read it
         data.setup("fit")  # before the fork, so that the ranks share the memory
         # Lightning sets it in the ranks; scores must not depend on the process that computes them.
         torch.use_deterministic_algorithms(self.deterministic)
@@ -83,7 +85,7 @@ class DDP(Training):
                 logger.finalize("failed")
             raise
         selected = self.selection()
-        selected.load_state_dict(torch.load(folder / "best.ckpt", weights_only=True))
+        selected.load_state_dict(load_checkpoint(folder / "best.ckpt"))
         model.load_state_dict(selected.weights)
         return selected
 

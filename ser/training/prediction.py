@@ -8,9 +8,9 @@ from lightning_fabric.utilities import move_data_to_device
 
 from ser.data.batches import Batch
 from ser.data.datamodule import DataModule
+from ser.training.checkpoints import save_atomically
 from ser.training.phased import PhasedModel
 from ser.training.stopping import CheckpointSelection
-from ser.training.trainer import save_atomically
 
 
 def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:

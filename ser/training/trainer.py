@@ -1,6 +1,5 @@
 """Training of a phased model: resumable, with a selection of the epoch whose weights are used."""
 
-import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +13,9 @@ from pytorch_lightning.loggers import Logger
 
 from ser.data.batches import Batches
 from ser.errors import UserError
-from ser.results import METRICS, write_bytes
+from ser.results import METRICS
 from ser.training.callbacks import EpochEnd, MonitoredLosses, RecordWriter, TimedCheckpoint
+from ser.training.checkpoints import discard_unusable, owner_of, save_atomically
 from ser.training.devices import free_gpu, require_gpus
 from ser.training.phased import PhasedModel
 from ser.training.progress import EpochProgress
@@ -96,6 +96,7 @@ class Training:
             OSError: The disk is full.
         """
         self.require_devices()
+        discard_unusable(folder)
         with self._device() as devices:
             selection = selection or self.selection()
             self._train(model, data, folder, loggers, selection, monitored, devices=devices)
@@ -144,7 +145,7 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         # Deterministic mode would fill all new memory with NaN, which costs time to no effect.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        timed = TimedCheckpoint(folder, self.checkpoint_seconds)
+        timed = TimedCheckpoint(folder, self.checkpoint_seconds, owner_of(folder))
         # They are called in this order at the end of an epoch.
         record = RecordWriter(folder.parent / METRICS)
         callbacks = [EpochEnd(), monitored, selection, record, EpochProgress()]
@@ -184,11 +185,3 @@ class TrainingBatches(pl.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         return self.batches
-
-
-def save_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain content; the file is complete or absent."""
-    # Through memory, because torch reports a full disk by exceptions of its own.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_bytes(path, buffer.getbuffer())

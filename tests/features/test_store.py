@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
+import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import warm
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from processes import exit_codes, fork
@@ -432,6 +435,55 @@ def test_an_entry_that_is_written_half_way_is_not_kept(table, tmp_path):
     assert "free space on its disk" in message
     assert entries_of(root / FUNCTIONALS.signature) == []
     assert [file.name for file in (root / "unfinished").iterdir()] == ["probe"]
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+from ser.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_ends_a_command_in_one_line_while_threads_extract(emodb_root, tmp_path):
+    corpus = ["corpus=emodb", f"corpus.root={emodb_root}", f"store.root={tmp_path}/store"]
+    done = warm.run(["-c", FULL, "extract", *corpus])
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: the store")
+    assert "free space on its disk" in line
+
+
+@pytest.mark.parametrize("damage", ["null", "swapped", "path", "shape", "list"])
+def test_altered_digests_are_not_used(damage, table, tmp_path):
+    store = quiet(tmp_path / "store")
+    contents = store.contents(table)
+    file = tmp_path / "store" / "digests.json"
+    known = json.loads(file.read_text())
+    one, two, *_ = known
+    digest = 3
+    if damage == "swapped":
+        known[one][digest], known[two][digest] = known[two][digest], known[one][digest]
+    elif damage == "path":
+        known[one][digest] = "../../x"
+    else:
+        known[one] = {"null": None, "shape": [1, 2], "list": [[], [], [], [], []]}[damage]
+    file.write_text(json.dumps(known))
+    assert store.contents(table).equals(contents)
+    assert json.loads(file.read_text())[one][digest] == contents.iloc[0]
+
+
+def test_files_of_killed_processes_are_removed_before_others_are_written(table, tmp_path):
+    store, folder = quiet(tmp_path / "store"), tmp_path / "store" / "unfinished"
+    folder.mkdir(parents=True)
+    host = platform.node().replace("-", "_")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = [f"{host}-{ended.pid}-0", f"{host}-{os.getpid()}-1", f"another-{ended.pid}-2"]
+    for name in names:
+        (folder / name).touch()
+    store.fill(table.head(1), [BANDS])
+    assert sorted(file.name for file in folder.iterdir()) == sorted(["probe", *names[1:]])
 
 
 def test_a_wrong_dim_is_an_error_before_any_work(table, tmp_path):

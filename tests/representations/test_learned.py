@@ -2,6 +2,8 @@
 
 import csv
 import pickle
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from made import CLASSES, aae, classes_in, pca
 from ser import representations, results
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
-from ser.representations.learned import Learned, Network
+from ser.representations.learned import FILES, Learned, Network
 from ser.results.fitted import UsedKeys
 from ser.training.phased import PhasedModel
 from ser.training.stopping import Converged
@@ -215,3 +217,56 @@ def test_repeated_fit_is_cached(tmp_path: Path) -> None:
     first = recipe.fit(x, y, 2)
     assert recipe.fit(x, y, 2) is first
     assert pickle.loads(pickle.dumps(pca(tmp_path))).cache == {}
+
+
+# ---- damaged files
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path, Path], object]] = {
+    "empty": lambda file, other: file.write_bytes(b""),
+    "truncated": lambda file, other: file.write_bytes(file.read_bytes()[:-9]),
+    "flipped": lambda file, other: flip(file),
+    "garbage": lambda file, other: file.write_bytes(bytes(range(256)) * 9),
+    "missing": lambda file, other: file.unlink(),
+    "swapped": lambda file, other: shutil.copy(other, file),
+}
+
+
+@pytest.fixture(scope="module")
+def two_fits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Network]:
+    """Fits on different items."""
+    fits = [aae(tmp_path_factory.mktemp("fits"), epochs=1, width=8) for _ in range(2)]
+    first, second = (each.fit(X[n : n + 64], Y[n : n + 64], 2) for n, each in enumerate(fits))
+    assert isinstance(first, Network)
+    assert isinstance(second, Network)
+    return first, second
+
+
+@pytest.mark.parametrize("name", ["fitted.json", *FILES])
+def test_a_damaged_fit_is_made_again(
+    name: str,
+    two_fits: tuple[Network, Network],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = two_fits
+    for damage, change in DAMAGES.items():
+        root = tmp_path / damage
+        folder = root / first.folder.name
+        shutil.copytree(first.folder, folder)
+        change(folder / name, second.folder / name)
+        caplog.clear()
+        again = aae(root, epochs=1, width=8).fit(X[:64], Y[:64], 2)
+        assert isinstance(again, Network)
+        assert equal(first, again), damage
+        assert np.array_equal(first.transform(X[:9]), again.transform(X[:9])), damage
+        if (damage, name) != ("missing", "fitted.json"):  # not fitted, as far as it is known
+            assert "it is fitted again" in caplog.text, damage
+        for each in ("fitted.json", *FILES):
+            assert (folder / each).read_bytes() == (first.folder / each).read_bytes(), damage

@@ -1,0 +1,107 @@
+"""Folders with predictions on one corpus, and the digests of their files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from ser.errors import UserError
+from ser.results.files import changed_files, digests_of, read_sealed, write_sealed, write_text
+
+EVALUATION = "evaluation.json"
+PREDICTIONS, UTTERANCES = "predictions.csv", "utterances.csv"
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder with the predictions of one run on one corpus.
+
+    Args:
+        path: Path of the folder.
+    """
+
+    path: Path
+
+    # Name of the file with scores and facts, which is written last.
+    RECORD: ClassVar[str]
+    # What to do if a file is damaged.
+    REMEDY: ClassVar[str]
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / self.RECORD
+
+    @property
+    def predictions_file(self) -> Path:
+        return self.path / PREDICTIONS
+
+    @property
+    def utterances_file(self) -> Path:
+        return self.path / UTTERANCES
+
+    @property
+    def is_finished(self) -> bool:
+        return self.record_file.exists()
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Return scores and facts, or None if the folder is not finished.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        try:
+            return read_sealed(self.record_file)
+        except UserError as error:
+            raise UserError(f"{error}; {self.REMEDY}") from None
+
+    def write_record(self, content: Mapping[str, Any]) -> None:
+        """Mark the folder as finished, with the digests of its files."""
+        digests = digests_of(self.path, self._names())
+        write_sealed(self.record_file, {**content, "digests": digests})
+
+    def _names(self) -> list[str]:
+        """Return the names of the files that scores and later predictions rest on."""
+        return [PREDICTIONS, UTTERANCES]
+
+    def require_intact(self, record: Mapping[str, Any], *prefixes: str) -> None:
+        """Verify files by the digests of a record; a record of an earlier version has none.
+
+        Args:
+            record: Content of the record file.
+            prefixes: Beginnings of the names of the files; none: all files.
+
+        Raises:
+            UserError: A file is missing, or has changed.
+        """
+        digests = record.get("digests") or {}
+        names = {n: d for n, d in digests.items() if not prefixes or n.startswith(prefixes)}
+        for message in changed_files(self.path, names):
+            raise UserError(f"{message}; {self.REMEDY}")
+
+    def read_predictions(self) -> pd.DataFrame:
+        """Return the table of `predictions.csv`, ids and class names as strings."""
+        names = ["utterance", "part", "truth", "prediction"]
+        return pd.read_csv(
+            self.predictions_file, dtype={name: str for name in names}, keep_default_na=False
+        )
+
+    def write_predictions(self, table: pd.DataFrame) -> None:
+        # Nine digits restore every float32 exactly.
+        write_text(self.predictions_file, table.to_csv(index=False, float_format="%.9g"))
+
+    def read_utterances(self) -> pd.DataFrame:
+        """Return the table of `utterances.csv`, all columns as strings."""
+        return pd.read_csv(self.utterances_file, dtype=str, keep_default_na=False)
+
+    def write_utterances(self, table: pd.DataFrame) -> None:
+        write_text(self.utterances_file, table.to_csv(index=False))
+
+
+@dataclass(frozen=True)
+class EvaluationFolder(ResultFolder):
+    """Results of a finished run on a corpus other than its own."""
+
+    RECORD = EVALUATION
+    REMEDY = "remove the folder and evaluate the run again"

@@ -1,0 +1,174 @@
+"""Check that the files of finished runs agree with each other: `python -m ser verify`.
+
+This finds inconsistency, not forgery: whoever changes a file can also change the digests.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ser.errors import UserError, last_line
+from ser.results.files import changed_files, read_sealed
+from ser.results.folder import RunFolder
+from ser.results.paths import COST, RESULT
+from ser.results.result_folder import PREDICTIONS, UTTERANCES, ResultFolder
+from ser.results.tables import split_scores
+
+LISTED = 3  # examples in a message
+NO_DIGESTS = "no digests: made before runs had them, so that only the tables can be compared"
+
+
+def verify(paths: Sequence[Path]) -> int:
+    """Print every inconsistency of finished runs.
+
+    Args:
+        paths: Folders of finished runs, or folders that contain some.
+
+    Returns:
+        1 if there is any inconsistency, else 0.
+
+    Raises:
+        UserError: A folder has no finished run.
+    """
+    folders = list(dict.fromkeys(run for path in paths for run in RunFolder.all_finished(path)))
+    inconsistent = 0
+    for folder in folders:
+        problems = list(inconsistencies(folder))
+        for problem in problems:
+            print(f"{folder.path}: {problem}")
+        if not problems and not _has_digests(folder):
+            print(f"{folder.path}: {NO_DIGESTS}")
+        inconsistent += bool(problems)
+    print(f"{len(folders)} runs: {len(folders) - inconsistent} consistent, {inconsistent} not")
+    return 1 if inconsistent else 0
+
+
+def inconsistencies(folder: RunFolder) -> Iterator[str]:
+    """Yield what contradicts in the files of a finished run and of its evaluations."""
+    yield from _inconsistencies(folder)
+    for evaluation in folder.evaluations():
+        for problem in _inconsistencies(evaluation):
+            yield f"{evaluation.path.relative_to(folder.path)}: {problem}"
+
+
+def _inconsistencies(folder: ResultFolder) -> Iterator[str]:
+    try:
+        record = folder.read_record() or {}
+        yield from changed_files(folder.path, record.get("digests") or {})
+        if isinstance(folder, RunFolder):
+            if record.get("digests") and not folder.cost_file.exists():
+                yield f"{folder.cost_file} is missing"
+            cost = read_sealed(folder.cost_file) or {}
+            if record.get("digests") and folder.cost_file.exists() and "digests" not in cost:
+                yield f"{folder.cost_file} has no digests"
+            for message in changed_files(folder.path, cost.get("digests") or {}):
+                yield f"{message} (by {COST})"
+        yield from _table_problems(folder, record)
+    except UserError as error:
+        yield str(error)
+    except KeyError as error:
+        yield f"{folder.RECORD} or {PREDICTIONS} has no {error}"
+    except (AttributeError, TypeError, ValueError, OSError) as error:
+        yield f"a file cannot be read ({type(error).__name__}: {last_line(error)})"
+
+
+def _table_problems(folder: ResultFolder, record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield contradictions between predictions, utterances and the record."""
+    classes, predictions = list(record["classes"]), folder.read_predictions()
+    yield from _prediction_problems(predictions, classes)
+    known = set(classes)
+    if known.issuperset(predictions["truth"]) and known.issuperset(predictions["prediction"]):
+        for part in ("val", "test"):
+            yield from _score_problems(predictions, part, classes, record)
+    speech = folder.read_utterances() if folder.utterances_file.exists() else None
+    if speech is not None:
+        yield from _utterance_problems(predictions, speech)
+    if speech is not None and "speakers" in record and "speaker" in speech:
+        yield from _speaker_problems(speech, record)
+    if isinstance(folder, RunFolder) and "training_audio" in record:
+        file = folder.checkpoints / "training_audio.txt"
+        if len(set(file.read_text().split())) != record["training_audio"]:
+            yield f"{file.name} does not list {record['training_audio']} audio files"
+
+
+def _prediction_problems(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
+    doubled = table.loc[table["utterance"].duplicated(), "utterance"]
+    if len(doubled):
+        yield f"{PREDICTIONS} has utterances twice: {_listed(doubled)}"
+    for column in ("truth", "prediction"):
+        unknown = table.loc[~table[column].isin(classes), column]
+        if len(unknown):
+            yield f"{PREDICTIONS} has a {column} that {RESULT} lacks: {_listed(unknown)}"
+    p = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    if not np.isfinite(p).all() or (np.abs(p.sum(axis=1) - 1) > 1e-4).any() or (p < 0).any():
+        yield f"{PREDICTIONS} has probabilities that are not between 0 and 1 with the sum 1"
+    numbers = pd.Index(classes).get_indexer(pd.Index(table["prediction"]))
+    # Equal after rounding to nine digits: any of the most probable classes.
+    wrong = (numbers >= 0) & (p[np.arange(len(p)), numbers] < p.max(axis=1, initial=0.0))
+    if wrong.any():
+        yield (
+            f"{PREDICTIONS} has predictions that are not the most probable class: "
+            f"{_listed(table.loc[wrong, 'utterance'])}"
+        )
+
+
+def _score_problems(
+    table: pd.DataFrame, part: str, classes: Sequence[str], record: Mapping[str, Any]
+) -> Iterator[str]:
+    recorded, scores = record.get(part), split_scores(table, part, classes)
+    if not recorded or not scores:
+        if bool(recorded) != bool(scores):
+            yield f"{PREDICTIONS} and the recorded scores do not both have the {part} split"
+        return
+    for name, value in scores.items():
+        then = recorded.get(name)
+        if isinstance(value, float):  # probabilities are rounded in the file
+            if not np.isclose(value, then, rtol=0, atol=1e-6):
+                yield f"{part} {name.upper()} is {value:.6f} by {PREDICTIONS}, recorded {then}"
+        elif value != then:
+            yield f"{part} {name} by {PREDICTIONS} differs from the recorded one"
+    counts = table.loc[table["part"] == part, "truth"].value_counts()
+    counted = record.get("class_counts", {}).get(part, {})
+    if counted and any(counts.get(name, 0) != counted[name] for name in counted):
+        yield f"{PREDICTIONS} has not as many {part} utterances of each class as recorded"
+
+
+def _utterance_problems(predictions: pd.DataFrame, speech: pd.DataFrame) -> Iterator[str]:
+    doubled = speech.loc[speech["utterance"].duplicated(), "utterance"]
+    if len(doubled):
+        yield f"{UTTERANCES} has utterances twice or in two splits: {_listed(doubled)}"
+    pairs = (
+        pd.MultiIndex.from_frame(each[["part", "utterance"]]) for each in (predictions, speech)
+    )
+    predicted, described = pairs
+    if len(lacking := predicted.difference(described)):
+        yield f"{UTTERANCES} lacks utterances of {PREDICTIONS}: {_listed(lacking)}"
+    parts = set(predictions["part"])
+    expected = described[described.get_level_values("part").isin(parts)]
+    if len(missing := expected.difference(predicted)):
+        yield f"{PREDICTIONS} lacks utterances of {UTTERANCES}: {_listed(missing)}"
+
+
+def _speaker_problems(speech: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[str]:
+    speakers = {str(part): set(group) for part, group in speech.groupby("part")["speaker"]}
+    for part, recorded in record["speakers"].items():
+        if part in speakers and speakers[part] != set(map(str, recorded)):
+            yield f"the {part} speakers of {UTTERANCES} are not those of {RESULT}"
+    for one, other in combinations(speakers, 2):
+        shared = sorted(speakers[one] & speakers[other])
+        if record.get("speaker_independent") and shared:
+            yield f"speaker independent by {RESULT}, but in {one} and {other}: {_listed(shared)}"
+
+
+def _listed(values: Any) -> str:
+    names = [" ".join(each) if isinstance(each, tuple) else str(each) for each in values]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _has_digests(folder: RunFolder) -> bool:
+    return bool((folder.read_record() or {}).get("digests"))

@@ -1,0 +1,83 @@
+"""Tiny finished runs of every kind of model, with all files that a command leaves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from omegaconf import OmegaConf
+from small import SMALL, Composed
+
+from ser.runs.run import run
+
+RATE = 16000
+CODER = [f"representation.module.{name}.hidden=[8,8]" for name in ("encoder", "decoder")]
+CODER += [f"representation.module.{name}.dropout=0.0" for name in ("encoder", "decoder")]
+SVM = ["model=svm", "model.grid.C=[1.0]"]
+SYSTEMS = {
+    "mlp": ["model=mlp", *SMALL["mlp"]],
+    "aae": ["model=aae", *SMALL["aae"]],
+    "svm": [*SVM, "representation=pca", "representation.size=2"],
+    "coder": [
+        *("model=mlp", *SMALL["mlp"], "representation=aae", "representation.size=2", *CODER),
+        "representation.module.discriminator.hidden=[8]",
+        "representation.stopping.max_epochs=2",
+    ],
+}
+# Runs of each system: `again/` has equal ones, `others/` those with another seed.
+OTHERS: dict[str, list[str]] = {"runs": [], "others": ["seed=1"]}
+GROUPS: dict[str, dict[str, list[str]]] = {
+    "mlp": {**OTHERS, "again": []},
+    "svm": {**OTHERS, "again": []},
+    "coder": OTHERS,
+    "aae": {"runs": []},
+}
+
+
+def write_corpus(folder: Path) -> None:
+    """Write 24 recordings of half a second, of six speakers and two classes, and a manifest."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for number in range(24):
+        loud, speaker = number % 2, number // 2 % 6
+        signal = rng.normal(0, (0.02, 0.2)[loud], RATE // 2)
+        soundfile.write(folder / f"{number:02d}.wav", signal.clip(-1, 1), RATE)
+        rows.append([f"{number:02d}.wav", speaker, speaker // 2, ("calm", "loud")[loud]])
+    table = pd.DataFrame(rows, columns=["file", "speaker", "session", "emotion"])
+    table.to_csv(folder / "made.csv", index=False)
+
+
+@pytest.fixture(scope="session")
+def tiny(composed: Callable[..., Composed], once: Callable[..., Path]) -> Path:
+    """A folder with a manifest, its audio, a store and the runs of `GROUPS`; read-only."""
+
+    def make(folder: Path) -> None:
+        write_corpus(folder)
+        for name, options in SYSTEMS.items():
+            for group, more in GROUPS[name].items():
+                folders = [f"fitted={folder}/fitted-{group}", f"store.root={folder}/store"]
+                train(composed, folder, folder / group / name, *options, *more, *folders)
+
+    return once("tiny", make)
+
+
+def train(
+    composed: Callable[..., Composed], corpus: Path, folder: Path, *options: str
+) -> list[str]:
+    """Train a run as `train.py` does, Hydra's files included, and return its overrides."""
+    overrides = [
+        *("corpus=manifest", f"corpus.root={corpus}/made.csv"),
+        *("features=egemaps", "fold=session", "trainer.max_epochs=2"),
+        *options,
+    ]
+    cfg, names = composed(*overrides)
+    hydra = folder / ".hydra"
+    hydra.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, hydra / "config.yaml")
+    choices = {"hydra": {"runtime": {"choices": dict(names)}}}
+    OmegaConf.save(OmegaConf.create(choices), hydra / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create(overrides), hydra / "overrides.yaml")
+    run(cfg, folder, names)
+    return overrides
