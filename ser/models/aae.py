@@ -8,6 +8,7 @@ of one Gaussian per class, and no classifier: the model is a representation.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,13 @@ from torch import Tensor, nn
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models import diagnostics
-from ser.models.losses import discriminator_loss, generator_loss, reconstruction_loss
+from ser.models.losses import (
+    discriminator_loss,
+    frames,
+    generator_loss,
+    labelled,
+    reconstruction_loss,
+)
 from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
@@ -175,8 +182,10 @@ class AAE(PhasedModel):
         discriminators = [latent.discriminator for latent in latents]
         discriminators += encoder if self.discriminator_moves_encoder else []
         label_head = [] if self.classifier is None else [self.latents[self.classifier].head]
+        autoencoder, classifier = [*encoder, self.decoder], [self.encoder, *label_head]
+        known = partial(labelled, class_weights=self.cross_entropy.weight)
         every = (
-            Phase("reconstruction", self.reconstruction_loss, [*encoder, self.decoder]),
+            Phase("reconstruction", self.reconstruction_loss, autoencoder, items=frames),
             Phase(
                 "discriminator",
                 self.discriminator_loss,
@@ -185,7 +194,7 @@ class AAE(PhasedModel):
                 forward=self.discriminate,
             ),
             Phase("generator", self.generator_loss, encoder),
-            Phase("classification", self.classification_loss, [self.encoder, *label_head]),
+            Phase("classification", self.classification_loss, classifier, items=known),
         )
         by_name = {phase.name: phase for phase in every}
         return [by_name[name] for name in self.phase_names]

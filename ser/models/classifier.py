@@ -1,11 +1,13 @@
 """Classifier of an encoder and a linear layer: parthasarathy2019's baselines (5.1 and 5.3)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED, Batch, Task
+from ser.models.losses import labelled
 from ser.networks import Encoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
@@ -37,7 +39,9 @@ class Classifier(PhasedModel):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        return [Phase("classification", self.classification_loss, [self.encoder, self.head])]
+        modules = [self.encoder, self.head]
+        known = partial(labelled, class_weights=self.cross_entropy.weight)
+        return [Phase("classification", self.classification_loss, modules, items=known)]
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, D) or (B, T, F) features, or (B, T, V * F) with V variants -> (B, C) logits."""

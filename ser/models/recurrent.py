@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ser.data.batches import Batch, Task
 from ser.errors import UserError
-from ser.models.losses import summed_squared_error
+from ser.models.losses import frames, summed_squared_error
 from ser.networks.conv import mask
 from ser.networks.recurrent import LSTMEncoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
@@ -22,9 +22,9 @@ class RecurrentAutoencoder(PhasedModel):
         task: Inputs and classes of the model.
         size: K, width of the LSTM's state in all directions together.
         encoder: Partial of the LSTM, called with F.
+        optimiser: Partial of a torch optimiser.
         reduction: "sum": the squared errors of all frames of a batch are summed (section 3.1); at
             the paper's learning rate, their "mean" moves nothing.
-        optimiser: Partial of a torch optimiser.
 
     Attributes:
         width: K.
@@ -41,8 +41,8 @@ class RecurrentAutoencoder(PhasedModel):
         size: int,
         *,
         encoder: Callable[[int], LSTMEncoder],
-        reduction: Literal["sum", "mean"],
         optimiser: Optimiser,
+        reduction: Literal["sum", "mean"] = "mean",  # of runs made before the option existed
     ) -> None:
         super().__init__(task, optimiser)
         self.width, self.reduction = size, reduction
@@ -56,7 +56,9 @@ class RecurrentAutoencoder(PhasedModel):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        return [Phase("reconstruction", self.reconstruction_loss, [self.encoder, self.decoder])]
+        modules = [self.encoder, self.decoder]
+        items = None if self.reduction == "sum" else frames
+        return [Phase("reconstruction", self.reconstruction_loss, modules, items=items)]
 
     def reconstruction_loss(self, batch: Batch, noise: None) -> Tensor:
         assert batch.lengths is not None

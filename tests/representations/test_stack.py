@@ -1,5 +1,6 @@
 """One code per utterance, of the codes of its frames."""
 
+import csv
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ import torch
 from made import CLASSES, fitting
 
 from ser.data.batches import Batch, Task
-from ser.data.segments import Segments, context
+from ser.data.segments import Segments, context, cut
 from ser.errors import UserError
 from ser.models.denoising import Deep
 from ser.models.recurrent import RecurrentAutoencoder
 from ser.networks.recurrent import LSTMEncoder
 from ser.representations import Fitting, Representation
 from ser.representations.learned import Learned
-from ser.representations.sequences import OfSequences
+from ser.representations.sequences import OfSequences, SequenceNetwork
 from ser.representations.stack import Stack
 from ser.training.stopping import FixedEpochs
 
@@ -128,6 +129,10 @@ def test_loss_is_the_squared_error_of_all_frames_without_padding(reduction: Any)
 def test_impossible_options_raise_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="segments of 3 frames"):
         upper(fitting(tmp_path)).fit(frames(), Y, 4)
+    values = frames().values
+    every_second = cut(values, OFFSETS, np.arange(6), False, frames=1, hop=2)
+    with pytest.raises(UserError, match=r"needs all of them, segments\.hop=1"):
+        upper(fitting(tmp_path)).fit(every_second, every_second.of_each(np.arange(6)), 4)
     with pytest.raises(UserError, match="size=5: the LSTM's state has 4 values"):
         stack(tmp_path, size=5).fit(frames(), Y, 5)
 
@@ -136,3 +141,15 @@ def test_sequences_of_frames_can_be_fitted_directly(tmp_path: Path) -> None:
     fitted = upper(fitting(tmp_path)).fit(frames(around=0), Y, 4)
     whole, some = fitted.transform(frames(around=0)), fitted.transform(frames([4, 1], around=0))
     np.testing.assert_allclose(some, whole[[4, 1]], rtol=1e-4, atol=1e-5)
+
+
+def test_recorded_loss_is_the_sum_over_the_frames_of_an_utterance(tmp_path: Path) -> None:
+    recipe = upper(fitting(tmp_path))
+    recipe.module = partial(recipe.module, optimiser=partial(torch.optim.SGD, lr=0.0))
+    fitted = recipe.fit(frames(around=0), Y, 4)
+    assert isinstance(fitted, SequenceNetwork)
+    with torch.inference_mode(), (fitted.folder / "metrics.csv").open() as file:
+        batches = fitted.batches(frames(around=0), Y)
+        total = sum(float(fitted.module.reconstruction_loss(batch, None)) for batch in batches)
+        losses = [float(row["train/reconstruction_loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([total / 6] * 3)
