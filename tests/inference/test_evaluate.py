@@ -105,14 +105,23 @@ def test_it_tells_of_another_corpus_what_predict_tells_of_its_files(
     files = pd.read_csv(home / "male.csv").set_index("file")
     files.index = files.index.map(lambda file: Path(file).stem)
     assert set(table["utterance"]) == set(files.index[files["emotion"] != "boredom"])
+    unlike = 0
     for speaker, group in table.groupby(table["utterance"].map(files["speaker"])):
         paths = [Path(f"{path}") for path in pd.read_csv(home / "male.csv")["file"]]
         names = list(group["utterance"])
         paths = sorted((p for p in paths if p.stem in names), key=lambda p: names.index(p.stem))
         options = {"window": None, "hop": None, "workers": 2, "out": tmp_path / f"{speaker}.csv"}
         predict(runs / kind, paths, one_speaker=True, **options)  # type: ignore[arg-type]
-        alone = pd.read_csv(tmp_path / f"{speaker}.csv").filter(like="p_")
-        np.testing.assert_allclose(group.filter(like="p_"), alone, rtol=1e-5)
+        alone = pd.read_csv(tmp_path / f"{speaker}.csv")
+        np.testing.assert_allclose(group.filter(like="p_"), alone.filter(like="p_"), rtol=1e-5)
+        unlike += alone["unlike_training"].sum()
+        assert alone["speech"].all()
+    assert told["no_speech"] == 0.0
+    assert told["unlike_training"] == pytest.approx(unlike / len(table))
+    # The speakers' own statistics make them alike.
+    assert (told["unlike_training"] > 0.5) == (kind != "speakers")
+    remarks = [remark for remark in told["remarks"] if "male is unlike the training data" in remark]
+    assert len(remarks) == (kind != "speakers")
 
 
 def test_what_has_no_counterpart_is_named_and_left_out(
@@ -234,6 +243,7 @@ def test_a_report_sets_it_beside_the_test_of_its_own(
     uas = [found(folder)[1]["test"]["ua"] for folder in folders[:4]]
     assert scores.loc["manifest to male", "ua"] == pytest.approx(np.mean(uas), abs=1e-6)
     text = (out / "report.md").read_text()
+    assert "of male is unlike the training data" in text
     assert "8 of 8 runs are finished; corpus: manifest, manifest to male" in text
     assert "seed 1, fold 1 not yet evaluated (python -m ser evaluate)" in text
     slices = pd.read_csv(out / "slices.csv").query(
