@@ -85,9 +85,8 @@ class OtherCorpus:
         return np.array([self._speech[utterance] for utterance in ids])
 
     def _contains_speech(self, utterance: str) -> bool:
-        columns = self.corpus.table[["file", "start", "end"]]
-        file, start, end = columns.loc[utterance].to_numpy()
-        return measure_speech(*audio.read(file, start, end)).is_enough
+        row: Any = self.corpus.table.loc[utterance]
+        return measure_speech(*audio.read(row["file"], row["start"], row["end"])).is_enough
 
 
 def evaluate(run: Path, overrides: Sequence[str]) -> int:
