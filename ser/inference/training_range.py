@@ -82,11 +82,15 @@ class TrainingRange:
             values = _frame_statistics(values[slice(*bounds)] for bounds in pairwise(offsets))
         return _shares_outside(values, self.low, self.high) / self.threshold
 
-    def save(self, folder: RunFolder) -> None:
-        """Write `training_range.npz` to the checkpoints of a run."""
+    def content(self) -> bytes:
+        """Return the content of `training_range.npz`."""
         buffer = io.BytesIO()
         np.savez(buffer, low=self.low, high=self.high, threshold=self.threshold)
-        write_bytes(folder.checkpoints / FILE, buffer.getvalue())
+        return buffer.getvalue()
+
+    def save(self, folder: RunFolder) -> None:
+        """Write `training_range.npz` to the checkpoints of a run."""
+        write_bytes(folder.checkpoints / FILE, self.content())
 
     @classmethod
     def load(cls, folder: RunFolder) -> "TrainingRange | None":
