@@ -215,8 +215,8 @@ def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterato
         yield "UA is not shown to be above chance level: the lower end of its interval is not."
     if not recogniser.is_calibrated:
         yield (
-            "Probabilities are uncalibrated: a high one is not as high a chance that the prediction "
-            "is right."
+            "Probabilities are uncalibrated: they tend to exceed the share of predictions that are "
+            "right."
         )
     absent = [name for name, recall in result[split]["recall"].items() if recall is None]
     if absent:
