@@ -187,6 +187,7 @@ def test_export_contains_only_weights_that_are_used(trained: Trained, tmp_path: 
     front, text = card(out)
     assert front["library_name"] == "pytorch"
     assert "onnxruntime" not in text
+    assert "Probabilities are uncalibrated" in text
 
 
 # ---- the card and the config
@@ -220,7 +221,6 @@ def test_card_contains_the_scores_of_the_run(exports: Exports) -> None:
         assert name in text
     assert "No licence has been chosen" in text
     assert "uncalibrated" not in text
-    assert "Probabilities are uncalibrated" in card(exports("aae")[1])[1]
 
 
 def test_card_contains_remarks_in_bold(exports: Exports, tmp_path: Path) -> None:
