@@ -94,14 +94,19 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
     """
     name = f"{system(evaluation)}, trained on {evaluation['system']['corpus']}"
     corpus, scores = evaluation["corpus"], evaluation["test"]
+    unlike = evaluation.get("unlike_training")  # unknown of earlier runs
     if brief:
-        print(f"{name}: {corpus} UA {100 * scores['ua']:.1f}%", flush=True)
+        share = "" if unlike is None else f", {100 * unlike:.0f}% unlike the training data"
+        print(f"{name}: {corpus} UA {100 * scores['ua']:.1f}%{share}", flush=True)
         return
     console.print()
     console.print(_scores(f"{corpus} %", name, scores))
     console.print()
     # A row for each class that the corpus has, a column for each that the run predicts.
     console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))
+    if unlike is not None:
+        silent = f"contain no speech: {100 * evaluation['no_speech']:.1f}%"
+        console.print(f"unlike the training data: {100 * unlike:.1f}%; {silent}")
     print_remarks(evaluation["remarks"])
     console.print(f"\nResults: {_relative(folder)}")
 

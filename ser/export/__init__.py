@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from ser import results
 from ser.console import console
 from ser.errors import UserError
+from ser.inference import training_range
 from ser.inference.loading import Recogniser, load
 from ser.results import RunFolder
 
@@ -83,6 +84,8 @@ def _write(
     if kind == "onnx":
         files[ONNX] = program.to_onnx(traced, {"classes": ", ".join(facts["classes"])})
         predict = checking.onnx_predictor(files[ONNX])
+    if recogniser.training_range is not None:
+        files[training_range.FILE] = recogniser.training_range.content()
     (out / ONNX).unlink(missing_ok=True)  # of an earlier export, even if this one fails
     features = (
         checking.features_of_recordings(recogniser, audio)

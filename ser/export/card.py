@@ -62,6 +62,7 @@ def render_card(
         "comparison": comparison,
         "front_matter": _front_matter(recogniser, kind, licence, split),
         "usage": _feature_code(facts) if kind == "onnx" else None,
+        "has_range": recogniser.training_range is not None,
         "counts": markdown(_count_table(result)),
         "scores": markdown(_score_table(findings, result[split])),
         "recalls": markdown(_recall_table(result, split)),
@@ -212,6 +213,11 @@ def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterato
         )
     elif interval[0] <= result[split]["chance_ua"]:
         yield "UA is not shown to be above chance level: the lower end of its interval is not."
+    if not recogniser.is_calibrated:
+        yield (
+            "Probabilities are uncalibrated: they tend to exceed the share of predictions that are "
+            "right."
+        )
     absent = [name for name, recall in result[split]["recall"].items() if recall is None]
     if absent:
         yield f"No utterance of {', '.join(absent)} was tested. UA and F1 leave this out."

@@ -72,6 +72,11 @@ class EstimatorClassifier:
 
     fitted: "CalibratedClassifierCV | Pipeline"
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it has a temperature."""
+        return hasattr(self.fitted, "calibrated_classifiers_")
+
     def __call__(self, values: np.ndarray, offsets: np.ndarray | None) -> np.ndarray:
         """Return class probabilities (N, C) of vectors (N, K)."""
         from ser.models import estimator  # a network does not need scikit-learn

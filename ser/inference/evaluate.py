@@ -5,12 +5,14 @@ definition of the emotions differ. The results are written to `evaluated/<corpus
 each run, and reports show them beside the run's own test.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -21,13 +23,15 @@ from ser import console
 from ser.config import build, choices, run_key
 from ser.config.checks import check
 from ser.config.compose import compose_all
-from ser.corpora import Corpus
+from ser.corpora import Corpus, audio
 from ser.data.fingerprint import labelled_corpus
 from ser.data.targets import Target
 from ser.errors import UserError
 from ser.features import Features
 from ser.features.store import Store, files_of
+from ser.inference import flags
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, load
+from ser.inference.speech import measure_speech
 from ser.results import EvaluationFolder, RunFolder, predictions, split_scores, utterances
 
 
@@ -49,6 +53,7 @@ class OtherCorpus:
     contents: pd.Series
     skip_faulty: bool
     _features: dict[str, Features] = field(default_factory=dict)
+    _speech: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
     def read(cls, cfg: DictConfig) -> "OtherCorpus":
@@ -71,6 +76,17 @@ class OtherCorpus:
                 table, extractor, in_memory=True, skip=self.skip_faulty
             )
         return self._features[extractor.signature]
+
+    def contains_speech(self, ids: pd.Index) -> np.ndarray:
+        """Return whether utterances contain enough speech, (N,); measured once for all runs."""
+        unknown = ids.difference(pd.Index(list(self._speech)))
+        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            self._speech |= zip(unknown, pool.map(self._contains_speech, unknown), strict=True)
+        return np.array([self._speech[utterance] for utterance in ids])
+
+    def _contains_speech(self, utterance: str) -> bool:
+        row: Any = self.corpus.table.loc[utterance]
+        return measure_speech(*audio.read(row["file"], row["start"], row["end"])).is_enough
 
 
 def evaluate(run: Path, overrides: Sequence[str]) -> int:
@@ -186,11 +202,9 @@ def _evaluate(recogniser: Recogniser, other: OtherCorpus, *, brief: bool) -> dic
     evaluation = folder.read_record()
     if evaluation is None or evaluation.get("run_key") != key:
         folder.record_file.unlink(missing_ok=True)
-        evaluation = {
-            **_test(recogniser, other, features, labels, folder),
-            "remarks": remarks,
-            "run_key": key,
-        }
+        tested = _test(recogniser, other, features, labels, folder)
+        remarks += _remarks_on_flags(recogniser, tested)
+        evaluation = {**tested, "remarks": remarks, "run_key": key}
         folder.write_record(evaluation)
     console.evaluated(folder.path, evaluation, brief=brief)
     return evaluation
@@ -236,7 +250,9 @@ def _test(
 ) -> dict[str, Any]:
     """Predict, write the tables of the evaluation, and return its scores."""
     table = other.corpus.table
-    probabilities = predict_utterances(recogniser, features, labels.index, table["speaker"])
+    probabilities, distances = predict_utterances(
+        recogniser, features, labels.index, table["speaker"]
+    )
     predicted = predictions("test", labels, probabilities, recogniser.classes)
     folder.write_predictions(predicted)
     folder.write_utterances(utterances({"test": labels.index}, table))
@@ -247,7 +263,20 @@ def _test(
         "corpus": other.corpus.name,
         "class_counts": {"train": run["class_counts"]["train"], "test": counts},
         "test": split_scores(predicted, "test", recogniser.classes),
+        # Shares of the utterances.
+        "unlike_training": None if distances is None else float((distances > 1).mean()),
+        "no_speech": float((~other.contains_speech(labels.index)).mean()),
     }
+
+
+def _remarks_on_flags(recogniser: Recogniser, tested: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the remarks on what is no speech, or unlike the training data."""
+    corpus, total = tested["corpus"], sum(tested["class_counts"]["test"].values())
+    if silent := round(tested["no_speech"] * total):
+        yield flags.no_speech(silent, total, f"utterances of {corpus}")
+    share, by_speaker = tested["unlike_training"], recogniser.by_speaker
+    if share is not None and (remark := flags.corpus_remark(share, corpus, by_speaker=by_speaker)):
+        yield remark
 
 
 def _remarks(
@@ -276,8 +305,10 @@ def _remarks(
 
 def predict_utterances(
     recogniser: Recogniser, features: Features, ids: pd.Index, speakers: pd.Series
-) -> np.ndarray:
-    """Return class probabilities of utterances, (N, C).
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return class probabilities of utterances, (N, C), and distances from the training data.
+
+    The distances are (N,), or None if the run has no range of its training data.
 
     Args:
         recogniser: A finished run.
@@ -305,11 +336,13 @@ def predict_utterances(
             )
         groups = [group.to_numpy() for _, group in by_speaker]
     probabilities = np.empty((len(ids), len(recogniser.classes)))
+    distances = None if recogniser.training_range is None else np.empty(len(ids))
     for group in groups:
-        probabilities[group] = recogniser(
-            [arrays[n] for n in group], one_speaker=recogniser.by_speaker
-        )
-    return probabilities
+        inputs = [arrays[n] for n in group]
+        probabilities[group] = recogniser(inputs, one_speaker=recogniser.by_speaker)
+        if distances is not None:
+            distances[group] = recogniser.distances(inputs, one_speaker=recogniser.by_speaker)
+    return probabilities, distances
 
 
 def _chunks(lengths: Sequence[int], are_utterances: bool) -> Iterator[np.ndarray]:

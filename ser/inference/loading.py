@@ -23,6 +23,7 @@ from ser.errors import UserError
 from ser.features import Extractor, FeatureSource, PrecomputedFeatures
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
+from ser.inference.training_range import TrainingRange
 from ser.representations import Fitted, Fitting
 from ser.results import RunFolder
 from ser.sweeps.status import print_left_out
@@ -52,6 +53,7 @@ class Recogniser:
         segments: Partial that cuts frames into the segments that the representation sees.
         classify: Classifier of utterances (N, K), or of frames (sum of T, K) with their offsets
             (N + 1,); returns (N, C) probabilities.
+        training_range: Range of the training data; None: the run was made before it was saved.
     """
 
     folder: RunFolder
@@ -64,6 +66,7 @@ class Recogniser:
     fitted: Fitted | None
     segments: Callable[..., Segments]
     classify: NetworkClassifier | EstimatorClassifier
+    training_range: TrainingRange | None
 
     def __call__(self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False) -> np.ndarray:
         """Return class probabilities, (N, C) float.
@@ -75,6 +78,40 @@ class Recogniser:
         Raises:
             UserError: The run standardises by speaker, and the utterances are not one speaker's.
         """
+        values, offsets = self._inputs(arrays, one_speaker)
+        if self.fitted is not None and offsets is None:
+            values = self.fitted.transform(values)
+        elif self.fitted is not None:
+            segments = self.segments(values, offsets, np.arange(len(arrays)), False)
+            values = self.fitted.transform(segments)
+            offsets = None if self.fitted.pools else segments.offsets
+        probabilities = self.classify(values, offsets)
+        if "temperature" in self.result:
+            return rescaled(probabilities, self.result["temperature"])
+        return probabilities
+
+    def distances(
+        self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False
+    ) -> np.ndarray | None:
+        """Return distances from the training data, (N,); None: the run has no `training_range`.
+
+        Args and errors are those of a call.
+        """
+        if self.training_range is None:
+            return None
+        return self.training_range.distances(*self._inputs(arrays, one_speaker))
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the probabilities were scaled by a temperature fitted on held-out speech."""
+        if isinstance(self.classify, EstimatorClassifier):
+            return self.classify.is_calibrated
+        return "temperature" in self.result
+
+    def _inputs(
+        self, arrays: Sequence[np.ndarray], one_speaker: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return features in one array, standardised by speaker if the run is, and offsets."""
         self.require_speaker(one_speaker)
         has_frames = self.extractor.level != "utterance"
         values = np.concatenate(arrays) if has_frames else np.stack(arrays)
@@ -86,16 +123,7 @@ class Recogniser:
                     "more"
                 )
             values = per_speaker(values, pd.Series("speaker", index=range(len(values))))
-        if self.fitted is not None and offsets is None:
-            values = self.fitted.transform(values)
-        elif self.fitted is not None:
-            segments = self.segments(values, offsets, np.arange(len(arrays)), False)
-            values = self.fitted.transform(segments)
-            offsets = None if self.fitted.pools else segments.offsets
-        probabilities = self.classify(values, offsets)
-        if "temperature" in self.result:
-            return rescaled(probabilities, self.result["temperature"])
-        return probabilities
+        return values, offsets
 
     def __str__(self) -> str:
         target, bins = self.target
@@ -168,6 +196,7 @@ def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser
         fitted=load_representation(run, cfg, len(classes)) if has_codes else None,
         segments=build(cfg.segments),
         classify=_classifier(run, cfg, saved, len(classes), has_codes),
+        training_range=TrainingRange.load(run),
     )
 
 

@@ -1,35 +1,26 @@
 """Predict new recordings with finished runs: `python -m ser predict`."""
 
-import json
-import os
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from ser.console import console, system
 from ser.corpora import audio
 from ser.errors import UserError
 from ser.features import Extractor
 from ser.features.extraction import compute
+from ser.inference import output
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, load_all
 from ser.inference.recordings import LONGEST, Excerpt, excerpts, recordings
+from ser.inference.speech import measure_speech
 from ser.results import write_text
 
 
@@ -75,12 +66,11 @@ def predict(
             one_speaker=one_speaker,
             workers=workers or joblib.cpu_count(),
         )
-    classes = recognisers[0].classes
     if out is None:
-        _print_table(predicted, classes, windows=window is not None)
+        output.print_table(predicted, recognisers, windows=window is not None)
     else:
-        write_text(out, _formatted(predicted, classes, out.suffix))
-    return _summarise(predicted, recognisers, out)
+        write_text(out, output.formatted(predicted, recognisers, out.suffix))
+    return output.summarise(predicted, recognisers, out, windows=window is not None)
 
 
 def predict_excerpts(
@@ -136,20 +126,23 @@ def _extract_ahead(
 
 
 def extract(excerpt: Excerpt, extractors: Sequence[Extractor]) -> Excerpt:
-    """Fill in the features of a excerpt, or the reason why there are none."""
+    """Fill in the features of an excerpt and its share of speech, or why there are none."""
     if excerpt.reason is not None:
         return excerpt
     try:
-        features = compute(extractors, *audio.read(excerpt.file, excerpt.start, excerpt.end))
+        signal, rate = audio.read(excerpt.file, excerpt.start, excerpt.end)
     except audio.AudioError as error:
         excerpt.reason = error.reason
         return excerpt
+    features = compute(extractors, signal, rate)
     for extractor in extractors:
         values = features[extractor.signature]
         if isinstance(values, UserError):
             excerpt.reason = str(values)
         else:
             excerpt.arrays[extractor.signature] = values
+    if excerpt.reason is None:
+        excerpt.speech = measure_speech(signal, rate)
     return excerpt
 
 
@@ -161,21 +154,22 @@ def _is_full(batch: Sequence[Excerpt]) -> bool:
 def _predict(
     recognisers: Sequence[Recogniser], batch: Sequence[Excerpt], one_speaker: bool
 ) -> None:
-    """Fill in the probabilities, and release the features."""
+    """Fill in probabilities and distances from the training data, and release the features."""
     usable = [excerpt for excerpt in batch if excerpt.reason is None]
     if usable:
-        by_run = [
-            each([s.arrays[each.extractor.signature] for s in usable], one_speaker=one_speaker)
-            for each in recognisers
-        ]
+        by_run, distances_by_run = [], []
+        for each in recognisers:
+            arrays = [excerpt.arrays[each.extractor.signature] for excerpt in usable]
+            by_run.append(each(arrays, one_speaker=one_speaker))
+            distances_by_run.append(each.distances(arrays, one_speaker=one_speaker))
         means: np.ndarray = np.asarray(np.mean(by_run, axis=0, dtype=np.float64))
         for excerpt, row in zip(usable, means, strict=True):
             excerpt.probabilities = row
+        if known := [distances for distances in distances_by_run if distances is not None]:
+            for excerpt, distance in zip(usable, np.median(known, axis=0), strict=True):
+                excerpt.distance = float(distance)
     for excerpt in batch:
         excerpt.arrays = {}
-
-
-# ---- options and output
 
 
 def _check_options(window: float | None, hop: float | None, out: Path | None) -> None:
@@ -192,94 +186,3 @@ def _check_options(window: float | None, hop: float | None, out: Path | None) ->
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out.parent):
         pass
-
-
-def _row(excerpt: Excerpt, classes: Sequence[str]) -> dict[str, Any]:
-    """Return `file, start, end, prediction, p_<class>..., reason`, None where unknown."""
-    row: dict[str, Any] = {"file": excerpt.name}
-    for name in ("start", "end"):
-        seconds = getattr(excerpt, name)
-        row[name] = None if seconds is None else round(seconds, 6)
-    p = excerpt.probabilities
-    row["prediction"] = None if p is None else classes[int(p.argmax())]
-    for number, name in enumerate(classes):
-        # Nine digits restore every float32 exactly, as in `predictions.csv`.
-        row[f"p_{name}"] = None if p is None else float(f"{p[number]:.9g}")
-    return {**row, "reason": excerpt.reason}
-
-
-def _formatted(predicted: Sequence[Excerpt], classes: Sequence[str], suffix: str) -> str:
-    rows = [_row(excerpt, classes) for excerpt in predicted]
-    if suffix == ".csv":
-        columns = list(_row(Excerpt(Path()), classes))
-        return pd.DataFrame(rows, columns=columns).to_csv(index=False, float_format="%.9g")
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    if suffix == ".jsonl":
-        return "".join(f"{line}\n" for line in lines)
-    return "[\n" + ",\n".join(lines) + "\n]\n"
-
-
-def _print_table(predicted: Sequence[Excerpt], classes: Sequence[str], *, windows: bool) -> None:
-    """Print probabilities in percent, and the reasons why there are none.
-
-    Recordings are rows of a table or, with `windows`, have one table each.
-    """
-    shared = os.path.commonpath([os.path.dirname(os.path.abspath(s.name)) for s in predicted])
-    names = [os.path.relpath(excerpt.name, shared) for excerpt in predicted]
-    usable = [(n, s) for n, s in zip(names, predicted, strict=True) if s.probabilities is not None]
-    console.print(f"in {shared}", markup=False)
-    if windows:
-        for name, group in groupby(usable, key=itemgetter(0)):
-            console.print(f"\n{name}", markup=False)
-            rows = [(f"{s.start:.2f}-{s.end:.2f}", s) for _, s in group]
-            console.print(_table("seconds", rows, classes))
-    elif usable:
-        console.print(_table("file", usable, classes))
-    for name, excerpt in zip(names, predicted, strict=True):
-        if excerpt.probabilities is None:
-            start = "" if excerpt.start is None or not windows else f" from {excerpt.start:.2f} s"
-            console.print(f" {name}{start}: {excerpt.reason}", markup=False)
-
-
-def _table(head: str, rows: Sequence[tuple[str, Excerpt]], classes: Sequence[str]) -> Table:
-    table = Table(box=None, header_style="bold")
-    table.add_column(head, overflow="fold")
-    table.add_column("prediction", no_wrap=True)
-    for name in classes:
-        table.add_column(name[:6], justify="right", no_wrap=True)
-    for name, excerpt in rows:
-        assert excerpt.probabilities is not None
-        best = int(excerpt.probabilities.argmax())
-        cells = [f"{100 * p:.1f}" for p in excerpt.probabilities]
-        cells[best] = f"[bold]{cells[best]}[/bold]"
-        table.add_row(escape(name), classes[best], *cells)
-    return table
-
-
-def _count_training_audio(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser]) -> int:
-    """Return how many recordings are among those that a run was fitted or selected on."""
-    known = frozenset[str]().union(*(each.training_audio for each in recognisers))
-    count = 0
-    for file in {excerpt.file for excerpt in predicted if excerpt.probabilities is not None}:
-        with suppress(audio.AudioError):  # removed since it was predicted
-            count += audio.digest(file) in known
-    return count
-
-
-def _summarise(
-    predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], out: Path | None
-) -> int:
-    """Print a summary to standard error, and return the exit status."""
-    count = sum(excerpt.probabilities is not None for excerpt in predicted)
-    by = system(recognisers[0].result)
-    if len(recognisers) > 1:
-        by = f"the mean of {len(recognisers)} runs"
-    where = "" if out is None else f"{out}: "
-    missing = len(predicted) - count
-    reasons = f", {missing} not (see the reasons)" if missing else ""
-    print(f"{where}{count} of {len(predicted)} predicted by {by}{reasons}", file=sys.stderr)
-    if trained := _count_training_audio(predicted, recognisers):
-        print(f"{trained} of the recordings were used in training or selection", file=sys.stderr)
-    for remark in dict.fromkeys(r for each in recognisers for r in each.result["remarks"]):
-        print(f"training: {remark}", file=sys.stderr)
-    return 0 if count else 1

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from ser.corpora import audio
+from ser.inference.speech import Speech
 
 # Longest utterance in seconds, which bounds memory; the longest of IEMOCAP has 35.
 LONGEST = 300.0
@@ -34,6 +35,9 @@ class Excerpt:
         arrays: Features by signature of the extractor, until they are used.
         reason: Why there is no prediction.
         probabilities: (C,) class probabilities, the mean over runs.
+        speech: How much of it is speech; None where there is no prediction.
+        distance: Distance from the training data, the median over runs, above 1 if it is unlike
+            them; None if it is unknown.
     """
 
     file: Path
@@ -42,6 +46,25 @@ class Excerpt:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str | None = None
     probabilities: np.ndarray | None = None
+    speech: Speech | None = None
+    distance: float | None = None
+
+    @property
+    def unlike_training(self) -> bool | None:
+        """Whether it is unlike the training data of most runs; None if this is unknown."""
+        return None if self.distance is None else self.distance > 1
+
+    @property
+    def contains_speech(self) -> bool | None:
+        """Whether it contains enough speech; None where there is no prediction."""
+        return None if self.speech is None else self.speech.is_enough
+
+    @property
+    def flag(self) -> str:
+        """Why its prediction should not be relied on; empty without a reason."""
+        if self.contains_speech is False:
+            return "no speech"
+        return "unlike" if self.unlike_training else ""
 
     @property
     def name(self) -> str:

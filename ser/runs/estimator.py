@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import Logger
 
 from ser.data.prepare import Prepared
 from ser.inference import artifacts
+from ser.inference.training_range import TrainingRange
 from ser.models.estimator import Estimator
 from ser.models.steps import Synthetic
 from ser.results import RunFolder
@@ -81,5 +82,6 @@ def fit_estimator(
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     model.save(folder.best_estimator)
     artifacts.write(folder, prepared.signature, prepared.training_audio)
+    TrainingRange.fit(data).save(folder)
     facts["fitted_on"] = {"splits": ["train", "val"], "utterances": len(both[1])}
     return Outcome(probabilities, facts)

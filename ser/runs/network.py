@@ -19,6 +19,7 @@ from ser.data.prepare import Prepared
 from ser.data.segments import Segments, each_alone
 from ser.features import Features
 from ser.inference import artifacts
+from ser.inference.training_range import TrainingRange
 from ser.representations import Fitted, Items, Representation
 from ser.representations.learned import Network
 from ser.results import RunFolder
@@ -77,6 +78,7 @@ def fit_network(
     selected = components.trainer.fit(model, data, folder.checkpoints, loggers)
     fit_closed_form(model, selected, data, folder.checkpoints)
     artifacts.write(folder, prepared.signature, prepared.training_audio, data)
+    TrainingRange.fit(prepared.data).save(folder)
     splits = [s for s in (("val", "test") if cfg.test else ("val",)) if len(data.fold.parts[s])]
     predicted = {split: probabilities(model, data, split).numpy() for split in splits}
     predicted, temperature = calibration.calibrated(

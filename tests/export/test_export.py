@@ -176,7 +176,7 @@ def test_loaded_weights_give_the_probabilities_of_the_run(
 def test_export_contains_only_weights_that_are_used(trained: Trained, tmp_path: Path) -> None:
     out = exported(trained(*OTHERS["aae"]), tmp_path / "out", "--format", "safetensors")
     assert sorted(file.name for file in out.iterdir()) == [
-        "README.md", "config.json", "model.safetensors"
+        "README.md", "config.json", "model.safetensors", "training_range.npz"
     ]  # fmt: skip
     names = load_file(out / "model.safetensors")
     assert {"classify.standardise.mean", "classify.standardise.scale"} < set(names)
@@ -187,6 +187,7 @@ def test_export_contains_only_weights_that_are_used(trained: Trained, tmp_path: 
     front, text = card(out)
     assert front["library_name"] == "pytorch"
     assert "onnxruntime" not in text
+    assert "Probabilities are uncalibrated" in text
 
 
 # ---- the card and the config
@@ -219,6 +220,7 @@ def test_card_contains_the_scores_of_the_run(exports: Exports) -> None:
     for name in (*EMOTIONS, "gender", "female", "male", "speakers"):
         assert name in text
     assert "No licence has been chosen" in text
+    assert "uncalibrated" not in text
 
 
 def test_card_contains_remarks_in_bold(exports: Exports, tmp_path: Path) -> None:
@@ -289,10 +291,15 @@ def test_code_in_the_card_works(
     shutil.copy(emodb_root / "wav" / "08a01Na.wav", out / "speech.wav")
     monkeypatch.chdir(out)
     _, text = card(out)
-    exec(text.partition("```python\n")[2].partition("```")[0], {})
+    names: dict = {}
+    capsys.readouterr()  # of the training, if this test is the first
+    for block in text.split("```python\n")[1:]:
+        exec(block.partition("```")[0], names)
     found = eval(capsys.readouterr().out, {"np": np})
     recogniser = load(folder)
-    (expected,) = recogniser([recogniser.extractor(*audio.read(out / "speech.wav"))])
+    arrays = [recogniser.extractor(*audio.read(out / "speech.wav"))]
+    (expected,) = recogniser(arrays)
+    assert [names["distance"]] == recogniser.distances(arrays)
     assert tuple(found) == EMOTIONS
     np.testing.assert_allclose(list(found.values()), expected, atol=1e-5)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from omegaconf import OmegaConf
 from small import SMALL, Composed
 
@@ -105,14 +106,21 @@ def test_it_tells_of_another_corpus_what_predict_tells_of_its_files(
     files = pd.read_csv(home / "male.csv").set_index("file")
     files.index = files.index.map(lambda file: Path(file).stem)
     assert set(table["utterance"]) == set(files.index[files["emotion"] != "boredom"])
+    unlike = 0
     for speaker, group in table.groupby(table["utterance"].map(files["speaker"])):
         paths = [Path(f"{path}") for path in pd.read_csv(home / "male.csv")["file"]]
         names = list(group["utterance"])
         paths = sorted((p for p in paths if p.stem in names), key=lambda p: names.index(p.stem))
         options = {"window": None, "hop": None, "workers": 2, "out": tmp_path / f"{speaker}.csv"}
         predict(runs / kind, paths, one_speaker=True, **options)  # type: ignore[arg-type]
-        alone = pd.read_csv(tmp_path / f"{speaker}.csv").filter(like="p_")
-        np.testing.assert_allclose(group.filter(like="p_"), alone, rtol=1e-5)
+        alone = pd.read_csv(tmp_path / f"{speaker}.csv")
+        np.testing.assert_allclose(group.filter(like="p_"), alone.filter(like="p_"), rtol=1e-5)
+        unlike += alone["unlike_training"].sum()
+        assert alone["speech"].all()
+    assert told["no_speech"] == 0.0
+    assert told["unlike_training"] == pytest.approx(unlike / len(table))
+    remarks = [remark for remark in told["remarks"] if "male is unlike the training data" in remark]
+    assert len(remarks) == (told["unlike_training"] > 0.2)
 
 
 def test_what_has_no_counterpart_is_named_and_left_out(
@@ -132,6 +140,36 @@ def test_what_has_no_counterpart_is_named_and_left_out(
     none = ["target.merge={anger: rage, neutral: calm}"]
     with pytest.raises(UserError, match="boredom, calm, grief, rage. Say which class corresponds"):
         evaluate(trained, [*of(home, "male"), *none])
+
+
+def test_speech_unlike_training_and_silence_are_remarked(
+    trained: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Men's speech as from a telephone far away, among it two silent files."""
+    men = pd.read_csv(home / "male.csv").query("emotion != 'boredom'")[::3].copy()
+    files = [tmp_path / f"{number}.wav" for number in range(len(men))]
+    for number, (file, original) in enumerate(zip(files, men["file"], strict=True)):
+        signal, rate = soundfile.read(original)
+        soundfile.write(file, (number > 1) * 0.1 * signal[::2], rate // 2)
+    men.assign(file=files).to_csv(tmp_path / "far.csv", index=False)
+    corpus = ["corpus=manifest", f"corpus.root={tmp_path}/far.csv", f"store.root={home}/store"]
+    assert evaluate(trained, [*corpus, *MEN]) == 0
+    told = found(trained, "far")[1]
+    assert told["no_speech"] == pytest.approx(2 / len(men))
+    assert told["unlike_training"] > 0.9
+    remarks = [
+        f"2 of {len(men)} utterances of far contain no speech; their predictions mean nothing",
+        "over 90% of far is unlike the training data: standardise by speaker "
+        "(data.standardise=speaker), or train on data nearer to it",
+    ]
+    assert told["remarks"][-2:] == remarks
+    text = " ".join(capsys.readouterr().out.split())
+    for line in (*remarks, f"unlike the training data: {100 * told['unlike_training']:.1f}%"):
+        assert line in text
+    (trained / "checkpoints" / "training_range.npz").unlink()
+    shutil.rmtree(trained / results.EVALUATED)
+    evaluate(trained, [*corpus, *MEN])
+    assert found(trained, "far")[1]["unlike_training"] is None
 
 
 def test_a_speaker_of_one_utterance_cannot_be_standardised_alone(

@@ -162,10 +162,14 @@ def test_a_hundred_files_each_get_a_prediction_or_a_reason(
     out = tmp_path / "told.json"
     assert main(["predict", str(runs), *map(str, given), "--out", str(out)]) == 0
     rows = json.loads(out.read_text())
-    assert list(rows[0]) == ["file", "start", "end", "prediction", "p_calm", "p_loud", "reason"]
+    assert list(rows[0]) == [
+        *("file", "start", "end", "prediction", "p_calm", "p_loud", "calibrated"),
+        *("speech", "speech_share", "unlike_training", "distance", "reason"),
+    ]
     assert len(rows) >= 100
     for row in rows:
         assert (row["prediction"] is None) == (row["p_loud"] is None) == bool(row["reason"]), row
+        assert (row["speech"] is None) == (row["distance"] is None) == bool(row["reason"]), row
     by_file = {row["file"]: row for row in rows}
     assert len(by_file) == len(rows)
     good = [row for name, row in by_file.items() if f"{tmp_path}/usable/" in name]
@@ -230,6 +234,68 @@ def test_windows_of_a_long_recording_take_little_memory(runs: Path, tmp_path: Pa
     assert peak < 100e6
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["end"] for row in rows] == [20.0 * number for number in range(1, 31)]
+
+
+# ---- flags
+
+
+def test_what_is_no_speech_or_unlike_training_is_flagged(
+    runs: Path, few: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The runs were trained on noise, so it is near to them, and real speech is not."""
+    spoken = pd.read_csv(few[1].partition("=")[2])["file"].iloc[0]
+    rng, time = np.random.default_rng(7), np.arange(RATE) / RATE
+    for name, sound in {
+        "silence": np.zeros(RATE),
+        "noise": rng.normal(0, 0.2, RATE // 2).clip(-1, 1),
+        "tone": 0.5 * np.sin(2 * np.pi * 440 * time),
+    }.items():
+        soundfile.write(tmp_path / f"{name}.wav", sound, RATE)
+    shutil.copy(spoken, tmp_path / "speech.wav")
+    names = ["silence", "noise", "tone", "speech"]
+    files = [str(tmp_path / f"{name}.wav") for name in names]
+    out = tmp_path / "flags.csv"
+    assert main(["predict", str(runs), *files, "--out", str(out)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "3 of 4 recordings contain no speech; their predictions mean nothing" in told
+    assert "3 of 4 recordings are unlike the training data (distance above 1): standardise" in told
+    assert "(data.standardise=speaker), or train on data nearer" in told
+    assert "probabilities are uncalibrated" in told
+    table = pd.read_csv(out, index_col="file").set_axis(names)
+    assert list(table["speech"]) == [False, False, False, True]
+    assert list(table["unlike_training"]) == [True, False, True, True]
+    assert list(table["unlike_training"]) == list(table["distance"] > 1)
+    assert table["speech_share"]["speech"] > 0.5 > table["speech_share"].drop("speech").max()
+    assert not table["calibrated"].any()
+    assert "true" in out.read_text()  # as in JSON
+    assert main(["predict", str(runs), files[0], files[3], "--window", "0.5"]) == 0
+    told = capsys.readouterr()
+    assert "windows contain no speech" in told.err
+    assert "no speech" in told.out
+    assert "unlike" in told.out
+
+
+def test_a_run_without_the_range_of_its_training_predicts_the_same(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", SPEECH, RATE)
+    shutil.copytree(runs, tmp_path / "runs")
+    tables = []
+    for removed in ([], ["frames"], ["functionals"]):
+        for name in removed:
+            (tmp_path / "runs" / name / "checkpoints" / "training_range.npz").unlink()
+        out = tmp_path / "told.csv"
+        assert (
+            main(["predict", str(tmp_path / "runs"), str(tmp_path / "a.wav"), "--out", str(out)])
+            == 0
+        )
+        assert ("distances from it are unknown" in capsys.readouterr().err) == bool(removed)
+        tables.append(pd.read_csv(out))
+    for table in tables:
+        pd.testing.assert_frame_equal(table.filter(like="p_"), tables[0].filter(like="p_"))
+    assert [table["distance"].isna().item() for table in tables] == [False, False, True]
+    assert tables[2]["unlike_training"].isna().all()
+    assert not tables[2]["speech"].isna().any()
 
 
 # ---- runs, folders, options

@@ -62,7 +62,8 @@ def test_a_run_leaves_what_it_says(finished: Path) -> None:
     assert result["fitted_on"] == {"splits": ["train"], "utterances": trained}
     assert len(pd.read_csv(finished / "metrics.csv")) == 6
     assert {p.name for p in (finished / "checkpoints").iterdir()} == {
-        "best.ckpt", "recogniser.json", "standardiser.npz", "training_audio.txt"
+        "best.ckpt", "recogniser.json", "standardiser.npz", "training_audio.txt",
+        "training_range.npz",
     }  # fmt: skip
     assert not (finished / results.UNFINISHED).exists()
 
