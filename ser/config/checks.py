@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ser.config import choices, targets
 from ser.config.bounds import bound_of, bound_problems, type_problem
-from ser.config.combinations import COMBINATIONS
+from ser.config.combinations import COMBINATIONS, LIGHT_COMBINATIONS, Combination
 from ser.config.explain import nearest
 from ser.config.libraries import library_problem, options_of
 from ser.errors import UserError
@@ -46,25 +46,33 @@ def check(cfg: DictConfig) -> None:
     for path, node in targets(cfg, ""):
         for name, problem in _node_problems(path, node):
             problems.setdefault(name, problem)
-    invalid = {path.partition(".")[0] for path in problems}
-    messages = list(problems.values())
-    for parts, combination_problems in COMBINATIONS:
-        if invalid.isdisjoint(parts):
-            messages += combination_problems(cfg)
-    _raise(messages)
+    _raise([*problems.values(), *_combination_problems(cfg, problems, COMBINATIONS)])
 
 
 def check_values(cfg: DictConfig) -> None:
-    """Validate what can be validated without importing torch: structure, types and ranges.
+    """Validate what can be validated without importing torch.
+
+    That is the structure, types, ranges, and combinations of valid parts.
 
     Raises:
         UserError: One line per problem.
     """
     _raise(_structure_problems(cfg))
-    _raise(message for _, message in bound_problems(cfg))
+    problems = dict(bound_problems(cfg))
+    _raise([*problems.values(), *_combination_problems(cfg, problems, LIGHT_COMBINATIONS)])
 
 
-def _raise(messages: typing.Iterable[str]) -> None:
+def _combination_problems(
+    cfg: DictConfig, problems: Iterable[str], combinations: Iterable[Combination]
+) -> Iterator[str]:
+    """Yield problems of combinations of those parts that have no problem by themselves."""
+    invalid = {path.partition(".")[0] for path in problems}
+    for parts, combination_problems in combinations:
+        if invalid.isdisjoint(parts):
+            yield from combination_problems(cfg)
+
+
+def _raise(messages: Iterable[str]) -> None:
     if lines := list(dict.fromkeys(messages)):
         raise UserError("\n".join(lines))
 

@@ -1,7 +1,7 @@
 """Combinations of options that do not fit together, each part of which is valid by itself."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -9,29 +9,28 @@ from ser.config import CONF, build, choices
 from ser.config.explain import nearest
 from ser.config.libraries import library_problem, options_of
 from ser.config.run_key import classifies_segments, reading
+from ser.config.static import class_attribute
 from ser.errors import UserError
 
 
 def _level_problems(cfg: DictConfig) -> Iterator[str]:
     """Compare the level of the features with the level that the model needs."""
-    from hydra.utils import get_object
-
     # The level is an attribute of the encoder, or of a model without encoder.
     node = cfg.model.encoder if "encoder" in cfg.model else cfg.model
-    needed = get_object(node._target_).level
+    needed = class_attribute(node._target_, "level")
     level = "utterance" if _pools(cfg) else cfg.features.level
     if needed == level or (needed == "segment" and level == "frame"):
         return
-    name = _class_name(node)
     if _pools(cfg):
         yield (
-            f"{name} needs {needed}s, but this representation has one code per utterance: model=mlp"
+            f"this model needs {needed}s, but this representation has one code per utterance: "
+            "model=mlp"
         )
         return
     needed = "frame" if needed == "segment" else needed
     suitable = [name for name in choices("features") if _level_of(name) == needed]
     yield (
-        f"{name} needs {needed}-level features, but these are {level}-level: "
+        f"this model needs {needed}-level features, but these are {level}-level: "
         f"features={'|'.join(suitable)}"
     )
 
@@ -48,10 +47,8 @@ def _class_name(node: DictConfig) -> str:
 
 def _pools(cfg: DictConfig) -> bool:
     """Return whether a representation turns the frames of an utterance into one code."""
-    from hydra.utils import get_object
-
     node = cfg.representation
-    return node is not None and get_object(node.get("upper", node)._target_).pools
+    return node is not None and class_attribute(node.get("upper", node)._target_, "pools")
 
 
 def _representation_problems(cfg: DictConfig) -> Iterator[str]:
@@ -118,8 +115,6 @@ def _transfer_problems(cfg: DictConfig) -> Iterator[str]:
 
 def _reading_problems(cfg: DictConfig) -> Iterator[str]:
     """Check the class that a conditional representation encodes test utterances with."""
-    from hydra.utils import get_object
-
     module = cfg.representation.get("module")
     if module is None or "reading" not in module:
         return
@@ -129,10 +124,10 @@ def _reading_problems(cfg: DictConfig) -> Iterator[str]:
             f"{given} encodes without a class, which training must have included: "
             "representation.module.condition_dropout=0.5, or representation=cvae_null"
         )
-    model = get_object(cfg.model._target_)
-    if reading(cfg) == "marginal" and not getattr(model, "takes_variants", False):
+    takes_variants = class_attribute(cfg.model._target_, "takes_variants")
+    if reading(cfg) == "marginal" and not takes_variants:
         yield (
-            f"{given} needs a model that averages over codes, and {model.__name__} does not: "
+            f"{given} needs a model that averages over codes, and this model does not: "
             "model=lstm, model=mlp, or representation=cvae_null"
         )
     if reading(cfg) == "oracle" and "grid" in cfg.model:
@@ -140,8 +135,6 @@ def _reading_problems(cfg: DictConfig) -> Iterator[str]:
 
 
 def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
-    from hydra.utils import get_object
-
     if cfg.test_corpus is None:
         return
     if "corpus" not in cfg.test_corpus:
@@ -153,8 +146,7 @@ def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
             "encoded"
         )
     if "root" in cfg.features:
-        name = get_object(cfg.features._target_).__name__
-        yield f"test_corpus: {name} reads features of one corpus from features.root"
+        yield "test_corpus: these features are read from files of one corpus, in features.root"
 
 
 def _calibration_problems(cfg: DictConfig) -> Iterator[str]:
@@ -196,9 +188,12 @@ def _feature_problems(cfg: DictConfig) -> Iterator[str]:
         yield str(error)
 
 
+# Parts of a configuration, and the check of their combination.
+Combination = tuple[tuple[str, ...], Callable[[DictConfig], Iterator[str]]]
+
 # Parts of a configuration that must be valid by themselves, and the check of their combination.
 _SYSTEM = ("model", "features", "representation")
-COMBINATIONS = (
+LIGHT_COMBINATIONS = (
     (_SYSTEM, _level_problems),
     (
         (*_SYSTEM, "train_on", "synthetic_per_class", "fit_on", "transfer"),
@@ -206,6 +201,10 @@ COMBINATIONS = (
     ),
     (("features", "representation", "test_corpus"), _test_corpus_problems),
     (("model", "calibrate"), _calibration_problems),
+)
+# These import what they check.
+COMBINATIONS = (
+    *LIGHT_COMBINATIONS,
     (("model",), _grid_problems),
     (("features",), _feature_problems),
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ser.config.checks import check
+from ser.config.checks import check_values
 from ser.config.machine import require_gpu
 from ser.data.fingerprint import RunKeys
 from ser.results import RunFolder
@@ -18,7 +18,7 @@ def require_valid(cfg: DictConfig) -> None:
     Raises:
         UserError: The run cannot be made.
     """
-    check(cfg)
+    check_values(cfg)
     require_gpu(cfg)
 
 

@@ -1,5 +1,7 @@
 """The start of a run: what is refused leaves nothing, what is finished is not touched."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -77,6 +79,39 @@ def test_refused_run_leaves_nothing(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+# Executes train.py with some arguments after others, and prints whether torch was imported.
+SCRIPT = """
+import runpy, sys
+train, *calls = sys.argv[1:]
+for call in calls:
+    sys.argv = [train, *call.split()]
+    try:
+        runpy.run_path(train, run_name="__main__")
+    except SystemExit as stop:
+        print(stop.code)
+print("torch" in sys.modules, "sklearn" in sys.modules)
+"""
+
+
+def test_answers_come_without_torch(made: Path, few: list[str]) -> None:
+    common = " ".join([*TINY, *few])
+    calls = [
+        f"{common} hydra.run.dir={made}",  # finished
+        f"{common} data.batch_size=0",
+        f"{common} model=cnn",
+        f"{common} features=lld representation=vae model=lstm fold.index=99",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, warm.TRAIN, *calls],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "is finished" in done.stdout
+    assert "data.batch_size=0" in done.stdout
+    assert "needs frame-level features" in done.stdout
+    assert "fold.index must be" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False False"
 
 
 def test_run_that_cannot_read_its_features_leaves_nothing(few: list[str], tmp_path: Path) -> None:
