@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models import diagnostics
-from ser.models.losses import discriminator_loss, generator_loss, reconstruction_loss
+from ser.models.losses import (
+    discriminator_loss,
+    frames,
+    generator_loss,
+    labelled,
+    reconstruction_loss,
+)
 from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
@@ -176,7 +182,12 @@ class AAE(PhasedModel):
         discriminators += encoder if self.discriminator_moves_encoder else []
         label_head = [] if self.classifier is None else [self.latents[self.classifier].head]
         every = (
-            Phase("reconstruction", self.reconstruction_loss, [*encoder, self.decoder]),
+            Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                [*encoder, self.decoder],
+                items=frames,
+            ),
             Phase(
                 "discriminator",
                 self.discriminator_loss,
@@ -185,7 +196,12 @@ class AAE(PhasedModel):
                 forward=self.discriminate,
             ),
             Phase("generator", self.generator_loss, encoder),
-            Phase("classification", self.classification_loss, [self.encoder, *label_head]),
+            Phase(
+                "classification",
+                self.classification_loss,
+                [self.encoder, *label_head],
+                items=self.labelled,
+            ),
         )
         by_name = {phase.name: phase for phase in every}
         return [by_name[name] for name in self.phase_names]
@@ -223,6 +239,10 @@ class AAE(PhasedModel):
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)
+
+    def labelled(self, batch: Batch) -> Tensor:
+        """Return what the cross-entropy of a batch is divided by."""
+        return labelled(batch, self.cross_entropy.weight)
 
     # ---- forward passes
 

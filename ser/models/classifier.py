@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED, Batch, Task
+from ser.models.losses import labelled
 from ser.networks import Encoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
@@ -37,7 +38,12 @@ class Classifier(PhasedModel):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        return [Phase("classification", self.classification_loss, [self.encoder, self.head])]
+        modules = [self.encoder, self.head]
+        return [Phase("classification", self.classification_loss, modules, items=self.labelled)]
+
+    def labelled(self, batch: Batch) -> Tensor:
+        """Return what the cross-entropy of a batch is divided by."""
+        return labelled(batch, self.cross_entropy.weight)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, D) or (B, T, F) features, or (B, T, V * F) with V variants -> (B, C) logits."""

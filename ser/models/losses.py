@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ser.data.batches import UNLABELLED, Batch
+
 
 def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | None) -> Tensor:
     """Return the mean squared error over all values; at frame level without padding.
@@ -37,6 +39,17 @@ def summed_squared_error(
     errors = (reconstruction - x).square().sum(dim=-1)
     errors = errors if inside is None else errors[inside.squeeze(2)]
     return errors.sum() if reduction == "sum" else errors.mean()
+
+
+def frames(batch: Batch) -> float | Tensor:
+    """Return the number of frames of a batch without padding; of utterances without frames."""
+    return len(batch.y) if batch.lengths is None else batch.lengths.sum()
+
+
+def labelled(batch: Batch, class_weights: Tensor | None) -> Tensor:
+    """Return what a cross-entropy divides by: labelled items, or the sum of their class weights."""
+    known = batch.y[batch.y != UNLABELLED]
+    return torch.tensor(len(known)) if class_weights is None else class_weights[known].sum()
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

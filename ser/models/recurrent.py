@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ser.data.batches import Batch, Task
 from ser.errors import UserError
-from ser.models.losses import summed_squared_error
+from ser.models.losses import frames, summed_squared_error
 from ser.networks.conv import mask
 from ser.networks.recurrent import LSTMEncoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
@@ -56,7 +56,9 @@ class RecurrentAutoencoder(PhasedModel):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        return [Phase("reconstruction", self.reconstruction_loss, [self.encoder, self.decoder])]
+        modules = [self.encoder, self.decoder]
+        items = None if self.reduction == "sum" else frames
+        return [Phase("reconstruction", self.reconstruction_loss, modules, items=items)]
 
     def reconstruction_loss(self, batch: Batch, noise: None) -> Tensor:
         assert batch.lengths is not None

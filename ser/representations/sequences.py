@@ -60,7 +60,7 @@ def sequences(
         seed: Seed of their order; None: the order of `x`.
 
     Raises:
-        UserError: The segments have several frames.
+        UserError: The segments have several frames, or leave out some.
     """
     assert isinstance(x, Segments)
     if x.frames.shape[1] != 1:
@@ -71,6 +71,11 @@ def sequences(
         )
     first = x.offsets[:-1]
     starts, lengths = x.frames[first, 0], np.diff(x.offsets)
+    consecutive = np.repeat(starts - first, lengths) + np.arange(len(x))
+    if not np.array_equal(x.frames[:, 0], consecutive):
+        raise UserError(
+            "segments leave out frames: a sequence model needs all of them, segments.hop=1"
+        )
     # A start and an end per utterance, because other utterances may lie between them.
     bounds: Any = np.stack([starts, starts + lengths], axis=1).reshape(-1)
     utterances: Tensor = 2 * torch.arange(len(starts))

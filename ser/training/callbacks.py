@@ -62,8 +62,9 @@ class MonitoredLosses(pl.Callback):
         with torch.no_grad(), torch.random.fork_rng():
             for batch in self.batches:
                 on_device = module.transfer_batch_to_device(batch, module.device, 0)
-                for name, loss in module.losses(on_device).items():
-                    sums[name] += float(loss) * len(batch.y)
+                losses = module.losses(on_device)
+                for phase, (name, loss) in zip(module.phases, losses.items(), strict=True):
+                    sums[name] += float(loss) * (len(batch.y) if phase.items else 1)
         module.train()
         count = len(self.batches.y)
         module.record[-1] |= {f"{self.part}/{name}": value / count for name, value in sums.items()}

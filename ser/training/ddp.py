@@ -47,8 +47,9 @@ Send = Callable[[Any], None]
 class DDP(Training):
     """`Training` on several devices; the arguments are the same.
 
-    Each of n ranks has every n-th utterance of a batch. Gradients are averaged so that each
-    utterance counts the same, and each utterance is validated once. The first GPUs that torch sees
+    Each of n ranks has every n-th utterance of a batch. The average of their gradients is that of
+    the loss of the whole batch, also where a loss averages over labelled utterances or over frames,
+    and each utterance is validated once. The first GPUs that torch sees
     are used, even if other runs use them.
     """
 

@@ -17,6 +17,11 @@ from ser.training import ranks
 Optimiser = Callable[..., torch.optim.Optimizer]
 
 
+def utterances(batch: Batch) -> int:
+    """Return the number of utterances of a batch."""
+    return len(batch.y)
+
+
 @dataclass(frozen=True)
 class Phase:
     """One loss, and the parameters that one optimiser updates with it.
@@ -31,6 +36,8 @@ class Phase:
         rate: Factor of the model's learning rate.
         forward: (batch, shared) -> shared. Called before `loss`, for outputs that later phases or
             `PhasedModel.observe` use, too; None: there are none.
+        items: batch -> number of items that the loss averages over, or the sum of their weights;
+            None: the loss is a sum. Ranks that share a batch weight their losses by it.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Phase:
     modules: Sequence[nn.Module]
     rate: float = 1.0
     forward: Callable[[Batch, Any], Any] | None = None
+    items: Callable[[Batch], float | Tensor] | None = utterances
 
     def compute(self, batch: Batch, shared: Any) -> tuple[Tensor, Any]:
         """Return the loss of a batch, and what the following phases share."""
@@ -139,15 +147,16 @@ class PhasedModel(pl.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         shared = self.draw(batch)
-        weight = ranks.weight(len(batch.y), self.device)
         sums = {}
-        for phase, optimiser in self._steps:
+        weights = self._weights(batch)
+        for (phase, optimiser), (weight, times) in zip(self._steps, weights, strict=True):
             loss, shared = phase.compute(batch, shared)
+            loss = loss if weight is None else loss * weight
             # Remove the gradients that other phases have left on these parameters.
             optimiser.zero_grad()
-            self.manual_backward(loss if weight is None else loss * weight)
+            self.manual_backward(loss)
             optimiser.step()
-            sums[f"train/{phase.name}_loss"] = loss.detach() * len(batch.y)
+            sums[f"train/{phase.name}_loss"] = loss.detach() * times
         with torch.no_grad():
             sums |= self.observe(batch, shared)
             ranks.average(self._statistics)
@@ -155,6 +164,22 @@ class PhasedModel(pl.LightningModule, ABC):
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._seen += len(batch.y)
+
+    def _weights(self, batch: Batch) -> list[tuple[Tensor | None, float | Tensor]]:
+        """Return a pair of numbers for the loss of each phase.
+
+        The first is its weight among ranks, whose gradients are averaged; None: there is one rank.
+        The second is what the weighted loss is multiplied by for the record, whose losses are per
+        utterance: a mean counts for each utterance of the batch, a sum once.
+        """
+        rows, phases = len(batch.y), [phase for phase, _ in self._steps]
+        if ranks.count() == 1:
+            return [(None, rows if phase.items else 1) for phase in phases]
+        items = [phase.items(batch) if phase.items else None for phase in phases]
+        of_rows, *weights = ranks.weights([rows, *items], self.device)
+        per_rank = rows / of_rows
+        times = [per_rank if phase.items else 1 / ranks.count() for phase in phases]
+        return list(zip(weights, times, strict=True))
 
     def on_validation_epoch_start(self) -> None:
         self._confusion.reset()

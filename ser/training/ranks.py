@@ -51,17 +51,24 @@ def average(values: Sequence[Tensor]) -> None:
         value.copy_(mean.view_as(value))
 
 
-def weight(rows: int, device: torch.device) -> Tensor | None:
-    """Return the weight of this rank's loss; None: there is one rank. Collective.
+def weights(items: Sequence[float | Tensor | None], device: torch.device) -> Tensor:
+    """Return the weights of this rank's losses, one for each of `items`. Collective.
 
-    Gradients are averaged over ranks. With these weights each row of a batch counts the same, even
-    if some ranks have a row more than others.
+    Gradients are averaged over ranks. With these weights, their average is the gradient of the loss
+    of the whole batch, even if some ranks have more items than others.
 
     Args:
-        rows: Number of rows in this rank's share of the batch.
+        items: Number of items in this rank's share of the batch, or the sum of their weights, that
+            a loss averages over; None: the loss is a sum.
         device: Device of the model.
     """
-    if count() == 1:
-        return None
-    own = torch.tensor(float(rows), device=device)
-    return own * count() / total(own)
+    own = torch.stack(
+        [
+            torch.as_tensor(1.0 if n is None else n, dtype=torch.float32, device=device)
+            for n in items
+        ]
+    )
+    # No rank may have any, e.g. labelled utterances.
+    weights = own * count() / total(own).clamp(min=torch.finfo(own.dtype).tiny)
+    sums = torch.tensor([n is None for n in items], device=device)
+    return weights.masked_fill(sums, count())

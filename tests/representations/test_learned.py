@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from made import CLASSES, aae, classes_in, pca
+from small import training
 
 from ser import representations, results
 from ser.data.standardise import Standardiser
@@ -33,14 +34,20 @@ def equal(first: Network, second: Network) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def with_fitting(learned: Learned, **options: object) -> Learned:
+    learned.fitting = replace(learned.fitting, **options)  # type: ignore[arg-type]
+    return learned
+
+
 X, Y = classes_in(50, 800)
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Network:
     """A fit on one half of four separated Gaussian classes in 50-D."""
-    recipe = aae(tmp_path_factory.mktemp("toy"), epochs=80, width=64)
-    return recipe.fit(X[:400], Y[:400], 2)
+    recipe = aae(tmp_path_factory.mktemp("toy"), epochs=40, width=64)
+    rarely = training(checkpoint_seconds=1e9)
+    return with_fitting(recipe, training=rarely).fit(X[:400], Y[:400], 2)
 
 
 def test_separated_classes_are_encoded_in_their_own_components(toy: Network) -> None:
@@ -73,11 +80,6 @@ def test_equal_fit_is_made_once(tmp_path: Path) -> None:
         ):
             with pytest.raises(AssertionError, match="trained again"):
                 other()
-
-
-def with_fitting(learned: Learned, **options: object) -> Learned:
-    learned.fitting = replace(learned.fitting, **options)  # type: ignore[arg-type]
-    return learned
 
 
 def test_whatever_shapes_a_fit_is_in_its_key(tmp_path: Path) -> None:

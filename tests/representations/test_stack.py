@@ -10,7 +10,7 @@ import torch
 from made import CLASSES, fitting
 
 from ser.data.batches import Batch, Task
-from ser.data.segments import Segments, context
+from ser.data.segments import Segments, context, cut
 from ser.errors import UserError
 from ser.models.denoising import Deep
 from ser.models.recurrent import RecurrentAutoencoder
@@ -128,6 +128,10 @@ def test_loss_is_the_squared_error_of_all_frames_without_padding(reduction: Any)
 def test_impossible_options_raise_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="segments of 3 frames"):
         upper(fitting(tmp_path)).fit(frames(), Y, 4)
+    values = frames().values
+    every_second = cut(values, OFFSETS, np.arange(6), False, frames=1, hop=2)
+    with pytest.raises(UserError, match=r"needs all of them, segments\.hop=1"):
+        upper(fitting(tmp_path)).fit(every_second, every_second.of_each(np.arange(6)), 4)
     with pytest.raises(UserError, match="size=5: the LSTM's state has 4 values"):
         stack(tmp_path, size=5).fit(frames(), Y, 5)
 

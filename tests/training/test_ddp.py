@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,16 +17,17 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import warm
-from small import EPOCHS, fit, made_data, made_model
+from small import EPOCHS, OF_MODEL, fit, made_data, made_model, training
 from torch import distributed
 
 from ser import results
-from ser.data.datamodule import DataModule
+from ser.data.datamodule import DataModule, View
 from ser.errors import UserError
 from ser.runs.run import run
 from ser.training import ranks
 from ser.training.ddp import DDP, run_ranks
 from ser.training.phased import PhasedModel
+from ser.training.trainer import Training
 
 FORK = multiprocessing.get_context("fork")
 ON_TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -52,6 +55,63 @@ def test_several_ranks_have_the_result_of_one(name: str, devices: int, tmp_path:
     rows = [pd.read_csv(tmp_path / x / "metrics.csv") for x in ("one", "several")]
     assert list(rows[0]) == list(rows[1])
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-4)
+
+
+class Noting(torch.optim.SGD):
+    """Notes the gradients of every step, and leaves the weights as they are."""
+
+    notes: ClassVar[list[torch.Tensor]] = []
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        parameters = self.param_groups[0]["params"]
+        self.notes.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "weights"),
+    [("aae", 0.4, "balanced"), ("aae frames", 0.4, None), ("cnn", 1.0, "balanced")],
+)
+def test_gradients_of_several_ranks_are_those_of_one(
+    name: str, fraction: float, weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each phase's loss is divided by its own number: of utterances, labelled ones, or frames.
+
+    Ranks draw different samples of the priors, so the phases that use them are left out.
+    """
+    data = made_data("utterance" if name == "aae" else "frame")
+    data = DataModule(
+        data.features,
+        replace(data.target, labelled_fraction=fraction),
+        data.fold,
+        data.speakers,
+        data.seed,
+        View(unlabelled=name != "cnn"),
+        **{option: getattr(data, option) for option in ("max_frames", "standardise", "clip")},
+        batch_size=13,
+        class_weights=weights,
+    )
+    plain = ["model.encoder.dropout=0", "model.encoder.batch_norm=false"]
+    if name != "cnn":
+        encoder = f"networks.{OF_MODEL[name]}.encoder"
+        plain = [f"{encoder}.dropout=0", "model.batch_norm=false"]
+        plain += ["model.phases=[reconstruction,classification]"]
+    monkeypatch.setattr(
+        PhasedModel,
+        "on_train_end",
+        lambda self: torch.save(Noting.notes, tmp_path / f"{self.global_rank}.pt"),
+    )
+    gradients = []
+    for kind, devices in ((Training, 1), (DDP, 2)):
+        Noting.notes.clear()
+        model = made_model(name, data, *plain)
+        model.optimiser = partial(Noting, lr=0.0)
+        trainer = training(kind, devices=devices, max_epochs=1)
+        trainer.fit(model, data, tmp_path / f"{devices}", [])
+        gradients.append(torch.load(tmp_path / "0.pt", weights_only=True))
+    one, several = gradients
+    assert len(one) == len(several) == 3 * (1 if name == "cnn" else 2)
+    for expected, actual in zip(one, several, strict=True):
+        assert (actual - expected).norm() < 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("name", ["aae", "aae frames"])
@@ -302,16 +362,15 @@ def test_killed_rank_is_named_when_another_rank_fails() -> None:
 def test_collectives_over_ranks() -> None:
     def work(rank: int, send: Callable) -> Any:
         distributed.init_process_group("gloo", rank=rank, world_size=3)
-        weight = ranks.weight(rank + 1, torch.device("cpu"))
+        weights = ranks.weights([rank + 1, torch.tensor(0), None], torch.device("cpu"))
         own = torch.tensor([1.0, rank])
-        assert weight is not None
-        results = ranks.count(), ranks.every(rank), ranks.total(own).tolist(), float(weight)
+        results = ranks.count(), ranks.every(rank), ranks.total(own).tolist(), weights.tolist()
         assert own.tolist() == [1.0, rank]
         distributed.destroy_process_group()
         return results
 
     shared = (3, [0, 1, 2], [3.0, 3.0])
-    assert run_ranks(work, 3, print) == [(*shared, 0.5), (*shared, 1.0), (*shared, 1.5)]
+    expected = [(*shared, [weight, 0.0, 3.0]) for weight in (0.5, 1.0, 1.5)]
+    assert run_ranks(work, 3, print) == expected
     alone = torch.tensor([1.0])
     assert (ranks.count(), ranks.every("it"), ranks.total(alone)) == (1, ["it"], alone)
-    assert ranks.weight(5, torch.device("cpu")) is None

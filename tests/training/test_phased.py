@@ -96,7 +96,9 @@ MODELS: dict[str, Callable[[], PhasedModel]] = {
     "stacked": partial(
         Stacked, TASK, 4, hidden=[5], corruption=0.2, tied=True, epochs_each=1, optimiser=ADAM
     ),
-    "recurrent": partial(RecurrentAutoencoder, TASK, 4, encoder=LSTM, optimiser=ADAM),
+    "recurrent": partial(
+        RecurrentAutoencoder, TASK, 4, encoder=LSTM, reduction="sum", optimiser=ADAM
+    ),
 }
 
 
