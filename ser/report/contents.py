@@ -25,6 +25,7 @@ from ser.report.figures.representations import (
     with_losses,
     with_planes,
 )
+from ser.report.quality import quality
 from ser.report.tables import Table
 
 Titled = tuple[str, Figure]  # the figure of a cell and its title
@@ -84,6 +85,7 @@ class Contents:
         main: Main table.
         scores: Table of all scores.
         recalls, slices: Tables by target.
+        quality: Table of representations; None if there is none.
         tests: Tables by kind of test.
         remarks: Warnings that must be shown with the scores.
         missing: Runs that are not finished.
@@ -99,6 +101,7 @@ class Contents:
         self.tests = [tables.tests(data, kind) for kind in kinds]
         sliced = (tables.sliced(data, column) for column in data.columns)
         self.slices = [table for table in sliced if table is not None]
+        self.quality = quality(data)
         self.remarks = remarks(data)
         self.missing = missing(data)
 

@@ -69,6 +69,7 @@ def markdown(contents: Contents) -> str:
     parts += [markdown_table(table, 2) for table in tables]
     parts += ["## Tests\n", f"{md(contents.about_tests)}\n"]
     parts += map(markdown_table, contents.tests)
+    parts += [markdown_table(contents.quality, 2)] if contents.quality else []
     for name, drawn in sheets.items():
         parts += _figure(name, drawn)
     parts += _codes(contents)
@@ -80,6 +81,7 @@ def latex(contents: Contents) -> str:
     """Return all tables but slices; they need the package booktabs."""
     remarks = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in contents.remarks]
     tables = [contents.main, contents.scores, *contents.recalls, *contents.tests]
+    tables += [contents.quality] if contents.quality else []
     return "\n".join([*remarks, *map(latex_table, tables)])
 
 
@@ -165,6 +167,8 @@ def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
     if contents.missing:
         yield "missing", "missing runs"
     yield from (("scores", "all scores"), ("recalls", "recalls"), ("tests", "tests"))
+    if contents.quality:
+        yield "quality", "representations"
     names = ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes", "tsne")
     for name in names:
         if getattr(contents, name):

@@ -61,6 +61,8 @@ class Run:
         software: Code and libraries that made the run.
         curves: Columns of `metrics.csv` by name, one value per epoch; empty if the model is not
             trained by epochs.
+        representation: What its representation has learned; empty if it has none, or if it was made
+            by an earlier version.
     """
 
     planned: PlannedRun
@@ -74,6 +76,7 @@ class Run:
     cost: Mapping[str, Any]
     software: Software
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    representation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
@@ -165,6 +168,7 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
             cost,
             Software(cost.get("commit"), result.get("versions", {})),
             _read_curves(run_folder.metrics_file),
+            result.get("representation") or {},
         )
     except KeyError as error:
         raise damaged(planned.folder, KeyError(f"{folder.RECORD} has no {error}")) from error

@@ -20,6 +20,7 @@ _TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "²": r"\textsuperscript{2}",
 }
 
 
