@@ -22,9 +22,9 @@ class RecurrentAutoencoder(PhasedModel):
         task: Inputs and classes of the model.
         size: K, width of the LSTM's state in all directions together.
         encoder: Partial of the LSTM, called with F.
+        optimiser: Partial of a torch optimiser.
         reduction: "sum": the squared errors of all frames of a batch are summed (section 3.1); at
             the paper's learning rate, their "mean" moves nothing.
-        optimiser: Partial of a torch optimiser.
 
     Attributes:
         width: K.
@@ -41,8 +41,8 @@ class RecurrentAutoencoder(PhasedModel):
         size: int,
         *,
         encoder: Callable[[int], LSTMEncoder],
-        reduction: Literal["sum", "mean"],
         optimiser: Optimiser,
+        reduction: Literal["sum", "mean"] = "mean",  # of runs made before the option existed
     ) -> None:
         super().__init__(task, optimiser)
         self.width, self.reduction = size, reduction

@@ -110,7 +110,7 @@ def _quality(
     segments: Cut,
 ) -> dict[str, Any]:
     """Return what a representation has learned (`ser.runs.quality`)."""
-    ids = {split: examined(data.fold.parts[split]) for split in ("train", "val")}
+    ids = {"train": examined(data.labelled), "val": examined(data.fold.val)}
     splits = {
         split: items_of(cfg, data, each, segments) for split, each in ids.items() if len(each)
     }

@@ -1,5 +1,6 @@
 """One code per utterance, of the codes of its frames."""
 
+import csv
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ser.models.recurrent import RecurrentAutoencoder
 from ser.networks.recurrent import LSTMEncoder
 from ser.representations import Fitting, Representation
 from ser.representations.learned import Learned
-from ser.representations.sequences import OfSequences
+from ser.representations.sequences import OfSequences, SequenceNetwork
 from ser.representations.stack import Stack
 from ser.training.stopping import FixedEpochs
 
@@ -140,3 +141,15 @@ def test_sequences_of_frames_can_be_fitted_directly(tmp_path: Path) -> None:
     fitted = upper(fitting(tmp_path)).fit(frames(around=0), Y, 4)
     whole, some = fitted.transform(frames(around=0)), fitted.transform(frames([4, 1], around=0))
     np.testing.assert_allclose(some, whole[[4, 1]], rtol=1e-4, atol=1e-5)
+
+
+def test_recorded_loss_is_the_sum_over_the_frames_of_an_utterance(tmp_path: Path) -> None:
+    recipe = upper(fitting(tmp_path))
+    recipe.module = partial(recipe.module, optimiser=partial(torch.optim.SGD, lr=0.0))
+    fitted = recipe.fit(frames(around=0), Y, 4)
+    assert isinstance(fitted, SequenceNetwork)
+    with torch.inference_mode(), (fitted.folder / "metrics.csv").open() as file:
+        batches = fitted.batches(frames(around=0), Y)
+        total = sum(float(fitted.module.reconstruction_loss(batch, None)) for batch in batches)
+        losses = [float(row["train/reconstruction_loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([total / 6] * 3)
