@@ -8,6 +8,7 @@ of one Gaussian per class, and no classifier: the model is a representation.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -181,13 +182,10 @@ class AAE(PhasedModel):
         discriminators = [latent.discriminator for latent in latents]
         discriminators += encoder if self.discriminator_moves_encoder else []
         label_head = [] if self.classifier is None else [self.latents[self.classifier].head]
+        autoencoder, classifier = [*encoder, self.decoder], [self.encoder, *label_head]
+        known = partial(labelled, class_weights=self.cross_entropy.weight)
         every = (
-            Phase(
-                "reconstruction",
-                self.reconstruction_loss,
-                [*encoder, self.decoder],
-                items=frames,
-            ),
+            Phase("reconstruction", self.reconstruction_loss, autoencoder, items=frames),
             Phase(
                 "discriminator",
                 self.discriminator_loss,
@@ -196,12 +194,7 @@ class AAE(PhasedModel):
                 forward=self.discriminate,
             ),
             Phase("generator", self.generator_loss, encoder),
-            Phase(
-                "classification",
-                self.classification_loss,
-                [self.encoder, *label_head],
-                items=self.labelled,
-            ),
+            Phase("classification", self.classification_loss, classifier, items=known),
         )
         by_name = {phase.name: phase for phase in every}
         return [by_name[name] for name in self.phase_names]
@@ -239,10 +232,6 @@ class AAE(PhasedModel):
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)
-
-    def labelled(self, batch: Batch) -> Tensor:
-        """Return what the cross-entropy of a batch is divided by."""
-        return labelled(batch, self.cross_entropy.weight)
 
     # ---- forward passes
 

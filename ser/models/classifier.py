@@ -1,6 +1,7 @@
 """Classifier of an encoder and a linear layer: parthasarathy2019's baselines (5.1 and 5.3)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +40,8 @@ class Classifier(PhasedModel):
     @property
     def phases(self) -> Sequence[Phase]:
         modules = [self.encoder, self.head]
-        return [Phase("classification", self.classification_loss, modules, items=self.labelled)]
-
-    def labelled(self, batch: Batch) -> Tensor:
-        """Return what the cross-entropy of a batch is divided by."""
-        return labelled(batch, self.cross_entropy.weight)
+        known = partial(labelled, class_weights=self.cross_entropy.weight)
+        return [Phase("classification", self.classification_loss, modules, items=known)]
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, D) or (B, T, F) features, or (B, T, V * F) with V variants -> (B, C) logits."""

@@ -67,3 +67,12 @@ def test_one_run_on_all_features_serves_both_tables(composed: Compose) -> None:
         for name in ("compression_features", "synthesis_real")
     )
     assert first == second
+
+
+@pytest.mark.parametrize("experiment", ["synthesis_synthetic", "synthesis_both"])
+def test_kernel_width_does_not_follow_the_spread_of_samples(
+    experiment: str, composed: Compose
+) -> None:
+    cfg = composed(f"experiment=sahu2017/{experiment}", "corpus=iemocap")
+    check(cfg)
+    assert cfg.model.classifier.gamma == "auto"
