@@ -8,7 +8,6 @@ so that openSMILE's extremes, which reach 1e13, count no more than others.
 
 import io
 import math
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ser.data.datamodule import DataModule
-from ser.errors import UserError
-from ser.results import RunFolder, write_bytes
+from ser.results import RunFolder, damaged, require_intact_archive, write_bytes
 
 FILE = "training_range.npz"
 COVERED = 0.995  # share of the training split that is within the range of a feature
@@ -102,11 +100,12 @@ class TrainingRange:
         file = folder.checkpoints / FILE
         if not file.exists():
             return None
+        require_intact_archive(file)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 return cls(arrays["low"], arrays["high"], float(arrays["threshold"]))
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{file}: damaged; force=true trains the run again") from error
+        except (ValueError, KeyError, EOFError, TypeError) as error:
+            raise damaged(file, error) from error
 
 
 def _vectors(data: DataModule, ids: pd.Index) -> tuple[np.ndarray, np.ndarray]:

@@ -283,7 +283,7 @@ class RunFolder(RunPaths):
     def require_description(self) -> None:
         """Raise a UserError if the files that describe the run have changed since it was made."""
         for message in changed_files(self.path, self.read_cost().get("digests") or {}):
-            raise UserError(f"{message} (by {COST}); restore it, or {self.REMEDY}")
+            raise UserError(f"{message} ({COST} has its digest); restore it, or {self.REMEDY}")
 
     def read_cost(self) -> dict[str, Any]:
         """Return the cost of a finished run; empty if it is missing or damaged."""

@@ -78,7 +78,7 @@ class ResultFolder:
         digests = record.get("digests") or {}
         names = {n: d for n, d in digests.items() if not prefixes or n.startswith(prefixes)}
         for message in changed_files(self.path, names):
-            raise UserError(f"{message}; {self.REMEDY}")
+            raise UserError(f"{message} ({self.RECORD} has its digest); {self.REMEDY}")
 
     def read_predictions(self) -> pd.DataFrame:
         """Return the table of `predictions.csv`, ids and class names as strings."""

@@ -58,7 +58,8 @@ def inconsistencies(folder: RunFolder) -> Iterator[str]:
 def _inconsistencies(folder: ResultFolder) -> Iterator[str]:
     try:
         record = folder.read_record() or {}
-        yield from changed_files(folder.path, record.get("digests") or {})
+        for message in changed_files(folder.path, record.get("digests") or {}):
+            yield f"{message} ({folder.RECORD} has its digest)"
         if isinstance(folder, RunFolder):
             if record.get("digests") and not folder.cost_file.exists():
                 yield f"{folder.cost_file} is missing"
@@ -66,7 +67,7 @@ def _inconsistencies(folder: ResultFolder) -> Iterator[str]:
             if record.get("digests") and folder.cost_file.exists() and "digests" not in cost:
                 yield f"{folder.cost_file} has no digests"
             for message in changed_files(folder.path, cost.get("digests") or {}):
-                yield f"{message} (by {COST})"
+                yield f"{message} ({COST} has its digest)"
         yield from _table_problems(folder, record)
     except UserError as error:
         yield str(error)

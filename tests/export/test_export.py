@@ -232,7 +232,7 @@ def test_card_contains_remarks_in_bold(exports: Exports, tmp_path: Path) -> None
     assert result is not None
     result["remarks"].append("speaker dependent: speakers are in train and test")
     result["speaker_independent"] = False
-    results.write_json(folder / "result.json", result)
+    results.write_sealed(folder / "result.json", result)
     options = ("--format", "safetensors", "--licence", "cc-by-nc-4.0")
     front, text = card(exported(folder, tmp_path / "out", *options))
     assert "**speaker dependent: speakers are in train and test**" in text

@@ -20,6 +20,7 @@ FILES = {
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
         *(f"checkpoints/{name}" for name in ("best.ckpt", "standardiser.npz", "recogniser.json")),
         "checkpoints/training_audio.txt",
+        "checkpoints/training_range.npz",
     ],
     "svm": [
         *("checkpoints/best.skops", "representation/transform.skops"),

@@ -208,7 +208,7 @@ def test_speech_that_was_trained_on_tests_nothing(
     assert main(["predict", str(trained), *files]) == 0
     assert "1 of the recordings were used in training or selection" in capsys.readouterr().err
     (trained / "checkpoints" / "training_audio.txt").unlink()
-    with pytest.raises(UserError, match="no checkpoints/training_audio.txt"):
+    with pytest.raises(UserError, match=r"training_audio\.txt is missing .*; train the run again"):
         evaluate(trained, of(home, "male"))
 
 
