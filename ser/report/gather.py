@@ -166,7 +166,7 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
             result.get("speaker_independent", True),
             (*result["remarks"], *remarks),
             cost,
-            Software(cost.get("commit"), result.get("versions", {})),
+            Software.of(result, cost),
             _read_curves(run_folder.metrics_file),
             result.get("representation") or {},
         )

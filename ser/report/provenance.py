@@ -37,11 +37,16 @@ def fits_of(result: Mapping[str, Any]) -> tuple[dict[str, Fit], bool]:
 
     Returns:
         Fits by split, and whether they are known.
+
+    Raises:
+        ValueError: Nothing was fitted on.
     """
     counts = result["class_counts"]
     train = Fit(("train",), sum(counts["train"].values()))
     if recorded := result.get("fitted_on"):
-        test = Fit(tuple(recorded["splits"]), recorded["utterances"])
+        test = Fit(tuple(recorded["splits"]), int(recorded["utterances"]))
+        if test.utterances < 1:
+            raise ValueError("fitted_on has no utterances")
         return {"val": test if test.splits == train.splits else train, "test": test}, True
     if "inner_ua" in result:
         both = train.utterances + sum(counts["val"].values())
@@ -60,6 +65,13 @@ class Software:
 
     commit: str | None
     versions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any], cost: Mapping[str, Any]) -> "Software":
+        """Return what made a run, from its `result.json` and `cost.json`."""
+        versions = {name: str(version) for name, version in result.get("versions", {}).items()}
+        commit = cost.get("commit")
+        return cls(None if commit is None else str(commit), versions)
 
     @property
     def parts(self) -> dict[str, str]:

@@ -40,6 +40,9 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
         _print(console, note, "dim")
     if data.tests:
         _print(console, "p with Holm's correction over the whole report; *: below 0.05.", "dim")
+        units = dict.fromkeys(test.n for test in data.tests_of("folds") if test.result)
+        if units:
+            _print(console, f"Tests over folds: {'; '.join(units)}.", "dim")
     elif not data.compares:
         _print(console, captions.NO_BASELINE)
     for line in missing(data):

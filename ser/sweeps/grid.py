@@ -161,6 +161,10 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
         raise UserError("\n".join(explain(overrides)) or str(error)) from None
     name = cfg.hydra.runtime.choices.get("grid") or "runs"
     comparisons = parse_comparisons(OmegaConf.to_container(cfg.report.comparisons))
+    if not any(override.startswith("report.comparisons=") for override in overrides):
+        # A grid that was narrowed to some of its systems compares those that are left.
+        systems = {run.system for run in runs}
+        comparisons = tuple(pair for pair in comparisons if systems.issuperset(pair))
     return Grid(name, tuple(runs), cfg.report.baseline, cfg.logger, cfg.report.tsne, comparisons)
 
 

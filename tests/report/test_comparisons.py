@@ -135,8 +135,12 @@ def test_what_a_model_was_fitted_on(
     facts = {"fitted_on": None, "class_counts": counts} | facts
     (run,) = finished_runs(Grid("", (write(planned(tmp_path), **facts),), None))
     assert run.fits["test"].utterances == utterances
+    assert (run.digests["test"] == run.digests["val"]) == (utterances == 120)
     assert run.fits["val"].utterances == 120
     assert (UNKNOWN_FIT in run.remarks) == (not is_known)
+    nothing = write(run.planned, fitted_on={"splits": ["train"], "utterances": 0})
+    with pytest.raises(UserError, match="fitted_on has no utterances"):
+        finished_runs(Grid("", (nothing,), None))
 
 
 def test_overlapping_test_splits_are_not_counted_twice(tmp_path: Path) -> None:
@@ -264,6 +268,7 @@ def test_pairs_are_tested_beside_the_baseline_and_corrected_together(tmp_path: P
     assert set(zip(table["system"], table["reference"], strict=True)) == set(expected)
     for reference in ("mlp", "encoder", "cnn"):
         assert f"against {reference}:" in written.printed
+    assert "Tests over folds: 3 folds with 2 training splits, 2 seeds." in written.printed
     assert written.read("report.md").count("\n| activation | aae | encoder |") == 4
     assert written.read("report.tex").count("activation & aae & encoder &") == 4
     columns = '<td class="words">aae</td><td class="words">encoder</td>'
