@@ -38,6 +38,8 @@ if __name__ == "__main__":
     try:
         with convert_disk_errors():
             main()
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command continues")
     except UserError as error:
         sys.exit(f"\nerror: {error}")
     except (HydraException, OmegaConfBaseException) as error:
