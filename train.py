@@ -38,8 +38,9 @@ if __name__ == "__main__":
     try:
         with convert_disk_errors():
             main()
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command continues")
     except UserError as error:
         sys.exit(f"\nerror: {error}")
     except (HydraException, OmegaConfBaseException) as error:
-        reasons = explain(sys.argv[1:]) or [str(error).splitlines()[0]]
-        sys.exit("\n".join(f"\nerror: {reason}" for reason in reasons))
+        sys.exit("\n".join(f"\nerror: {reason}" for reason in explain(sys.argv[1:], error)))

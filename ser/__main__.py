@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ser.latents.page import Audio
     from ser.sweeps.grid import Grid
 
+REPORTS = Path("outputs/reports")
 BASELINE, COMPARISONS = "report.baseline=", "report.comparisons="
 ONE_RUN = "folder of a finished run"
 RUNS = "folder of a finished run, or a folder that contains several, e.g. of all folds and seeds"
@@ -72,7 +73,7 @@ def report(selection: Sequence[str], out: Path | None) -> int:
     from ser.report import report as write_report
 
     grid = _select_runs(selection)
-    out = out or Path("outputs/reports") / grid.name
+    out = out or REPORTS / _name_of(selection, grid.name)
     write_report(grid, out)
     if grid.logger is not None and "wandb" in grid.logger:
         from ser.runs.loggers import log_report
@@ -200,6 +201,26 @@ def _select_runs(selection: Sequence[str]) -> "Grid":
     return runs
 
 
+def _name_of(selection: Sequence[str], grid: str) -> Path:
+    """Return the name of a report: the grid, or the path of a folder, as their names may be equal.
+
+    Examples:
+        >>> _name_of(["outputs/runs/emodb"], "emodb")
+        PosixPath('runs/emodb')
+        >>> _name_of(["grid=emodb_table1"], "emodb_table1")
+        PosixPath('emodb_table1')
+    """
+    folders = [each for each in selection if "=" not in each]
+    if not folders:
+        return Path(grid)
+    folder, working = Path(folders[0]).resolve(), Path.cwd()
+    if not folder.is_relative_to(working) or folder == working:
+        return folder.relative_to(folder.anchor)
+    relative = folder.relative_to(working)
+    outputs = REPORTS.parent
+    return relative.relative_to(outputs) if outputs in relative.parents else relative
+
+
 # ---- arguments of the commands
 
 
@@ -219,7 +240,7 @@ def _add_run(command: argparse.ArgumentParser, text: str) -> None:
 
 def _add_report_arguments(command: argparse.ArgumentParser) -> None:
     _add_selection(command)
-    out = "folder of the report (default: outputs/reports/NAME)"
+    out = "folder of the report (default: outputs/reports/ and the name of the grid or folder)"
     command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
 
 

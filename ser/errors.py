@@ -17,6 +17,7 @@ DISK_ERRORS = {
     errno.EIO,
     errno.EFBIG,
 }
+PATH_ERRORS = {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class UserError(Exception):
@@ -29,10 +30,12 @@ class BusyError(UserError):
 
 @contextmanager
 def convert_disk_errors() -> Iterator[None]:
-    """Turn errors of a full, broken or read-only disk into a `UserError`."""
+    """Turn errors of a full, broken or read-only disk, and of paths, into a `UserError`."""
     try:
         yield
     except OSError as error:
+        if error.errno in PATH_ERRORS:
+            raise UserError(f"{error.filename}: {error.strerror}; choose another path") from error
         if error.errno not in DISK_ERRORS:
             raise
         raise UserError(

@@ -51,7 +51,7 @@ def test_extract_fills_the_store_for_all_features_named(
         (["check", "corpus=emodb", "corpus.root=nowhere"], "nowhere does not exist"),
         (["check", "corpus=emmodb"], "did you mean corpus=emodb"),
         (["extract", "features=functional"], "did you mean features=functionals"),
-        (["check", "corpus.rot=x"], "did you mean root"),
+        (["check", "corpus.rot=x"], "did you mean corpus.root"),
     ],
 )
 def test_wrong_option_raises_a_clear_error(

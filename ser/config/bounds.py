@@ -49,6 +49,10 @@ BOUNDS: dict[str, Any] = {
     "batch_size": Count,
     "max_frames": Count,
     "clip": Positive | None,
+    "bins": (
+        Literal["extremes", "rounded", "strict", "majority"]
+        | Annotated[list[Number], MinLen(2), MaxLen(2)]
+    ),
     "labelled_fraction": Share,
     "labelled_seed": Seed,
     "min_agreement": CountOrZero,

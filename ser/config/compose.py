@@ -25,14 +25,14 @@ def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
     """
     register_resolvers()
     choices = []
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        if override.is_sweep_override():
-            key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        else:
-            choices.append([str(override.input_line)])
     try:
+        for override in OverridesParser.create().parse_overrides(list(overrides)):
+            if override.is_sweep_override():
+                key = override.get_key_element()
+                choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            else:
+                choices.append([str(override.input_line)])
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             return [compose("train", list(combination)) for combination in product(*choices)]
     except HydraException as error:
-        raise UserError("\n".join(explain(overrides)) or str(error)) from None
+        raise UserError("\n".join(explain(["-m", *overrides], error))) from None

@@ -15,6 +15,7 @@ from ser.errors import UserError
 EXPECTED = "a CSV or Parquet file with columns such as file, speaker, emotion"
 SUFFIXES = (".csv", ".parquet")
 NAMES = ("utterance", *COLUMNS)
+GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
 Row = dict[str, object]
 
 
@@ -137,8 +138,10 @@ def _row(cells: list[object], columns: list[str], folder: Path) -> tuple[Row, li
             row[column] = cell
     if not texts.get("speaker"):
         reasons.append("the speaker is missing")
-    if row.get("gender") not in (None, "female", "male"):
-        reasons.append(f"gender must be 'female' or 'male', found {row['gender']!r}")
+    if gender := texts.get("gender"):
+        row["gender"] = GENDERS.get(gender.lower())
+        if row["gender"] is None:
+            reasons.append(f"gender must be female, male, f or m, found {gender!r}")
     start, end = row.get("start"), row.get("end")
     if isinstance(start, float) and (start < 0 or (isinstance(end, float) and end <= start)):
         reasons.append(f"start {start:g} must not be negative, and must be before end {end}")

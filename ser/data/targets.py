@@ -12,7 +12,9 @@ from ser.corpora import Corpus
 from ser.errors import UserError
 
 LEVELS = ("low", "neutral", "high")
-Bins = Literal["extremes", "rounded", "strict", "majority"]
+Bins = Literal["extremes", "rounded", "strict", "majority"] | Sequence[float]
+# Means of ratings from 1 to 5; a few of IEMOCAP's are half a point beyond.
+SCALE = (0.5, 5.5)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def attribute(
     """Divide an emotional attribute into three classes: low, neutral, high.
 
     Args:
-        corpus: Corpus with the values, on a scale from 1 to 5.
+        corpus: Corpus with the values; on a scale from 1 to 5, unless `bins` are thresholds.
         name: "activation", "valence" or "dominance".
         bins: Rule that converts values to classes, see `levels`. `majority` becomes `rounded`, with
             a remark, if the corpus has no single ratings.
@@ -130,7 +132,8 @@ def attribute(
         labelled_fraction, labelled_seed: See `Target`.
 
     Raises:
-        UserError: The corpus lacks the attribute or the given styles, or a class is empty.
+        UserError: The corpus lacks the attribute or the given styles, values have another scale
+            than the rule, or a class is empty.
     """
     means = _column(corpus, _of_styles(corpus, styles), name).dropna().astype(float)
     remarks = []
@@ -140,6 +143,7 @@ def attribute(
             f"target.bins=majority is replaced by rounded: corpus {corpus.name} has no single "
             "ratings"
         )
+    _require_scale(corpus, means, bins)
     labels = levels(corpus, means, bins)
     _require_fraction(labelled_fraction)
     target = Target(name, LEVELS, labels, labelled_fraction, labelled_seed, remarks=tuple(remarks))
@@ -158,6 +162,7 @@ def levels(corpus: Corpus, means: pd.Series, bins: Bins) -> pd.Series:
     - `strict`: low < 3, neutral = 3, high > 3 (latif2018, 4.1)
     - `majority`: most frequent level of the single ratings, {1, 2}, {3}, {4, 5}; after a tie the
       `rounded` level of the mean
+    - two thresholds, e.g. [2.5, 3.5], for any scale: low < 2.5 <= neutral < 3.5 <= high
 
     Args:
         corpus: Corpus with the single ratings, for `majority`.
@@ -168,7 +173,9 @@ def levels(corpus: Corpus, means: pd.Series, bins: Bins) -> pd.Series:
 
 
 def _binned(means: pd.Series, bins: Bins) -> pd.Series:
-    if bins == "extremes":
+    if not isinstance(bins, str):
+        low, high = means < bins[0], means >= bins[1]
+    elif bins == "extremes":
         low, high = means <= 2.0, means >= 4.0
     elif bins == "rounded":
         low, high = means < 2.5, means >= 3.5
@@ -228,6 +235,21 @@ def _column(corpus: Corpus, table: pd.DataFrame, column: str) -> pd.Series:
             f"corpus {corpus.name} has no {column}; its targets are {', '.join(available)}"
         )
     return table[column]
+
+
+def _require_scale(corpus: Corpus, values: pd.Series, bins: Bins) -> None:
+    """Check that values have the scale that a rule is for, or that thresholds increase."""
+    name, low, high = values.name, values.min(), values.max()
+    if not isinstance(bins, str):
+        if len(bins) != 2 or not bins[0] < bins[1]:
+            raise UserError(f"target.bins={list(bins)}: must be two increasing thresholds")
+    elif low < SCALE[0] or high > SCALE[1] or high <= 1:
+        third = (high - low) / 3
+        raise UserError(
+            f"{name} of corpus {corpus.name} is from {low:g} to {high:g}, but target.bins={bins} "
+            "is for a scale from 1 to 5: give thresholds, e.g. "
+            f"target.bins=[{low + third:.3g},{high - third:.3g}]"
+        )
 
 
 def _require_fraction(labelled_fraction: float) -> None:

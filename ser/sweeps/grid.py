@@ -158,7 +158,7 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
                 jobs, lambda job: compose("train", [*for_hydra, *job], return_hydra_config=True)
             )
     except HydraException as error:
-        raise UserError("\n".join(explain(overrides)) or str(error)) from None
+        raise UserError("\n".join(explain(["-m", *overrides], error))) from None
     name = cfg.hydra.runtime.choices.get("grid") or "runs"
     comparisons = parse_comparisons(OmegaConf.to_container(cfg.report.comparisons))
     if not any(override.startswith("report.comparisons=") for override in overrides):
@@ -271,7 +271,14 @@ def _describing(file: Path) -> Iterator[Any]:
 def _unnamed(
     folder: Path, cfg: DictConfig, choices: Mapping[str, str], job: Job, variant: str
 ) -> PlannedRun:
-    """Return a run without the name of its system, which depends on the other runs."""
+    """Return a run without the name of its system, which depends on the other runs.
+
+    Raises:
+        UserError: The seed or the index of the fold is not a whole number.
+    """
+    for key, value in (("seed", cfg.seed), ("fold.index", cfg.fold.index)):
+        if not isinstance(value, int):
+            raise UserError(f"{folder}: {key}={value}: must be a whole number")
     paper: Any = OmegaConf.to_container(cfg.paper) if cfg.paper else None
     return PlannedRun(folder, "", choices, cfg.fold.index, cfg.seed, paper, tuple(job), variant)
 

@@ -23,6 +23,7 @@ from ser.sweeps.grid import Grid, PlannedRun
 State = Literal["done", "running", "failed", "stopped", "missing"]
 STATES: tuple[State, ...] = get_args(State)
 MOST_REASONS = 10  # reasons of failure that are listed; further ones are counted
+PIPE_WIDTH = 1000  # columns of output that is not printed on a terminal
 REFRESH_SECONDS = 2.0
 # Between two runs of a sweep no run is running for a moment. The display ends only after so many
 # refreshes in a row without a running run.
@@ -83,7 +84,8 @@ def show_status(get_grid: Callable[[], Grid]) -> int:
         with suppress(KeyboardInterrupt):
             statuses = _refresh(statuses, get_grid)
     else:
-        console.print(_render(statuses))
+        # A pipe has no width: rich would cut the table at 80 columns.
+        console.print(_render(statuses), width=None if console.is_terminal else PIPE_WIDTH)
     return 0 if _count(statuses)["done"] == len(statuses) else 1
 
 

@@ -3,6 +3,8 @@
 import csv
 import logging
 import math
+import signal
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -109,6 +111,9 @@ class RecordWriter(pl.Callback):
 class TimedCheckpoint(pl.Callback):
     """Saves by time, also within an epoch, everything that training needs to be resumed.
 
+    An interrupt (Ctrl-C) is handled after the current batch, when the state is consistent: it saves
+    a checkpoint and ends training. A second one ends training at once.
+
     Lightning saves the weights, optimisers, loops and the position of the loader. Random states
     are added here, as tensors, so that `weights_only=True` loads them.
 
@@ -122,8 +127,14 @@ class TimedCheckpoint(pl.Callback):
         self.path = folder / LAST
         self.seconds, self.owner = seconds, owner
         self._random: list[dict[str, torch.Tensor]] = []  # by rank, then by kind of device
+        self._interrupted = False
+        self._handler: Any = None  # of interrupts, before training
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._random:
+            log.info("continuing from %s in epoch %d", self.path, trainer.current_epoch)
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         self._saved = time.monotonic()
         self._gpu = module.device if module.device.type == "cuda" else None
         rank = trainer.global_rank
@@ -148,9 +159,23 @@ class TimedCheckpoint(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
     ) -> None:
+        self._restore_handler()
         # Lightning exits without a message when the user interrupts it.
         if isinstance(exception, KeyboardInterrupt):
-            log.info(STOPPED)
+            log.info("in epoch %d: %s", trainer.current_epoch, STOPPED)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._restore_handler()
+
+    def _interrupt(self, *args: Any) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def _restore_handler(self) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
 
     def state_dict(self) -> dict[str, Any]:
         states = {"cpu": torch.get_rng_state()}
@@ -163,7 +188,7 @@ class TimedCheckpoint(pl.Callback):
         self._random = state["random"]
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
-        due = time.monotonic() - self._saved >= self.seconds
+        due = self._interrupted or time.monotonic() - self._saved >= self.seconds
         # All ranks take part in a checkpoint, so they must agree to save one.
         if not trainer.strategy.reduce_boolean_decision(due, all=False):
             return
@@ -172,3 +197,5 @@ class TimedCheckpoint(pl.Callback):
         if trainer.is_global_zero:
             unfinished.replace(self.path)
         self._saved = time.monotonic()
+        if trainer.strategy.reduce_boolean_decision(self._interrupted, all=False):
+            raise KeyboardInterrupt

@@ -165,10 +165,15 @@ class Training:
             **devices,
         )
         resumed = timed.path if timed.path.exists() else None
-        if resumed:
-            log.info("continuing from %s", resumed)
         trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
         if trainer.is_global_zero:
+            if len(model.record) < (trainer.max_epochs or 0):
+                log.info(
+                    "training stopped after epoch %d of 0 to %d: the weights of epoch %d are kept",
+                    model.record[-1]["epoch"],
+                    (trainer.max_epochs or 0) - 1,
+                    selection.epoch,
+                )
             save_atomically(folder / "best.ckpt", selection.state_dict())
 
 

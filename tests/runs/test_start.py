@@ -68,17 +68,32 @@ def test_finished_run_of_other_options_is_kept_unless_forced(made: Path, few: li
         (["fold.index=99"], "fold.index must be from 0 to"),
         (["target=valence"], "has no valence; its targets are emotion, activation"),
         (["target.classes=[anger,boredom]"], "has class boredom"),
-        (["data.clip=-1", "model=svm", "+model.kernl=rbf"], "model.kernl"),
+        (["model.lr=0.1"], "did you mean model.optimiser.lr?"),
+        (["emodb"], "did you mean corpus=emodb?"),
+        (["corpus=emodb,ravdess"], "python train.py -m corpus=emodb,ravdess"),
+        (["features=lld"], "needs utterance-level features"),
+        (["model=mpl"], "did you mean model=mlp?"),
+        (["+model.kernl=rbf"], "model.kernl: there is no such option"),
     ],
 )
-def test_refused_run_leaves_nothing(
+def test_mistake_is_answered_in_one_line_and_leaves_nothing(
     overrides: list[str], message: str, few: list[str], tmp_path: Path
 ) -> None:
     done = train(tmp_path / "run", *few, *overrides)
     assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
     assert not (tmp_path / "run").exists()
+
+
+def test_folder_that_cannot_be_made_is_named(few: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = train(tmp_path / "file" / "run", *few)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"error: {tmp_path}/file/run: Not a directory; choose another path"
+    )
 
 
 # Executes train.py with some arguments after others, and prints whether torch was imported.

@@ -173,7 +173,8 @@ def test_figure_and_table_share_runs_of_the_same_size() -> None:
     [
         (["grid=demmo"], "did you mean grid=demo"),
         (["experiment=glob(nowhere/*)"], "no run is selected"),
-        (["grid=demo", "trainer.max_epoch=3"], "did you mean max_epochs"),
+        (["grid=demo", "trainer.max_epoch=3"], "did you mean trainer.max_epochs"),
+        (["seed=abc"], "seed=abc: must be a whole number"),
     ],
 )
 def test_wrong_override_raises_a_clear_error(overrides: list[str], message: str) -> None:

@@ -86,3 +86,18 @@ def test_status_of_finished_runs_is_success(tmp_path: Path) -> None:
     runs = (finished(tmp_path / "a", 1.0), finished(tmp_path / "b", 2.0))
     assert show_status(lambda: Grid("some", runs, None)) == 0
     assert json.loads((tmp_path / "a" / results.COST).read_text()) == {"seconds": 1.0}
+
+
+def test_piped_status_has_all_columns(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ser.sweeps.grid import Grid, PlannedRun\n"
+        "from ser.sweeps.status import show_status\n"
+        "choices = {'corpus': 'emodb', 'target': 'emotion', 'model': 'mlp'}\n"
+        "run = PlannedRun(Path(sys.argv[1]), 'a long name ' * 6, choices, 0, 0, None, (), '')\n"
+        "show_status(lambda: Grid('some', (run,), None))"
+    )
+    env = {**os.environ, "COLUMNS": "80"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    output = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert "time used" in output
+    assert "a long name " * 5 in output

@@ -1,5 +1,6 @@
 """A run that is stopped anywhere and resumed has the results of an uninterrupted one."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import EPOCHS, OF_MODEL, fit, made_data, made_model
+from pytorch_lightning.loggers.logger import DummyLogger
+from small import EPOCHS, OF_MODEL, fit, made_data, made_model, training
 
 from ser.data.datamodule import DataModule
 from ser.errors import UserError
@@ -172,3 +174,40 @@ def test_fit_does_not_depend_on_the_test_split(name: str, tmp_path: Path) -> Non
     a, b = ((tmp_path / x / "checkpoints" / "best.ckpt").read_bytes() for x in "ab")
     assert a == b
     assert np.array_equal(data.standardiser.mean, changed.standardiser.mean)
+
+
+class InterruptingLogger(DummyLogger):
+    """Interrupts the process, as Ctrl-C does, at the end of an epoch."""
+
+    def log_metrics(self, metrics: object, step: int | None = None) -> None:
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupt_saves_a_checkpoint_and_the_next_run_says_where_it_continues(
+    data: DataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    expected = fit(data, tmp_path / "whole")
+    handler = signal.getsignal(signal.SIGINT)
+    interrupted = training(checkpoint_seconds=1e9)
+    folder = tmp_path / "run" / "checkpoints"
+    with pytest.raises(SystemExit):
+        interrupted.fit(made_model("mlp", data), data, folder, [InterruptingLogger()])
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "in epoch 1: stopped; the same command continues" in caplog.text
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + 2
+    np.testing.assert_array_equal(fit(data, tmp_path / "run"), expected)
+    assert f"continuing from {folder}/last.ckpt in epoch 2" in caplog.text
+
+
+def test_early_stopping_says_which_epoch_is_kept(
+    data: DataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fit(data, tmp_path, patience=1, max_epochs=50)
+    rows = pd.read_csv(tmp_path / "metrics.csv")
+    assert (
+        f"training stopped after epoch {len(rows) - 1} of 0 to 49: "
+        f"the weights of epoch {rows['val/ua'].idxmax()} are kept" in caplog.text
+    )
