@@ -201,5 +201,6 @@ def _literals(kind: Any) -> list[Any]:
 
 def _shown(value: Any) -> str:
     """Return a value as one line of at most 100 characters."""
-    text = "null" if value is None else str(value).replace("\n", "\\n")
+    text = "null" if value is None else str(value)
+    text = text if text.isprintable() else repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."

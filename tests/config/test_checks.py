@@ -93,7 +93,7 @@ def test_combinations_with_an_invalid_part_are_not_checked(composed: Compose) ->
     with pytest.raises(UserError) as error:
         check(composed("features=lld", "model.encoder._target_=ser.networks.mlp.Missing"))
     (line,) = str(error.value).splitlines()
-    assert line == "model.encoder._target_=ser.networks.mlp.Missing: nothing of this name"
+    assert line == "model.encoder._target_='ser.networks.mlp.Missing': nothing of this name"
 
 
 def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) -> None:
