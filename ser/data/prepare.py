@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from ser.config import build, run_key
 from ser.corpora import Corpus
 from ser.data.datamodule import DataModule, View
+from ser.data.feasible import make_fold, require_feasible
 from ser.data.fingerprint import fingerprint, labelled_corpus, run_options
-from ser.data.folds import Fold, verify
 from ser.features import FeatureSource
 from ser.features.store import Store, files_of
 
@@ -61,15 +61,16 @@ def prepare(cfg: DictConfig) -> Prepared:
     """
     corpus, target = labelled_corpus(cfg)
     store: Store = build(cfg.store)
+    recordings = store.recordings(corpus.table)
+    require_feasible(cfg, corpus, target, make_fold(cfg, corpus, target, recordings))
     extractor: FeatureSource = build(cfg.features)
     labelled = target.labels.index
     selected = corpus.table.loc[labelled] if cfg.fit_on == "target" else corpus.table
     features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)
     faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
-    fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
+    fold = make_fold(cfg, corpus, target, recordings)
     contents = store.contents(corpus.table)
-    verify(fold, corpus.table, contents)
     data_module: Callable[..., DataModule] = build(cfg.data)
 
     def factory(view: View) -> DataModule:
