@@ -29,7 +29,8 @@ class Prepared:
         corpus: Corpus, whose table has speaker, gender and file of each utterance.
         data: Features and classes of the fold.
         beyond: Utterances outside the training split that representations may see, unlabelled.
-        training_audio: Digests of the audio files that anything fitted or selected may see.
+        training_audio: Digests of the audio files that anything fitted or selected may see, and of
+            their samples.
         signature: Signature of the features.
         options: Everything that can change the result: configuration, corpus fingerprint and
             feature signature.
@@ -85,7 +86,8 @@ def prepare(cfg: DictConfig) -> Prepared:
         corpus=corpus,
         data=data,
         beyond=beyond,
-        training_audio=files_of(contents.reindex(seen).dropna()),
+        training_audio=files_of(contents.reindex(seen).dropna())
+        | set(recordings.reindex(seen).dropna()),
         signature=extractor.signature,
         options=options,
         run_key=run_key.digest(options),
