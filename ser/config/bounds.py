@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from omegaconf import DictConfig, OmegaConf
 from pydantic import (
+    AfterValidator,
     AllowInfNan,
     ConfigDict,
     InstanceOf,

@@ -147,7 +147,7 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
         (["model=svm", "model.grid.C=[]"], "model.grid.C=[]: list should have at least 1 item"),
         (
             ["model=svm", "+model.grid.kernel=[cubic]"],
-            "model.grid.kernel=cubic: The 'kernel' param",
+            "model.grid.kernel=cubic: The 'kernel'",
         ),
         (["model=svm", "+model.grid.D=[1]"], "model.grid.D: there is no such option"),
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
