@@ -41,10 +41,11 @@ def check(cfg: DictConfig) -> None:
         UserError: One line per problem: the option, its value, and the nearest or all valid
             choices.
     """
-    _raise(_structure_problems(cfg))
+    cfg = _resolved(cfg)
     problems = dict(bound_problems(cfg))
     for path, node in targets(cfg, ""):
-        for name, problem in _node_problems(path, node):
+        values_are_valid = not any(name.startswith(f"{path}.") for name in problems)
+        for name, problem in _node_problems(path, node, values_are_valid):
             problems.setdefault(name, problem)
     _raise([*problems.values(), *_combination_problems(cfg, problems, COMBINATIONS)])
 
@@ -57,7 +58,7 @@ def check_values(cfg: DictConfig) -> None:
     Raises:
         UserError: One line per problem.
     """
-    _raise(_structure_problems(cfg))
+    cfg = _resolved(cfg)
     problems = dict(bound_problems(cfg))
     _raise([*problems.values(), *_combination_problems(cfg, problems, LIGHT_COMBINATIONS)])
 
@@ -77,48 +78,63 @@ def _raise(messages: Iterable[str]) -> None:
         raise UserError("\n".join(lines))
 
 
+def _resolved(cfg: DictConfig) -> DictConfig:
+    """Return a configuration without interpolations whose parts are all there.
+
+    Raises:
+        UserError: One line per value that cannot be resolved, or per part that is missing.
+    """
+    plain: dict[str, Any] = {}
+    problems = []
+    for key in map(str, cfg):
+        if key == "hydra":
+            continue
+        try:
+            value = cfg[key]
+            is_config = OmegaConf.is_config(value)
+            plain[key] = (
+                OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+                if is_config
+                else value
+            )
+        except OmegaConfBaseException as error:
+            problems.append(f"{error.full_key or key}: {str(error).splitlines()[0]}")
+        except RecursionError:
+            problems.append(f"{key}: an interpolation refers to itself")
+    _raise(problems)
+    resolved = OmegaConf.create(plain)
+    _raise(_structure_problems(resolved))
+    return resolved
+
+
 def _structure_problems(cfg: DictConfig) -> Iterator[str]:
-    """Yield parts that are missing or have no constructor, and values that cannot be resolved."""
-    for key in cfg:
-        if key not in (*NODES, *OTHER, *TOP_LEVEL):
-            yield f"{key!s}: {nearest(str(key), [*NODES, *OTHER, *TOP_LEVEL])}"
-        elif key != "hydra":
-            yield from _resolution_problems(cfg, str(key))
-    for key in (*NODES, *TOP_LEVEL, "representation", "logger", "test_corpus"):
+    """Yield parts that are missing, unknown, or have no constructor."""
+    known = [*NODES, *OTHER, *TOP_LEVEL]
+    yield from (f"{key}: {nearest(str(key), known)}" for key in cfg if key not in known)
+    for key in (*TOP_LEVEL, "test_corpus"):
         if key not in cfg:
             yield f"{key} is missing"
     for key in (*NODES, "representation"):
-        if key in cfg and not _is_buildable(cfg, key):
+        if not _is_buildable(cfg, key):
             names = ", ".join(choices(key))
             yield f"{key}: {f'must be one of {names}' if names else 'see conf/train.yaml'}"
-    if "logger" in cfg and not OmegaConf.is_dict(cfg._get_node("logger")):
+    if not OmegaConf.is_dict(cfg.get("logger")):
         yield f"logger: must be one of {', '.join(choices('logger'))}"
-
-
-def _resolution_problems(cfg: DictConfig, key: str) -> Iterator[str]:
-    try:
-        if OmegaConf.is_config(cfg[key]):
-            OmegaConf.to_container(cfg[key], resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        yield f"{error.full_key or key}: {str(error).splitlines()[0]}"
-    except RecursionError:
-        yield f"{key}: an interpolation refers to itself"
 
 
 def _is_buildable(cfg: DictConfig, key: str) -> bool:
     """Return whether a part is a node, partial where code completes it."""
-    try:
-        node = cfg[key]
-        if node is None:
-            return key == "representation"
-        if not OmegaConf.is_dict(node) or not isinstance(node.get("_target_"), str):
-            return False
-        return node.get("_partial_", False) is (key not in BUILT)
-    except (OmegaConfBaseException, RecursionError):  # reported by `_resolution_problems`
-        return True
+    node = cfg.get(key)
+    if node is None:
+        return key == "representation" and key in cfg
+    if not OmegaConf.is_dict(node) or not isinstance(node.get("_target_"), str):
+        return False
+    return node.get("_partial_", False) is (key not in BUILT)
 
 
-def _node_problems(path: str, node: DictConfig) -> Iterator[tuple[str, str]]:
+def _node_problems(
+    path: str, node: DictConfig, values_are_valid: bool
+) -> Iterator[tuple[str, str]]:
     """Compare the arguments of one node with the signature of its target.
 
     By the convention of this project, arguments that code passes are positional and arguments
@@ -133,7 +149,7 @@ def _node_problems(path: str, node: DictConfig) -> Iterator[tuple[str, str]]:
         signature = inspect.signature(target)
     except (ImportError, AttributeError, TypeError, ValueError):
         name = str(node._target_)
-        yield f"{path}._target_", f"{path}._target_={name!r}: no class or function of this name"
+        yield f"{path}._target_", f"{path}._target_={name!r}: nothing of this name"
         return
     partial = bool(node.get("_partial_", False))
     is_own = str(node._target_).startswith("ser.")
@@ -156,8 +172,9 @@ def _node_problems(path: str, node: DictConfig) -> Iterator[tuple[str, str]]:
         yield f"{path}.{name}", f"{path}.{name} is missing"
     if is_own:
         yield from _type_problems(path, node, target)
-    elif not (unknown or missing) and (p := library_problem(path, options_of(node), target)):
-        yield path, p
+    elif values_are_valid and not unknown and not missing:
+        problem = library_problem(path, options_of(node), target)
+        yield from [] if problem is None else [(path, problem)]
 
 
 def _located(name: Any) -> Any:

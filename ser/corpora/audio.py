@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ SILENT_PEAK = 0.001  # -60 dB of full scale
 FULL_SCALE = 0.9999  # the largest positive PCM16 sample is 0.99997
 CLIPPED_RUN = 3  # consecutive samples at full scale; one or two can be a true peak
 FOLDER = "is a folder, not an audio file"
+NO_FILE = "is not a file"
 EMPTY = "empty: the file has no samples"
 MISSING = "missing: no such file"
 UNKNOWN_SIZE = 0xFFFFFFFF  # the length in the header of a streamed WAV (and of RF64)
@@ -106,10 +108,26 @@ def digest(file: Path) -> str:
         AudioError: The file is missing or cannot be read.
     """
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # reading a pipe would wait for ever
+            raise AudioError(Path(file), FOLDER if os.path.isdir(file) else NO_FILE)
         with open(file, "rb") as stream:
             return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise AudioError(Path(file), _os_reason(error)) from error
+
+
+def sample_digest(file: Path) -> str:
+    """Return the blake2b hash of the decoded mono samples and the rate, 32 hexadecimal digits.
+
+    It is the same for the same samples in another container, e.g. WAV and FLAC.
+
+    Raises:
+        AudioError: As of `read`.
+    """
+    samples, rate = read(file)
+    digest = hashlib.blake2b(f"{rate} ".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(samples, dtype="<f4").data)
+    return digest.hexdigest()
 
 
 def inspect(file: Path, start: float | None = None, end: float | None = None) -> AudioInfo:
@@ -159,7 +177,7 @@ def _open(file: Path) -> soundfile.SoundFile:
     """Open a file for reading if it is complete."""
     if not file.is_file():
         os.stat(file)  # raises an OSError with the reason if nothing exists there
-        raise AudioError(file, FOLDER if file.is_dir() else "is not a file")
+        raise AudioError(file, FOLDER if file.is_dir() else NO_FILE)
     if missing := _missing_bytes(file):
         raise AudioError(file, f"truncated: {missing} bytes fewer than its header declares")
     # As bytes, because a name need not be valid text in the encoding of the system.

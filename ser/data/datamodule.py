@@ -18,7 +18,6 @@ from ser.data.folds import Fold
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser, per_speaker
 from ser.data.targets import Target
-from ser.errors import UserError
 from ser.features import Features
 
 
@@ -219,14 +218,8 @@ class DataModule(pl.LightningDataModule):
 
 def _class_indices(target: Target, fold: Fold) -> pd.Series:
     """Return class indices by utterance id; `UNLABELLED` where a training label is withheld."""
+    target.require_training_classes(fold.index, fold.train)
     classes = target.codes
-    train = classes.loc[fold.train]
-    for number, name in enumerate(target.classes):
-        if not (train == number).any():
-            raise UserError(
-                f"fold {fold.index}: no training utterance has class {name} of {target.name}; "
-                "leave the class out of target.classes, or choose another fold"
-            )
     classes.loc[target.withheld(fold.train)] = UNLABELLED
     return classes
 

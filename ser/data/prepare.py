@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from ser.config import build, run_key
 from ser.corpora import Corpus
 from ser.data.datamodule import DataModule, View
+from ser.data.feasible import make_fold, require_feasible
 from ser.data.fingerprint import fingerprint, labelled_corpus, run_options
-from ser.data.folds import Fold, verify
 from ser.features import FeatureSource
 from ser.features.store import Store, files_of
 
@@ -29,7 +29,8 @@ class Prepared:
         corpus: Corpus, whose table has speaker, gender and file of each utterance.
         data: Features and classes of the fold.
         beyond: Utterances outside the training split that representations may see, unlabelled.
-        training_audio: Digests of the audio files that anything fitted or selected may see.
+        training_audio: Digests of the audio files that anything fitted or selected may see, and of
+            their samples.
         signature: Signature of the features.
         options: Everything that can change the result: configuration, corpus fingerprint and
             feature signature.
@@ -61,15 +62,16 @@ def prepare(cfg: DictConfig) -> Prepared:
     """
     corpus, target = labelled_corpus(cfg)
     store: Store = build(cfg.store)
+    recordings = store.recordings(corpus.table)
+    require_feasible(cfg, corpus, target, make_fold(cfg, corpus, target, recordings))
     extractor: FeatureSource = build(cfg.features)
     labelled = target.labels.index
     selected = corpus.table.loc[labelled] if cfg.fit_on == "target" else corpus.table
     features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)
     faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
-    fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
+    fold = make_fold(cfg, corpus, target, recordings)
     contents = store.contents(corpus.table)
-    verify(fold, corpus.table, contents)
     data_module: Callable[..., DataModule] = build(cfg.data)
 
     def factory(view: View) -> DataModule:
@@ -84,7 +86,8 @@ def prepare(cfg: DictConfig) -> Prepared:
         corpus=corpus,
         data=data,
         beyond=beyond,
-        training_audio=files_of(contents.reindex(seen).dropna()),
+        training_audio=files_of(contents.reindex(seen).dropna())
+        | set(recordings.reindex(seen).dropna()),
         signature=extractor.signature,
         options=options,
         run_key=run_key.digest(options),

@@ -55,6 +55,19 @@ class Target:
             labelled += list(rng.choice(group.index.sort_values().to_numpy(), count, replace=False))
         return train.difference(pd.Index(labelled))
 
+    def require_training_classes(self, fold: int, train: pd.Index) -> None:
+        """Check that the training split of a fold has utterances of every class.
+
+        Raises:
+            UserError: A class has none.
+        """
+        present = set(self.labels.loc[train])
+        if absent := [name for name in self.classes if name not in present]:
+            raise UserError(
+                f"fold {fold}: no training utterance has class {absent[0]} of {self.name}; "
+                "leave the class out of target.classes, or choose another fold"
+            )
+
     def only(self, utterances: pd.Index) -> "Target":
         """Return the same target, restricted to some utterances."""
         return replace(self, labels=self.labels[self.labels.index.isin(utterances)])

@@ -3,6 +3,7 @@
     root/<signature>/<two digits>/<digest of the file>[-start-end]    features of one utterance
     root/<signature>/packed/<digest of the keys in it>                of many, memory-mapped
     root/digests.json                                                 digests of known files
+    root/samples.json                                                 digests of their samples
     root/unfinished/                                                  files that are being written
 
 Several processes can fill one store at the same time: each of them checks whether another one has
@@ -28,6 +29,7 @@ from ser.features.extraction import (
     write_error,
 )
 from ser.features.items import Item, Items, digest_of, items_of, problems, with_failures
+from ser.features.recordings import sample_digests
 
 LISTED = 20  # failures that a message lists; the others are counted
 ATTEMPTS = 3  # to load: as stored, after missing ones are extracted, after another process's change
@@ -173,6 +175,24 @@ class Store:
         items = zip(table.index, self._items(table), strict=True)
         keys = {utterance: item.key for utterance, item in items if isinstance(item, Item)}
         return pd.Series(keys, dtype=object)
+
+    def recordings(self, table: pd.DataFrame) -> pd.Series:
+        """Return what identifies the recording of each utterance, by utterance id.
+
+        Equal samples have equal values, whatever file and container they are in. Utterances whose
+        audio cannot be read are left out.
+        """
+        items = zip(table.index, self._items(table), strict=True)
+        owners = {
+            utterance: (item.key.partition("-")[0], item.file)
+            for utterance, item in items
+            if isinstance(item, Item)
+        }
+        known = sample_digests(dict(owners.values()), self.root / "samples.json", self._temporary)
+        return pd.Series(
+            {utterance: known[c] for utterance, (c, _) in owners.items() if c in known},
+            dtype=object,
+        )
 
     def signature(self, table: pd.DataFrame, source: FeatureSource) -> str:
         """Return what the features of a table's utterances depend on in addition to their audio.

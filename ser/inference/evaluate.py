@@ -44,6 +44,7 @@ class OtherCorpus:
         target: All of its classes.
         store: Store of features.
         contents: Digest of the audio by utterance id.
+        recordings: Digest of the samples of its file by utterance id.
         skip_faulty: Whether utterances that cannot be extracted are left out.
     """
 
@@ -51,6 +52,7 @@ class OtherCorpus:
     target: Target
     store: Store
     contents: pd.Series
+    recordings: pd.Series
     skip_faulty: bool
     _features: dict[str, Features] = field(default_factory=dict)
     _speech: dict[str, bool] = field(default_factory=dict)
@@ -64,8 +66,9 @@ class OtherCorpus:
         """
         corpus, target = labelled_corpus(cfg)
         store: Store = build(cfg.store)
-        contents = store.contents(corpus.table.loc[target.labels.index])
-        return cls(corpus, target, store, contents, cfg.skip_faulty)
+        table = corpus.table.loc[target.labels.index]
+        contents, recordings = store.contents(table), store.recordings(table)
+        return cls(corpus, target, store, contents, recordings, cfg.skip_faulty)
 
     def features(self, recogniser: Recogniser) -> Features:
         """Return features of all labelled utterances for a run; runs share an extraction."""
@@ -215,7 +218,9 @@ def _require_untrained(recogniser: Recogniser, other: OtherCorpus) -> None:
     trained = [
         utterance
         for utterance, content in other.contents.items()
-        if not recogniser.training_audio.isdisjoint(files_of([content]))
+        if not recogniser.training_audio.isdisjoint(
+            {*files_of([content]), other.recordings.get(utterance, "")}
+        )
     ]
     if trained:
         raise UserError(

@@ -44,6 +44,7 @@ Compose = Callable[..., DictConfig]
         ("seed=???", "seed: Missing mandatory value"),
         ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
         ("data=null", "data: "),
+        ("+corpus.name=../../escaped", "corpus.name=../../escaped: value error, must be a name of"),
         ("~trainer", "trainer: must be one of cpu, ddp, gpu"),
         ("force=maybe", "force=maybe: input should be a valid boolean"),
         ("data.standardise=speakers", "did you mean speaker"),
@@ -132,6 +133,23 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             "model.encoder.hidden=[320, 160, 80]: transfer=weights needs the widths of the "
             "representation, [320, 160, 50]",
         ),
+        (
+            [
+                *("representation=dae_tied", "features=lld", "model=pyramid"),
+                "representation.stopping.max_epochs=10",
+            ],
+            "representation.stopping.max_epochs=10: 3 layers with epochs_each=5 need 11 or more",
+        ),
+        (
+            ["representation=aae", "model=svm", "representation.stopping.phases=[classification]"],
+            "representation.stopping: there is no phase classification; the phases are reconstr",
+        ),
+        (["model=svm", "model.grid.C=[]"], "model.grid.C=[]: list should have at least 1 item"),
+        (
+            ["model=svm", "+model.grid.kernel=[cubic]"],
+            "model.grid.kernel=cubic: The 'kernel'",
+        ),
+        (["model=svm", "+model.grid.D=[1]"], "model.grid.D: there is no such option"),
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
         (
             ["representation=cvae", "features=lld", "model=aae"],

@@ -21,10 +21,11 @@ from ser.errors import UserError
 Compose = Callable[..., DictConfig]
 
 CASES = 500
+EXPERIMENTS = 5
 SECONDS = 10  # of one case
 GROUPS = (
     *("corpus", "target", "features", "segments", "fold", "representation", "model"),
-    *("trainer", "logger", "experiment"),
+    *("trainer", "logger"),
 )
 WRONG = (
     *(-1, 0, 1, 2, 7, -0.5, 0.5, 1.5, 1e-300, 1e300, 10**9, 10**30, 2**32, True, False, None),
@@ -60,14 +61,13 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 def bases(rng: random.Random, composed: Compose) -> list[DictConfig]:
-    """Compose combinations that have every choice of every group once."""
+    """Compose combinations that have every choice of every group once, and some experiments."""
     queues = {group: rng.sample(names, len(names)) for group in GROUPS if (names := choices(group))}
-    count = max(map(len, queues.values()))
-    drawn = []
-    for i in range(count):
-        # An experiment overrides the other groups, so it is drawn with few of them.
-        groups = ["experiment", "corpus"] if i % 2 else [g for g in queues if g != "experiment"]
-        drawn.append([f"{group}={queues[group][i % len(queues[group])]}" for group in groups])
+    drawn = [
+        [f"{group}={names[i % len(names)]}" for group, names in queues.items()]
+        for i in range(max(map(len, queues.values())))
+    ]
+    drawn += [[f"experiment={name}"] for name in rng.sample(choices("experiment"), EXPERIMENTS)]
     return [composed(*overrides) for overrides in drawn]
 
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -130,3 +131,15 @@ def test_gender_may_be_abbreviated(folder: Path) -> None:
     corpus = manifest(write(folder, "file,speaker,gender\nwav/two.wav,a,M\nwav/one.wav,b,Female\n"))
     assert corpus.problems == ()
     assert dict(corpus.table["gender"]) == {"wav/one": "female", "wav/two": "male"}
+
+
+def test_a_pipe_and_a_long_name_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match="neither a folder nor a file"):
+        manifest(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match="File name too long"):
+        manifest(tmp_path / f"{'x' * 5000}.csv")
+    (tmp_path / "my.csv").write_text(f"file,speaker,emotion\n{'x' * 5000}.wav,a,anger\n")
+    with pytest.raises(UserError, match="no audio file .*x\\.\\.\\.") as error:
+        manifest(tmp_path / "my.csv")
+    assert len(str(error.value)) < 1000

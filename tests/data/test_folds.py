@@ -165,7 +165,41 @@ def test_verify_detects_the_same_audio_under_two_names(
 ) -> None:
     fold = folds.session(table, labelled, index=0)
     digests[fold.test[0]] = digests[fold.train[0]]
-    with pytest.raises(UserError, match="1 audio content.s. in both train and test"):
+    with pytest.raises(UserError, match="1 utterance.s. of test contain audio that is also in tra"):
+        folds.verify(fold, table, digests)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "is_leak"),
+    [
+        ((0.0, 2.0), (1.0, 3.0), True),
+        ((1.0, 3.0), (0.0, 2.0), True),
+        ((None, None), (1.0, 3.0), True),
+        ((1.0, 3.0), (None, None), True),
+        ((1.0, 2.0), (0.0, 9.0), True),
+        ((2.0, None), (1.0, 3.0), True),
+        ((0.0, 1.005), (1.0, 3.0), False),
+        ((1.0, 2.0), (None, 1.0), False),
+    ],
+)
+def test_verify_detects_overlapping_parts_of_a_recording(
+    train: tuple[float, float],
+    test: tuple[float, float],
+    is_leak: bool,
+    table: pd.DataFrame,
+    labelled: pd.Index,
+    digests: pd.Series,
+) -> None:
+    fold = folds.random(table, labelled, index=0, count=5, val_share=0.1, split_seed=0)
+    a, b = fold.train[0], fold.test[0]
+    digests[b] = digests[a]
+    table = table.assign(start=float("nan"), end=float("nan"))
+    table.loc[a, ["start", "end"]] = train
+    table.loc[b, ["start", "end"]] = test
+    if not is_leak:
+        folds.verify(fold, table, digests)
+        return
+    with pytest.raises(UserError, match=f"audio that is also in train, e.g. {b}"):
         folds.verify(fold, table, digests)
 
 

@@ -1,13 +1,16 @@
 """A fold, and the verification of its claims."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from ser.errors import UserError
 
 PARTS = ("train", "val", "test")
+TOLERANCE = 0.01  # seconds; neighbouring segments may overlap so much, as annotations are rounded
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,18 @@ class Fold:
         return self.train.append([self.val, self.test])
 
 
-def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
+def verify(fold: Fold, table: pd.DataFrame, recordings: pd.Series) -> None:
     """Verify the claims of a fold; every run calls this.
 
     Args:
         fold: To be verified.
-        table: Of the corpus.
-        contents: Identifier of the audio content by utterance id; equal for equal audio.
+        table: Of the corpus; `start` and `end` limit the part of a recording, where they are given.
+        recordings: Identifier of the recording by utterance id; equal for equal audio.
 
     Raises:
-        UserError: Two splits share an utterance, the same audio under two names or, where the fold
-            claims independence, a speaker or a text; `fit` contains utterances of a validation or
-            test speaker or text; the training or validation split is empty.
+        UserError: Two splits share an utterance, a part of a recording (under whatever names) or,
+            where the fold claims independence, a speaker or a text; `fit` contains utterances of a
+            validation or test speaker or text; the training or validation split is empty.
     """
     if fold.text_independent:
         require_texts(table, f"fold {fold.index}, which claims to be text independent,")
@@ -73,7 +76,8 @@ def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
         if fold.parts[name].empty:
             raise UserError(f"fold {fold.index}: the {name} split is empty")
     splits = {**fold.parts, "fit": fold.fit}
-    values = {name: _values(fold, ids, table, contents) for name, ids in splits.items()}
+    values = {name: _values(fold, ids, table) for name, ids in splits.items()}
+    excerpts = _excerpts(table, recordings)
     for a, b in (
         ("train", "val"),
         ("train", "test"),
@@ -87,18 +91,60 @@ def verify(fold: Fold, table: pd.DataFrame, contents: pd.Series) -> None:
                     f"fold {fold.index}: {len(both)} {kind}(s) in both {a} and {b}, "
                     f"e.g. {min(both)}"
                 )
+        if shared := overlapping(excerpts, splits[a], splits[b]):
+            raise UserError(
+                f"fold {fold.index}: {len(shared)} utterance(s) of {b} contain audio that is also "
+                f"in {a}, e.g. {min(shared)}; another fold, or a corpus without them, separates "
+                "them (python -m ser check lists identical files)"
+            )
 
 
-def _values(
-    fold: Fold, ids: pd.Index, table: pd.DataFrame, contents: pd.Series
-) -> dict[str, set[str]]:
+def _values(fold: Fold, ids: pd.Index, table: pd.DataFrame) -> dict[str, set[str]]:
     """Return what another split must not contain, by kind; missing values do not count."""
-    values = {"utterance": set(ids), "audio content": set(contents.reindex(ids).dropna())}
+    values = {"utterance": set(ids)}
     if fold.speaker_independent:
         values["speaker"] = set(table.loc[ids, "speaker"].dropna())
     if fold.text_independent:
         values["text"] = set(table.loc[ids, "text"].dropna())
     return values
+
+
+def _excerpts(table: pd.DataFrame, recordings: pd.Series) -> pd.DataFrame:
+    """Return `recording`, `start` and `end` of utterances whose audio is known, by utterance id."""
+    excerpts = pd.DataFrame({"recording": recordings})
+    for column, default in (("start", 0.0), ("end", np.inf)):
+        times = table[column] if column in table else pd.Series(dtype=float)
+        excerpts[column] = times.reindex(recordings.index).fillna(default)
+    return excerpts
+
+
+def overlapping(excerpts: pd.DataFrame, one: pd.Index, other: pd.Index) -> set[str]:
+    """Return the utterances of `other` that overlap in time with one of `one` in a recording.
+
+    Args:
+        excerpts: `recording`, `start` and `end` (seconds) by utterance id.
+        one: Utterance ids.
+        other: Utterance ids.
+    """
+    first, second = (excerpts[excerpts.index.isin(ids)] for ids in (one, other))
+    shared = set(first["recording"]) & set(second["recording"])
+    if not shared:
+        return set()
+    both = pd.concat([first.assign(second=False), second.assign(second=True)])
+    both = both[both["recording"].isin(shared)].reset_index(names="id")
+    return {name for _, group in both.groupby("recording") for name in _overlapping(group)}
+
+
+def _overlapping(excerpts: pd.DataFrame) -> Iterator[str]:
+    """Yield the ids marked `second` that overlap with one that is not, in one recording."""
+    starts, ends = (excerpts[c].to_numpy(float) for c in ("start", "end"))
+    second = excerpts["second"].to_numpy(bool)
+    for number in np.flatnonzero(second):
+        overlap = np.minimum(ends[~second], ends[number]) - np.maximum(
+            starts[~second], starts[number]
+        )
+        if (overlap > TOLERANCE).any():
+            yield str(excerpts["id"].iloc[number])
 
 
 def require_index(name: str, index: int, count: int) -> None:

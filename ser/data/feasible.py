@@ -1,0 +1,61 @@
+"""Checks of a fold that need the table of the corpus only, before features are extracted."""
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from ser.config import build
+from ser.corpora import Corpus
+from ser.data.folds import Fold, verify
+from ser.data.targets import Target
+from ser.errors import UserError
+
+
+def make_fold(cfg: DictConfig, corpus: Corpus, target: Target, recordings: pd.Series) -> Fold:
+    """Return the fold of a configuration.
+
+    Args:
+        cfg: Configuration of the run.
+        corpus: Corpus of the run.
+        target: Target of the run.
+        recordings: Identifier of the recording by utterance id.
+
+    Raises:
+        UserError: There is no such fold, or its splits are not separate.
+    """
+    fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
+    verify(fold, corpus.table, recordings)
+    return fold
+
+
+def require_feasible(cfg: DictConfig, corpus: Corpus, target: Target, fold: Fold) -> None:
+    """Check that a model can be fitted on a fold, before anything is extracted.
+
+    Raises:
+        UserError: A class has no training utterance, the inner folds of a model that tunes its
+            options are impossible.
+    """
+    target.require_training_classes(fold.index, fold.train)
+    if "leave_out" in cfg.model:
+        # Without a representation, the training split alone is divided, too, to calibrate.
+        inner = fold.train if cfg.representation is None else fold.train.append(fold.val)
+        _require_inner_folds(cfg.model.leave_out, corpus.table, target.labels.loc[inner], fold)
+
+
+def _require_inner_folds(unit: str, table: pd.DataFrame, labels: pd.Series, fold: Fold) -> None:
+    """Check that the classes of some utterances can be learned without any one speaker or session.
+
+    Args:
+        unit: "speaker" or "session".
+        table: Of the corpus.
+        labels: Class name by utterance id.
+        fold: For the message.
+    """
+    option = f"fold {fold.index}, model.leave_out={unit}"
+    if unit not in table or table.loc[fold.train.append(fold.val), unit].isna().any():
+        raise UserError(f"{option}: not every utterance of this corpus has a {unit}")
+    units = table.loc[labels.index, unit]
+    if units.nunique() < 2:
+        raise UserError(f"{option}: inner folds need two {unit}s or more, but there is one")
+    for left_out in sorted(units.unique()):
+        if labels[(units != left_out).to_numpy()].nunique() < 2:
+            raise UserError(f"{option}: without {unit} {left_out} there is one class only")
