@@ -110,7 +110,7 @@ def _resolved(cfg: DictConfig) -> DictConfig:
 def _structure_problems(cfg: DictConfig) -> Iterator[str]:
     """Yield parts that are missing, unknown, or have no constructor."""
     known = [*NODES, *OTHER, *TOP_LEVEL]
-    yield from (f"{key}: {nearest(str(key), known)}" for key in cfg if key not in known)
+    yield from (f"{key!s}: {nearest(str(key), known)}" for key in cfg if key not in known)
     for key in (*TOP_LEVEL, "test_corpus"):
         if key not in cfg:
             yield f"{key} is missing"

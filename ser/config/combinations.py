@@ -157,7 +157,8 @@ def _stopping_problems(cfg: DictConfig) -> Iterator[str]:
         ("representation", node),
         *((f"representation.{name}", node[name]) for name in ("lower", "upper") if name in node),
     ):
-        module, stopping = part.get("module") or {}, part.get("stopping") or {}
+        module: Any = part.get("module") or {}
+        stopping: Any = part.get("stopping") or {}
         if "epochs_each" in module:
             layers = len(module.hidden) + 1
             needed = module.epochs_each * (layers - 1) + 1
