@@ -1,17 +1,17 @@
 """Damaged files of a run: one line that names the file, and never another number."""
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small import without_digests
 
 from ser.__main__ import main
 from ser.errors import UserError
 from ser.report import compute, frames
-from ser.results import RunFolder, read_json
+from ser.results import RunFolder
 from ser.sweeps.grid import find_runs
 
 FILES = {
@@ -161,7 +161,7 @@ def test_verify_compares_tables_without_digests(
 ) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny / "runs" / "mlp", run.path)
-    without_digests(run)
+    without_digests(run.path)
     assert main(["verify", str(run.path)]) == 0
     assert "no digests" in capsys.readouterr().out
     run.predictions_file.write_text(change(run.predictions_file.read_text()))
@@ -174,20 +174,12 @@ def test_verify_compares_tables_without_digests(
     assert "predictions.csv" in capsys.readouterr().err
 
 
-def without_digests(run: RunFolder) -> None:
-    """Make a run look like one of an earlier version."""
-    result = read_json(run.record_file) or {}
-    for name in ("digest", "digests", "options", "training_audio"):
-        del result[name]
-    run.record_file.write_text(json.dumps(result))
-
-
 def test_verify_finds_speakers_in_two_splits(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny / "runs" / "mlp", run.path)
-    without_digests(run)
+    without_digests(run.path)
     text = run.utterances_file.read_text()
     table = run.read_utterances()
     speaker = table.loc[table["part"] == "test", "speaker"].iloc[0]
@@ -205,7 +197,7 @@ def test_an_emptied_list_of_training_audio_is_refused(
 ) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny / "runs" / "mlp", run.path)
-    without_digests(run)
+    without_digests(run.path)
     (run.checkpoints / "training_audio.txt").write_text("")
     command = ["evaluate", run.path, "corpus=manifest", f"corpus.root={tiny}/made.csv"]
     assert main([*map(str, command)]) == 1
