@@ -27,7 +27,13 @@ def main(cfg: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     many = hydra_config.mode.name == "MULTIRUN"
     names = dict(hydra_config.runtime.choices)
-    return run(cfg, hydra_config.runtime.output_dir, names, brief=many, hydra=hydra_config)
+    folder = hydra_config.runtime.output_dir
+    try:
+        return run(cfg, folder, names, brief=many, hydra=hydra_config)
+    except UserError as error:
+        if many:  # the sweep continues, and reports the error at its end
+            raise
+        raise SystemExit(f"\nerror: {error}") from None  # Hydra would print the overrides, too
 
 
 if __name__ == "__main__":

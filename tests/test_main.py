@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.__main__ import COMMANDS, Command, main, make_parser
+from ser.__main__ import COMMANDS, Command, _name_of, main, make_parser
 
 
 def test_check_of_a_whole_corpus_succeeds(
@@ -97,3 +97,16 @@ def test_folder_and_grid_cannot_be_selected_together(
 ) -> None:
     assert main(["status", *selection]) == 1
     assert "expected one folder of runs" in capsys.readouterr().err
+
+
+def test_reports_of_folders_of_one_name_are_kept_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    selections = [
+        ["a/runs"], ["b/runs"], ["outputs/runs"], [str(tmp_path.parent / "runs")], ["grid=demo"],
+    ]  # fmt: skip
+    names = [str(_name_of(selection, "demo")) for selection in selections]
+    assert names[:3] == ["a/runs", "b/runs", "runs"]
+    assert names[4] == "demo"
+    assert len(set(names)) == len(names)

@@ -85,7 +85,8 @@ def show_status(get_grid: Callable[[], Grid]) -> int:
             statuses = _refresh(statuses, get_grid)
     else:
         # A pipe has no width: rich would cut the table at 80 columns.
-        console.print(_render(statuses), width=None if console.is_terminal else PIPE_WIDTH)
+        wide = Console(width=PIPE_WIDTH, highlight=False, soft_wrap=True)
+        (console if console.is_terminal else wide).print(_render(statuses))
     return 0 if _count(statuses)["done"] == len(statuses) else 1
 
 
