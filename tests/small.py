@@ -1,5 +1,6 @@
 """Data and models small enough to be trained in a test."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,6 +74,14 @@ def training(kind: type[Training] = Training, **options: object) -> Training:
         "deterministic": True,
     }
     return kind(**{**defaults, **options})  # type: ignore[arg-type]
+
+
+def make_old(run: Path) -> None:
+    """Make a finished run one of before the range of its training data and digests were saved."""
+    (run / "checkpoints" / "training_range.npz").unlink()
+    result = json.loads((run / "result.json").read_text())
+    kept = {name: value for name, value in result.items() if name not in ("digest", "digests")}
+    (run / "result.json").write_text(json.dumps(kept))
 
 
 DENSE = ["hidden=[16, 16]"]
