@@ -106,7 +106,7 @@ class TrainingRange:
             with np.load(file, allow_pickle=False) as arrays:
                 return cls(arrays["low"], arrays["high"], float(arrays["threshold"]))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{file}: damaged; force=true trains the run again") from error
+            raise UserError(f"{file} is damaged; {folder.REMEDY}") from error
 
 
 def _vectors(data: DataModule, ids: pd.Index) -> tuple[np.ndarray, np.ndarray]:

@@ -97,5 +97,5 @@ def test_a_damaged_file_is_one_line(finished: Path, tmp_path: Path) -> None:
     folder.checkpoints.mkdir()
     for damaged in (b"", content[: len(content) // 2], b"garbage", content.replace(b"low", b"LOW")):
         (folder.checkpoints / FILE).write_bytes(damaged)
-        with pytest.raises(UserError, match="training_range.npz: damaged; force=true trains"):
+        with pytest.raises(UserError, match="training_range.npz is damaged; train the run again"):
             TrainingRange.load(folder)
