@@ -19,7 +19,7 @@ FILES = {
         *("result.json", "predictions.csv", "utterances.csv", "metrics.csv", "cost.json"),
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
         *(f"checkpoints/{name}" for name in ("best.ckpt", "standardiser.npz", "recogniser.json")),
-        "checkpoints/training_audio.txt",
+        *("checkpoints/training_audio.txt", "checkpoints/training_range.npz"),
     ],
     "svm": [
         *("checkpoints/best.skops", "representation/transform.skops"),
