@@ -5,6 +5,7 @@ that options of torch and scikit-learn have bounds, too. The ceilings are far ab
 they catch typing errors that would exhaust the memory.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from difflib import get_close_matches
@@ -13,7 +14,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from omegaconf import DictConfig, OmegaConf
-from pydantic import AllowInfNan, ConfigDict, InstanceOf, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    ConfigDict,
+    InstanceOf,
+    TypeAdapter,
+    ValidationError,
+)
 
 Count = Annotated[int, Ge(1), Le(1_000_000)]
 CountOrZero = Annotated[int, Ge(0), Le(1_000_000)]
@@ -31,6 +39,16 @@ Channels = Annotated[list[Width], MinLen(4), MaxLen(4)]
 Sizes = Width | Annotated[list[Width], MinLen(1)]
 Names = Annotated[list[str | int], MinLen(1)]
 
+
+def _folder_name(text: str) -> str:
+    """Return the name of a folder, unless it would lead elsewhere."""
+    if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}", text):
+        raise ValueError("must be a name of 1 to 100 letters without slashes or a dot before it")
+    return text
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+
 # A name with a dot stands for the option of this group or node only, and comes first.
 BOUNDS: dict[str, Any] = {
     # top level
@@ -45,7 +63,8 @@ BOUNDS: dict[str, Any] = {
     "transfer": Literal["codes", "weights"],
     "calibrate": Literal["none", "temperature"],
     "fitted": Annotated[str, MinLen(1)],
-    # data, target, fold and store
+    # corpus, data, target, fold and store
+    "corpus.name": FolderName | None,
     "batch_size": Count,
     "max_frames": Count,
     "clip": Positive | None,
@@ -114,7 +133,7 @@ BOUNDS: dict[str, Any] = {
     "spread": Positive,
     "threshold": Probability,
     "ridge": Positive,
-    "phases": Annotated[list[str], MinLen(1)],
+    "stopping.phases": Annotated[list[str], MinLen(1)],
     "grid.C": Annotated[list[Positive], MinLen(1)],
     "classifier.C": Positive,
     "max_iter": Count,

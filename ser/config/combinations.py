@@ -1,7 +1,8 @@
 """Combinations of options that do not fit together, each part of which is valid by itself."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -149,6 +150,39 @@ def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
         yield "test_corpus: these features are read from files of one corpus, in features.root"
 
 
+def _stopping_problems(cfg: DictConfig) -> Iterator[str]:
+    """Compare stopping criteria with the phases, layers and loss names that they are about."""
+    node = cfg.representation or {}
+    for path, part in (
+        ("representation", node),
+        *((f"representation.{name}", node[name]) for name in ("lower", "upper") if name in node),
+    ):
+        module, stopping = part.get("module") or {}, part.get("stopping") or {}
+        if "epochs_each" in module:
+            layers = len(module.hidden) + 1
+            needed = module.epochs_each * (layers - 1) + 1
+            if stopping.max_epochs < needed:
+                yield (
+                    f"{path}.stopping.max_epochs={stopping.max_epochs}: {layers} layers with "
+                    f"epochs_each={module.epochs_each} need {needed} or more"
+                )
+        yield from _phase_problems(f"{path}.stopping", stopping, module)
+    yield from _phase_problems("trainer.stopping", cfg.trainer.stopping or {}, cfg.model)
+
+
+def _phase_problems(
+    path: str, stopping: Mapping[str, Any], network: Mapping[str, Any]
+) -> Iterator[str]:
+    """Check that a criterion refers to phases that a network with a list of phases has."""
+    if "phases" not in network:
+        return
+    names = [*(stopping.get("phases") or []), *(stopping.get("below") or {})]
+    for name in names:
+        if name not in network["phases"]:
+            listing = ", ".join(network["phases"])
+            yield f"{path}: there is no phase {name}; the phases are {listing}"
+
+
 def _calibration_problems(cfg: DictConfig) -> Iterator[str]:
     if cfg.calibrate != "none" and "grid" in cfg.model:
         yield (
@@ -201,6 +235,7 @@ LIGHT_COMBINATIONS = (
     ),
     (("features", "representation", "test_corpus"), _test_corpus_problems),
     (("model", "calibrate"), _calibration_problems),
+    (("model", "representation", "trainer"), _stopping_problems),
 )
 # These import what they check.
 COMBINATIONS = (

@@ -1,6 +1,7 @@
 """Helpers of the corpus readers: validate the root, list audio files, build the table."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,17 @@ def resolve_root(root: str | Path | None, variable: str, expected: str) -> Path:
     if root is None or not str(root).strip():
         raise UserError(f"corpus.root is not set: give corpus.root=... or ${variable} ({expected})")
     path = Path(os.path.abspath(Path(root).expanduser()))
-    if not path.exists():
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = 0
+    except (OSError, ValueError) as error:  # e.g. too long a name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"corpus.root={str(root)[:100]!r}...: {reason} ({expected})") from error
+    if mode and not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        # Reading a pipe would wait for ever.
+        raise UserError(f"corpus.root={path} is neither a folder nor a file ({expected})")
+    if not mode:
         nearest = next(parent for parent in path.parents if parent.exists())
         raise UserError(
             f"corpus.root={path} does not exist ({expected}). The nearest existing folder is "

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +16,7 @@ from ser.errors import UserError
 EXPECTED = "a CSV or Parquet file with columns such as file, speaker, emotion"
 SUFFIXES = (".csv", ".parquet")
 NAMES = ("utterance", *COLUMNS)
+LONGEST = 300  # letters of a path that a message shows
 Row = dict[str, object]
 
 
@@ -56,8 +58,10 @@ def manifest(root: str | Path | None, name: str | None = None) -> Corpus:
             )
         if reasons:
             problems.extend(Problem(file, line, reason) for reason in reasons)
-        elif not Path(str(row["file"])).is_file():
-            problems.append(Problem(file, line, f"no audio file {row['file']}", "no audio"))
+        elif not os.path.isfile(str(row["file"])):
+            name = str(row["file"])
+            name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+            problems.append(Problem(file, line, f"no audio file {name}", "no audio"))
         else:
             rows[utterance] = row
     return build_corpus(name or file.stem, rows, problems)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser.config import build, run_key
 from ser.corpora import Corpus
+from ser.data.feasible import require_feasible
 from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.errors import UserError
@@ -114,9 +115,12 @@ class RunKeys:
 
         def make() -> Fold:
             corpus, target = self._corpus(cfg)
-            return build(cfg.fold)(corpus.table, target.labels.index)
+            fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
+            require_feasible(cfg, corpus, target, fold)
+            return fold
 
-        return self._cached(("fold", *self._labels(cfg), *_text(cfg, "fold")), make)
+        options = _text(cfg, "fold", "model", "representation")
+        return self._cached(("fold", *self._labels(cfg), *options), make)
 
     def _labels(self, cfg: DictConfig) -> tuple[str, ...]:
         return _text(cfg, "corpus", "target", "skip_faulty")

@@ -28,6 +28,7 @@ from ser.results import RunFolder, predictions, split_scores, utterances
 from ser.results.fitted import UsedKeys, in_use
 from ser.runs import banner, loggers
 from ser.runs.components import Components, Outcome
+from ser.runs.dry import require_buildable
 from ser.runs.estimator import fit_estimator
 from ser.runs.fitting import fitting_of
 from ser.runs.log import run_log
@@ -102,6 +103,7 @@ def _finished_or_made(
     """Return the result of the run, which is made unless it is finished."""
     started = time.monotonic()
     check(cfg)
+    require_buildable(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
         prepared = prepare(cfg)

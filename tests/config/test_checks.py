@@ -44,6 +44,7 @@ Compose = Callable[..., DictConfig]
         ("seed=???", "seed: Missing mandatory value"),
         ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
         ("data=null", "data: "),
+        ("+corpus.name=../../escaped", "corpus.name=../../escaped: value error, must be a name of"),
         ("~trainer", "trainer: must be one of cpu, ddp, gpu"),
         ("force=maybe", "force=maybe: input should be a valid boolean"),
         ("data.standardise=speakers", "did you mean speaker"),
@@ -105,14 +106,14 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
     ("overrides", "message"),
     [
         (["representation=lda", "features=lld", "model=lstm"], "needs utterance-level features"),
-        (["representation=vae", "features=lld"], "MLPEncoder needs utterance-level"),
-        (["representation=vae", "model=lstm"], "LSTMEncoder needs frame-level"),
+        (["representation=vae", "features=lld"], "this model needs utterance-level"),
+        (["representation=vae", "model=lstm"], "this model needs frame-level"),
         (["features=lld", "model=mlp"], "needs utterance-level"),
-        (["model=softmax"], "Pyramid needs frame-level features, but these are utterance-level"),
+        (["model=softmax"], "this model needs frame-level features, but these are utterance-level"),
         (["representation=blstm_autoencoder"], "needs frame-level features"),
         (
             ["representation=blstm_autoencoder", "features=lld", "model=lstm"],
-            "LSTMEncoder needs frames, but this representation has one code per utterance",
+            "this model needs frames, but this representation has one code per utterance",
         ),
         (["fit_on=all"], "fit_on=all is for a representation, and there is none"),
         (["transfer=weights"], "transfer=weights is for a representation"),
@@ -132,10 +133,27 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             "model.encoder.hidden=[320, 160, 80]: transfer=weights needs the widths of the "
             "representation, [320, 160, 50]",
         ),
+        (
+            [
+                *("representation=dae_tied", "features=lld", "model=pyramid"),
+                "representation.stopping.max_epochs=10",
+            ],
+            "representation.stopping.max_epochs=10: 3 layers with epochs_each=5 need 11 or more",
+        ),
+        (
+            ["representation=aae", "model=svm", "representation.stopping.phases=[classification]"],
+            "representation.stopping: there is no phase classification; the phases are reconstr",
+        ),
+        (["model=svm", "model.grid.C=[]"], "model.grid.C=[]: list should have at least 1 item"),
+        (
+            ["model=svm", "+model.grid.kernel=[cubic]"],
+            "model.grid.kernel=cubic: The 'kernel'",
+        ),
+        (["model=svm", "+model.grid.D=[1]"], "model.grid.D: there is no such option"),
         (["representation=cvae", "model=svm"], "reading=marginal needs a model that averages"),
         (
             ["representation=cvae", "features=lld", "model=aae"],
-            "averages over codes, and AAE does not",
+            "averages over codes, and this model does not",
         ),
         (["representation=cvae_oracle", "model=svm"], "reading=oracle is not for model=svm"),
         (

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -124,3 +125,15 @@ def test_a_file_that_is_not_a_manifest_is_an_error(folder: Path) -> None:
     (folder / "bad.csv").write_bytes("file,speaker\nwav/one.wav,Zoë\n".encode("latin-1"))
     with pytest.raises(UserError, match="cannot be read as a CSV file in UTF-8"):
         manifest(folder / "bad.csv")
+
+
+def test_a_pipe_and_a_long_name_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match="neither a folder nor a file"):
+        manifest(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match="File name too long"):
+        manifest(tmp_path / f"{'x' * 5000}.csv")
+    (tmp_path / "my.csv").write_text(f"file,speaker,emotion\n{'x' * 5000}.wav,a,anger\n")
+    with pytest.raises(UserError, match="no audio file .*x\\.\\.\\.") as error:
+        manifest(tmp_path / "my.csv")
+    assert len(str(error.value)) < 1000

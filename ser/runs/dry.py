@@ -1,0 +1,80 @@
+"""Build the networks of a configuration without memory for their weights, before data are read.
+
+What networks refuse (phases that do not go together, a dropout per layer that is no list of that
+length, sizes that do not fit) is then known before features are extracted.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from ser.config import build
+from ser.config.run_key import classifies_segments
+from ser.data.batches import Task
+from ser.errors import UserError
+from ser.training.phased import PhasedModel
+
+LARGEST = 2_000_000_000  # parameters; with Adam 32 GB
+CLASSES = 4  # where the corpus decides; networks are built with any number
+
+
+def require_buildable(cfg: DictConfig) -> None:
+    """Check that the networks of a configuration can be built.
+
+    Raises:
+        UserError: What prevents it.
+    """
+    parts = list(_representations(cfg)) if cfg.representation is not None else []
+    if "grid" not in cfg.model:
+        parts.append("model")
+    for part in parts:
+        try:
+            with torch.device("meta"):
+                count = _parameters(cfg, part)
+        except UserError as error:
+            raise UserError(f"{part}: {error}") from error
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"{part} cannot be built: {type(error).__name__}: {reason}") from error
+        if count > LARGEST:
+            raise UserError(f"{part}: {count:,} parameters; at most {LARGEST:,} are allowed")
+
+
+def _representations(cfg: DictConfig) -> Iterator[str]:
+    """Yield the paths of the representations that are networks."""
+    node = cfg.representation
+    for name in ("lower", "upper") if "lower" in node else ("",):
+        path = f"representation.{name}".rstrip(".")
+        if "module" in (node[name] if name else node):
+            yield path
+
+
+def _parameters(cfg: DictConfig, part: str) -> int:
+    """Build a network and its phases, and return the number of its parameters."""
+    classes = cfg.target.get("classes")
+    task = Task(_inputs(cfg, part), len(classes) if classes else CLASSES, None, {})
+    if part == "model":
+        model: PhasedModel = build(cfg.model)(task)
+    else:
+        node = OmegaConf.select(cfg, part)
+        size = max(node.size) if isinstance(node.size, ListConfig) else node.size
+        model = build(node.module)(task, size)
+    if not model.phases:
+        raise UserError("phases: there are none")
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _inputs(cfg: DictConfig, part: str) -> int:
+    """Return the width of the input of a network."""
+    is_model = part == "model"
+    if is_model and cfg.representation is not None and cfg.transfer == "codes":
+        return cfg.representation.get("upper", cfg.representation).size
+    if part.endswith("upper"):
+        return cfg.representation.lower.size
+    sees_segments = classifies_segments(cfg) if is_model else cfg.features.level == "frame"
+    if not sees_segments:
+        return cfg.features.dim
+    segments = cfg.segments
+    frames = segments.get("frames") or segments.past + 1 + segments.future
+    return cfg.features.dim * frames
