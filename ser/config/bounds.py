@@ -35,7 +35,7 @@ Seed = Annotated[int, Ge(0), Lt(2**32)]
 Processes = Annotated[int, Ge(1), Le(1024)]
 Width = Annotated[int, Ge(1), Le(65_536)]
 Widths = Annotated[list[Width], MaxLen(64)]
-Channels = Annotated[list[Width], MinLen(4), MaxLen(4)]
+Channels = Annotated[list[Width], MinLen(1), MaxLen(16)]
 Sizes = Width | Annotated[list[Width], MinLen(1)]
 Names = Annotated[list[str | int], MinLen(1)]
 
@@ -212,7 +212,7 @@ def _options(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         yield path, node, kind
     elif OmegaConf.is_dict(node):
         for key in node:
-            if path or key not in UNBOUNDED:
+            if key not in UNBOUNDED:
                 yield from _options(node[key], f"{path}.{key}".lstrip("."))
 
 

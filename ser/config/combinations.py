@@ -36,6 +36,20 @@ def _level_problems(cfg: DictConfig) -> Iterator[str]:
     )
 
 
+def _pooling_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check that the pools of a convolutional network leave one window of its last convolution."""
+    encoder: Any = cfg.model.get("encoder") or {}
+    pool = class_attribute(encoder.get("_target_", ""), "pool")
+    if pool is None:
+        return
+    longest = encoder.kernel * pool ** len(encoder.channels)
+    if cfg.data.max_frames > longest:
+        yield (
+            f"data.max_frames={cfg.data.max_frames}: {len(encoder.channels)} channels, each pooled "
+            f"by {pool}, leave a last convolution of {encoder.kernel} frames for at most {longest}"
+        )
+
+
 def _level_of(features: str) -> str:
     node = OmegaConf.load(CONF / "features" / f"{features}.yaml")
     assert isinstance(node, DictConfig)
@@ -235,6 +249,7 @@ LIGHT_COMBINATIONS = (
         _representation_problems,
     ),
     (("features", "representation", "test_corpus"), _test_corpus_problems),
+    (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("model", "representation", "trainer"), _stopping_problems),
 )

@@ -91,6 +91,7 @@ class ConvEncoder(nn.Module):
     """
 
     level = "frame"
+    pool = 4  # equals `POOL`; `ser.config` reads it from this file
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from ser.config import CONF
 from ser.config.bounds import bound_of
 from ser.config.checks import check
 from ser.errors import UserError
+from ser.networks.conv import POOL, ConvEncoder
 
 Compose = Callable[..., DictConfig]
 
@@ -207,3 +208,15 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     values = node if OmegaConf.is_list(node) else [node]
     if len(values) and all(type(value) in (int, float) for value in values):
         yield path, node
+
+
+def test_pools_of_fewer_layers_need_fewer_frames(composed: Compose) -> None:
+    options = ["features=lld", "model=cnn", "model.encoder.channels=[8,8]"]
+    with pytest.raises(UserError, match=r"data\.max_frames=1024: 2 channels.* for at most 64"):
+        check(composed(*options))
+    check(composed(*options, "data.max_frames=64"))
+    assert ConvEncoder.pool == POOL
+
+
+def test_a_second_corpus_may_have_published_counts(composed: Compose) -> None:
+    check(composed("test_corpus=iemocap"))

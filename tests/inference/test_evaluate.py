@@ -292,7 +292,7 @@ def test_what_cannot_be_tested_elsewhere_is_told_before_it_is_trained(
 ) -> None:
     for options, reason in {
         ("experiment=latif2018/cvae_lstm_oracle",): "needs the true classes",
-        ("features=covarep", "features.root=x", "model=cnn"): "reads features of one corpus",
+        ("features=covarep", "features.root=x", "model=cnn"): "read from files of one corpus",
     }.items():
         with pytest.raises(UserError, match=reason):
             check(composed("test_corpus=demo", *options)[0])
