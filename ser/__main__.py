@@ -98,13 +98,13 @@ def latents(run: Path, audio: "Audio | None") -> int:
 def sample(run: Path, component: str | None, count: int, seed: int, out: Path | None) -> int:
     """Draw synthetic feature vectors from the representation of a run."""
     from ser.inference.sample import sample as draw_samples
-    from ser.results import write_text
+    from ser.results import csv_text, write_text
 
     table = draw_samples(run, component, count, seed)
     if out is None:
-        table.to_csv(sys.stdout, index=False)
+        sys.stdout.write(csv_text(table))
     else:
-        write_text(out, table.to_csv(index=False))
+        write_text(out, csv_text(table))
         print(f"{out}: {len(table)} synthetic vectors", file=sys.stderr)
     return 0
 

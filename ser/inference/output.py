@@ -19,6 +19,7 @@ from ser.corpora import audio
 from ser.inference import flags
 from ser.inference.loading import Recogniser
 from ser.inference.recordings import Excerpt
+from ser.results import csv_text
 
 UNCALIBRATED = "uncalibrated, and tend to be too high: calibrate=temperature scales them"
 
@@ -60,7 +61,7 @@ def formatted(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], s
         table = pd.DataFrame(rows, columns=list(_row(Excerpt(Path()), *run)), dtype=object)
         for name in ("calibrated", "speech", "unlike_training"):  # spelled as in JSON
             table[name] = table[name].map({True: "true", False: "false"})
-        return table.to_csv(index=False, float_format="%.9g")
+        return csv_text(table, "%.9g")
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     if suffix == ".jsonl":
         return "".join(f"{line}\n" for line in lines)

@@ -15,7 +15,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from ser import metrics
-from ser.results import PREDICTIONS, RESULT, UTTERANCES, ResultFolder
+from ser.results import PREDICTIONS, QUOTE, RESULT, UTTERANCES, ResultFolder, restored_text
 
 # Columns of `utterances.csv` that scores are broken down by.
 COLUMNS = ("gender", "session", "speaker", "style", "text")
@@ -122,12 +122,17 @@ def _read_predictions(folder: ResultFolder, classes: Sequence[str]) -> pa.Table:
     # pyarrow takes a quarter of the time of pandas, which matters for 1,500 runs.
     types = dict.fromkeys(PREDICTED, pa.string())
     types |= dict.fromkeys((f"p_{name}" for name in classes), pa.float64())
-    return pyarrow.csv.read_csv(
+    table = pyarrow.csv.read_csv(
         folder.predictions_file,
         pyarrow.csv.ReadOptions(use_threads=False),
         pyarrow.csv.ParseOptions(newlines_in_values=True),
         pyarrow.csv.ConvertOptions(include_columns=list(types), column_types=types),
     )
+    for name in PREDICTED:
+        if pyarrow.compute.any(pyarrow.compute.starts_with(table[name], QUOTE)).as_py():
+            texts = pa.array(map(restored_text, table[name].to_pylist()), pa.string())
+            table = table.set_column(table.schema.get_field_index(name), name, texts)
+    return table
 
 
 def _read_utterances(folder: ResultFolder, table: pa.Table, source: bytes | None) -> Utterances:

@@ -12,6 +12,7 @@ from ser.report.contrasts import Contrast
 from ser.report.data import ReportData
 from ser.report.gather import costs
 from ser.report.scores import ALL_SCORES, JOINS, sample_sd, summary
+from ser.results import csv_text
 
 DIGITS = "%.6f"  # of shares: one of 10,039 utterances changes the fourth
 
@@ -158,7 +159,7 @@ def cost(data: ReportData) -> pd.DataFrame:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, float_format=DIGITS, lineterminator="\n")
+    return csv_text(frame, DIGITS)
 
 
 def _names(cell: Cell) -> dict[str, Any]:

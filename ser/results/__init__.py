@@ -14,6 +14,7 @@ from ser.results.files import (
     write_text,
 )
 from ser.results.folder import LOCK, RunFolder
+from ser.results.formulas import QUOTE, csv_text, restored, restored_text
 from ser.results.paths import (
     CHECKPOINTS,
     CODES,
@@ -47,6 +48,7 @@ __all__ = [
     "LOCK",
     "METRICS",
     "PREDICTIONS",
+    "QUOTE",
     "REPRESENTATION",
     "RESULT",
     "SEAL",
@@ -58,12 +60,15 @@ __all__ = [
     "RunFolder",
     "changed_files",
     "confusion",
+    "csv_text",
     "damaged",
     "digests_of",
     "predictions",
     "read_json",
     "read_sealed",
     "require_intact_archive",
+    "restored",
+    "restored_text",
     "split_scores",
     "utterances",
     "write_bytes",

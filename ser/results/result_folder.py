@@ -9,6 +9,7 @@ import pandas as pd
 
 from ser.errors import UserError
 from ser.results.files import changed_files, digests_of, read_sealed, write_sealed, write_text
+from ser.results.formulas import csv_text, restored
 
 EVALUATION = "evaluation.json"
 PREDICTIONS, UTTERANCES = "predictions.csv", "utterances.csv"
@@ -83,20 +84,19 @@ class ResultFolder:
     def read_predictions(self) -> pd.DataFrame:
         """Return the table of `predictions.csv`, ids and class names as strings."""
         names = ["utterance", "part", "truth", "prediction"]
-        return pd.read_csv(
-            self.predictions_file, dtype={name: str for name in names}, keep_default_na=False
-        )
+        types = {name: str for name in names}
+        return restored(pd.read_csv(self.predictions_file, dtype=types, keep_default_na=False))
 
     def write_predictions(self, table: pd.DataFrame) -> None:
         # Nine digits restore every float32 exactly.
-        write_text(self.predictions_file, table.to_csv(index=False, float_format="%.9g"))
+        write_text(self.predictions_file, csv_text(table, "%.9g"))
 
     def read_utterances(self) -> pd.DataFrame:
         """Return the table of `utterances.csv`, all columns as strings."""
-        return pd.read_csv(self.utterances_file, dtype=str, keep_default_na=False)
+        return restored(pd.read_csv(self.utterances_file, dtype=str, keep_default_na=False))
 
     def write_utterances(self, table: pd.DataFrame) -> None:
-        write_text(self.utterances_file, table.to_csv(index=False))
+        write_text(self.utterances_file, csv_text(table))
 
 
 @dataclass(frozen=True)

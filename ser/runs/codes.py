@@ -10,7 +10,7 @@ import pandas as pd
 from ser.data.datamodule import DataModule
 from ser.data.segments import spread
 from ser.representations import Fitted
-from ser.results import RunFolder, write_bytes, write_json, write_text
+from ser.results import RunFolder, csv_text, write_bytes, write_json, write_text
 
 # Segments whose codes are saved where models see them one by one: enough for figures, 2 MB at most.
 SEGMENTS = 5_000
@@ -26,7 +26,7 @@ def write(codes: np.ndarray, data: DataModule, folder: RunFolder) -> None:
     """Write the codes of the fold's utterances, (N, K) in the order of its splits."""
     columns = [f"code_{number}" for number in range(codes.shape[1])]
     table = _utterances(data).join(pd.DataFrame(codes, data.fold.everyone, columns))
-    write_text(folder.codes_file, table.to_csv(index_label="utterance", float_format="%.9g"))
+    write_text(folder.codes_file, csv_text(table.reset_index(names="utterance"), "%.9g"))
 
 
 def write_segments(

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from ser.config.run_key import digest
 from ser.errors import UserError
 from ser.representations.curves import EPOCH
-from ser.results import RunFolder
+from ser.results import RunFolder, restored
 
 if TYPE_CHECKING:  # imported where needed: it takes half a second
     import wandb as wandb_client
@@ -324,7 +324,7 @@ def _table(path: Path) -> Any:
     """Return a CSV file as a table of Weights & Biases, with None for missing values."""
     import wandb as client
 
-    table = pd.read_csv(path)
+    table = restored(pd.read_csv(path))
     rows: list[Any] = [
         [None if isinstance(value, float) and math.isnan(value) else value for value in row]
         for row in table.astype(object).itertuples(index=False)

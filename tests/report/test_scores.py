@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_runs import CLASSES, EACH, confusion, planned, truth, without, write, write_grid
+from written import write_report
 
 from ser import metrics, results
 from ser.errors import UserError
@@ -13,6 +15,7 @@ from ser.report.cells import Cell, cells
 from ser.report.data import missing
 from ser.report.gather import finished_runs
 from ser.report.scores import sample_sd, slices, summary
+from ser.results import restored
 from ser.sweeps.grid import Grid
 
 
@@ -233,3 +236,18 @@ def test_ece_is_over_all_folds_of_a_seed(tmp_path: Path) -> None:
         counts = by_system[system].reliabilities("test")
         assert counts.shape == (1, 2, metrics.BINS, 3)
         assert counts[..., 0].sum() == 2 * EACH
+
+
+def test_classes_named_as_formulas_have_their_recorded_scores(tmp_path: Path) -> None:
+    classes = ('=HYPERLINK("x")', "-neutral", "'=high")
+    run = planned(tmp_path)
+    write(run, classes=classes)
+    table = results.RunFolder(run.folder).read_predictions()
+    recorded = {part: results.split_scores(table, part, classes) for part in ("val", "test")}
+    write(run, classes=classes, **recorded)
+    written = write_report(Grid("odd", (run,), None), tmp_path / "report")
+    recalls = pd.read_csv(written.out / "recalls.csv").query("joined == 'pooled'")
+    assert recalls["class"].tolist() == ['\'=HYPERLINK("x")', "'-neutral", "''=high"]
+    found = recalls["recall"].tolist()
+    assert found == pytest.approx(list(recorded["test"]["recall"].values()), abs=1e-6)
+    assert restored(recalls)["class"].tolist() == list(classes)

@@ -13,7 +13,7 @@ import pandas as pd
 from ser.report.cells import Cell
 from ser.report.data import ReportData
 from ser.report.gather import Run, damaged
-from ser.results import METRICS, RunFolder
+from ser.results import METRICS, RunFolder, restored
 
 MOST = 12  # cells that are drawn, at most
 SIDES = ("train", "test")  # splits whose losses are drawn
@@ -125,7 +125,7 @@ def read_plane(run: RunFolder) -> pd.DataFrame | None:
         return None
     types = {"utterance": str, "part": str, "truth": str} | dict.fromkeys(CODES, float)
     na_values: dict[str, list[str]] = {name: [] for name in NAMES}
-    table = pd.read_csv(file, dtype=types, na_values=na_values, keep_default_na=False)
+    table = restored(pd.read_csv(file, dtype=types, na_values=na_values, keep_default_na=False))
     if not np.isfinite(table[list(CODES)].to_numpy()).all():
         raise ValueError(f"{file.name} has values that are not finite")
     return table
@@ -149,7 +149,7 @@ def read_codes(run: RunFolder) -> pd.DataFrame | None:
         table = pd.DataFrame(columns).join(pd.DataFrame(codes, columns=names))
     elif of_utterances.exists():
         types: dict[str, type] = {name: str for name in NAMES}
-        table = pd.read_csv(of_utterances, dtype=types, keep_default_na=False)
+        table = restored(pd.read_csv(of_utterances, dtype=types, keep_default_na=False))
     else:
         return None
     codes = table.filter(like="code_")
