@@ -11,8 +11,7 @@
         predictions.csv       truth, prediction and probabilities of validation and test
         utterances.csv        speakers, genders, sessions and ratings of all splits
         cost.json             seconds and date, apart from results
-        result.json           scores, facts and digests of the files above; written last, so that it
-                              marks a finished run
+        result.json           scores, facts, digests of these files; written last: marks the end
         failure.json          why the run failed
         evaluated/<corpus>/   predictions on another corpus, with `evaluation.json`
 
