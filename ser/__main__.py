@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ser import arguments
 from ser.errors import UserError, convert_disk_errors
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 REPORTS = Path("outputs/reports")
 BASELINE, COMPARISONS = "report.baseline=", "report.comparisons="
-ONE_RUN = "folder of a finished run"
-RUNS = "folder of a finished run, or a folder that contains several, e.g. of all folds and seeds"
 
 
 def check(overrides: Sequence[str]) -> int:
@@ -89,6 +88,7 @@ def latents(run: Path, audio: "Audio | None") -> int:
 
     Results are written to the folder latents/ of the run.
     """
+    _require_finished(run)
     from ser.latents import latents as write_latents
 
     write_latents(run, audio)
@@ -97,6 +97,7 @@ def latents(run: Path, audio: "Audio | None") -> int:
 
 def sample(run: Path, component: str | None, count: int, seed: int, out: Path | None) -> int:
     """Draw synthetic feature vectors from the representation of a run."""
+    _require_finished(run)
     from ser.inference.sample import sample as draw_samples
     from ser.results import csv_text, write_text
 
@@ -114,6 +115,7 @@ def predict(run: Path, audio: list[Path], **options: Any) -> int:
 
     The exit status is 1 if no recording can be predicted.
     """
+    _require_finished(run)
     from ser.inference.predict import predict as predict_recordings
 
     return predict_recordings(run, audio, **options)
@@ -124,6 +126,7 @@ def evaluate(run: Path, overrides: list[str]) -> int:
 
     Results are written to the folder evaluated/ of each run, and shown by the command report.
     """
+    _require_finished(run)
     from ser.inference.evaluate import evaluate as evaluate_runs
 
     return evaluate_runs(run, overrides)
@@ -134,6 +137,7 @@ def export(run: Path, **options: Any) -> int:
 
     The export is checked against the run before it is written.
     """
+    _require_finished(run)
     from ser.export import export_run
 
     return export_run(run, **options)
@@ -172,6 +176,13 @@ def verify(runs: list[Path]) -> int:
     from ser.results.verify import verify as verify_runs
 
     return verify_runs(runs)
+
+
+def _require_finished(run: Path) -> None:
+    """Raise a UserError unless there is a finished run, before torch is imported."""
+    from ser.results import RunFolder
+
+    RunFolder.all_finished(run)
 
 
 def _select_runs(selection: Sequence[str]) -> "Grid":
@@ -221,96 +232,6 @@ def _name_of(selection: Sequence[str], grid: str) -> Path:
     return relative.relative_to(outputs) if outputs in relative.parents else relative
 
 
-# ---- arguments of the commands
-
-
-def _add_overrides(command: argparse.ArgumentParser) -> None:
-    overrides = "options as for train.py, e.g. corpus=emodb corpus.root=path/to/emodb"
-    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
-
-
-def _add_selection(command: argparse.ArgumentParser) -> None:
-    selection = "a folder that contains runs, or the overrides of a sweep, e.g. grid=demo seed=0,1"
-    command.add_argument("selection", nargs="+", metavar="RUNS", help=selection)
-
-
-def _add_run(command: argparse.ArgumentParser, text: str) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help=text)
-
-
-def _add_report_arguments(command: argparse.ArgumentParser) -> None:
-    _add_selection(command)
-    out = "folder of the report (default: outputs/reports/ and the name of the grid or folder)"
-    command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
-
-
-def _add_latents_arguments(command: argparse.ArgumentParser) -> None:
-    _add_run(command, ONE_RUN)
-    audio = "embed audio in the page, link to it or omit it (default: embed up to 15 MB, else link)"
-    command.add_argument("--audio", choices=("embed", "link", "none"), help=audio)
-
-
-def _add_sample_arguments(command: argparse.ArgumentParser) -> None:
-    _add_run(command, ONE_RUN)
-    component = "class to sample, e.g. anger (default: every class)"
-    command.add_argument("--component", metavar="CLASS", help=component)
-    count = "vectors per class (default: %(default)s)"
-    command.add_argument("--count", type=int, default=100, metavar="N", help=count)
-    seed = "random seed (default: %(default)s)"
-    command.add_argument("--seed", type=int, default=0, metavar="N", help=seed)
-    command.add_argument(
-        "--out", type=Path, metavar="FILE", help="CSV file (default: standard output)"
-    )
-
-
-def _add_predict_arguments(command: argparse.ArgumentParser) -> None:
-    _add_run(command, f"{RUNS}; the probabilities of several are averaged")
-    audio = "recordings (wav, flac, ogg, mp3, ...), or folders that are searched for them"
-    command.add_argument("audio", type=Path, nargs="+", metavar="AUDIO", help=audio)
-    window = "predict windows of S seconds (default: whole recordings)"
-    command.add_argument("--window", type=float, metavar="S", help=window)
-    hop = "seconds between the starts of two windows (default: the length of a window)"
-    command.add_argument("--hop", type=float, metavar="S", help=hop)
-    speaker = "all recordings are of one speaker (required by runs with data.standardise=speaker)"
-    command.add_argument("--one-speaker", action="store_true", help=speaker)
-    workers = "recordings that are processed in parallel (default: number of CPU cores)"
-    command.add_argument("--workers", type=int, metavar="N", help=workers)
-    out = "file for the predictions: .csv, .json or .jsonl (default: print a table)"
-    command.add_argument("--out", type=Path, metavar="FILE", help=out)
-
-
-def _add_evaluate_arguments(command: argparse.ArgumentParser) -> None:
-    _add_run(command, f"{RUNS}; all of one target")
-    overrides = "the corpus to test on, as for train.py, e.g. corpus=ravdess corpus.root=..."
-    command.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=overrides)
-
-
-def _add_export_arguments(command: argparse.ArgumentParser) -> None:
-    _add_run(command, ONE_RUN)
-    kind = "onnx: model and weights; safetensors: weights only (default: %(default)s)"
-    command.add_argument(
-        "--format", dest="kind", choices=("onnx", "safetensors"), default="onnx", help=kind
-    )
-    out = "folder of the export (default: a folder in outputs/exports, named after the run)"
-    command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
-    licence = "licence of the weights, as model hubs name it, e.g. cc-by-nc-4.0 (default: none)"
-    command.add_argument("--licence", metavar="NAME", help=licence)
-    audio = "recordings or folders for the check of the export (default: utterances of the run)"
-    command.add_argument("--audio", type=Path, nargs="+", default=[], metavar="AUDIO", help=audio)
-
-
-def _add_clean_arguments(command: argparse.ArgumentParser) -> None:
-    runs = "folders whose runs keep the fits they use (default: outputs/runs)"
-    folders = [Path("outputs/runs")]
-    command.add_argument("runs", type=Path, nargs="*", metavar="RUNS", default=folders, help=runs)
-    delete = "remove what is listed (default: list only)"
-    command.add_argument("--delete", action="store_true", help=delete)
-
-
-def _add_verify_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=RUNS)
-
-
 class Command(NamedTuple):
     """A command of `python -m ser`.
 
@@ -327,17 +248,19 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command(check, _add_overrides, "corpus=emodb corpus.root=path/to/emodb"),
-    Command(extract, _add_overrides, "corpus=emodb corpus.root=... features=functionals,lld"),
-    Command(status, _add_selection, "grid=demo"),
-    Command(report, _add_report_arguments, "grid=demo"),
-    Command(latents, _add_latents_arguments, "RUN --audio link"),
-    Command(sample, _add_sample_arguments, "RUN --component anger --out anger.csv"),
-    Command(predict, _add_predict_arguments, "RUN path/to/recordings --out predictions.csv"),
-    Command(evaluate, _add_evaluate_arguments, "RUN corpus=ravdess corpus.root=path/to/ravdess"),
-    Command(export, _add_export_arguments, "RUN --licence cc-by-nc-4.0"),
-    Command(clean, _add_clean_arguments, "outputs/runs --delete"),
-    Command(verify, _add_verify_arguments, "outputs/runs"),
+    Command(check, arguments.add_overrides, "corpus=emodb corpus.root=path/to/emodb"),
+    Command(
+        extract, arguments.add_overrides, "corpus=emodb corpus.root=... features=functionals,lld"
+    ),
+    Command(status, arguments.add_selection, "grid=demo"),
+    Command(report, arguments.add_report, "grid=demo"),
+    Command(latents, arguments.add_latents, "RUN --audio link"),
+    Command(sample, arguments.add_sample, "RUN --component anger --out anger.csv"),
+    Command(predict, arguments.add_predict, "RUN path/to/recordings --out predictions.csv"),
+    Command(evaluate, arguments.add_evaluate, "RUN corpus=ravdess corpus.root=path/to/ravdess"),
+    Command(export, arguments.add_export, "RUN --licence cc-by-nc-4.0"),
+    Command(clean, arguments.add_clean, "outputs/runs --delete"),
+    Command(verify, arguments.add_verify, "outputs/runs"),
 )
 
 
@@ -362,10 +285,10 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, list the commands."""
     parser = make_parser()
-    options = vars(parser.parse_args(arguments))
+    options = vars(parser.parse_args(words))
     if "call" not in options:
         parser.print_help()
         return 0

@@ -32,9 +32,25 @@ class Start(Callback):
                 require_valid(cfg)
                 keys.fold(cfg)
                 result = finished_result(cfg, folder, keys)
+                if result is None:
+                    _make_folder(folder.path)
         except UserError as error:
             # Hydra turns exceptions of callbacks into warnings.
             raise SystemExit(f"\nerror: {error}") from None
         if result is not None:
             console.finished_before(folder.path, result)
             raise SystemExit(0)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create the folder of a run, as Hydra is about to do, which would end in a traceback.
+
+    Raises:
+        UserError: It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"hydra.run.dir={folder}: {error.strerror}; choose a folder that can be written"
+        ) from error

@@ -89,11 +89,15 @@ def test_mistake_is_answered_in_one_line_and_leaves_nothing(
 
 def test_folder_that_cannot_be_made_is_named(few: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = train(tmp_path / "file" / "run", *few)
-    assert done.returncode == 1
-    assert done.stderr.strip() == (
-        f"error: {tmp_path}/file/run: Not a directory; choose another path"
-    )
+    for folder, reason in (
+        (tmp_path / "file" / "run", "Not a directory"),
+        (Path("/proc/run"), "No such file or directory"),
+    ):
+        done = train(folder, *few)
+        assert done.returncode == 1
+        assert done.stderr.strip() == (
+            f"error: hydra.run.dir={folder}: {reason}; choose a folder that can be written"
+        )
 
 
 # Executes train.py with some arguments after others, and prints whether torch was imported.
