@@ -85,6 +85,12 @@ def sees_segments(cfg: DictConfig) -> bool:
     return cfg.get("representation") is not None or classifies_segments(cfg)
 
 
+def segment_length(cfg: DictConfig) -> int:
+    """Return the number of frames of a segment."""
+    segments = cfg.segments
+    return segments.get("frames") or segments.past + 1 + segments.future
+
+
 def classifies_segments(cfg: DictConfig) -> bool:
     """Whether the model sees segments one by one.
 

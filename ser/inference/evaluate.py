@@ -5,6 +5,7 @@ definition of the emotions differ. The results are written to `evaluated/<corpus
 each run, and reports show them beside the run's own test.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ from ser.inference import flags
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser, load
 from ser.inference.speech import measure_speech
 from ser.results import EvaluationFolder, RunFolder, predictions, split_scores, utterances
+
+# A rule such as `rounded`, or thresholds such as `[2.5,3.5]`.
+BINS = r"[a-z]+|\[[-+.\deE]+(,[-+.\deE]+)*\]"
 
 
 @dataclass
@@ -133,6 +137,15 @@ def evaluate_run(cfg: DictConfig, folder: RunFolder, *, brief: bool) -> None:
     _evaluate_all([load(folder.path)], _with_test_corpus(cfg), brief=brief)
 
 
+def require_test_corpus(cfg: DictConfig) -> None:
+    """Check, before a run is trained, that its `test_corpus` can be read and has the target.
+
+    Raises:
+        UserError: It cannot, or has not.
+    """
+    labelled_corpus(_with_test_corpus(cfg))
+
+
 def _with_test_corpus(cfg: DictConfig) -> DictConfig:
     """Return a run's configuration with `test_corpus` as its corpus, and all emotions of it."""
     other = OmegaConf.create(OmegaConf.to_container(cfg))
@@ -156,7 +169,7 @@ def _compose(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
     """
     name, bins = recogniser.target
     # They come from the files of the run, and become part of a command line.
-    if name not in choices("target") or not (bins is None or str(bins).isidentifier()):
+    if name not in choices("target") or not (bins is None or re.fullmatch(BINS, bins)):
         raise UserError(f"{recogniser.folder.path}: conf/target/ has no {name} ({bins})")
     defaults = {"target": name, "target.bins": bins} if bins else {"target.classes": "null"}
     given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from ser.config import build, run_key
 from ser.data.batches import Task
@@ -44,7 +44,7 @@ class Recogniser:
     Args:
         folder: Folder of the run.
         result: Content of `result.json`.
-        target: Name of the target and, for attributes, the rule that bins them.
+        target: Name of the target and, for attributes, the rule or thresholds that bin them.
         classes: Names of the C classes, in the order of the probabilities.
         extractor: Extractor of the features.
         training_audio: Digests of the audio files that the run was fitted or selected on.
@@ -188,7 +188,7 @@ def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser
     return Recogniser(
         folder=run,
         result=result,
-        target=(result["system"]["target"], cfg.target.get("bins")),
+        target=(result["system"]["target"], _bins(cfg)),
         classes=classes,
         extractor=extractor,
         training_audio=saved.training_audio,
@@ -198,6 +198,12 @@ def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser
         classify=_classifier(run, cfg, saved, len(classes), has_codes),
         training_range=TrainingRange.load(run),
     )
+
+
+def _bins(cfg: DictConfig) -> str | None:
+    """Return the rule that bins ratings, or its thresholds as an option has them: [2.5,3.5]."""
+    bins = cfg.target.get("bins")
+    return f"[{','.join(map(str, bins))}]" if isinstance(bins, ListConfig) else bins
 
 
 def load_all(folder: Path) -> list[Recogniser]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ser.config import build
+from ser.config.run_key import segment_length
 from ser.errors import UserError
 from ser.inference.loading import load_representation
 from ser.results import REPRESENTATION, RunFolder
@@ -43,7 +44,7 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
     with folder.readable():
         names = list(build(cfg.features).columns)
         if cfg.features.level != "utterance":
-            names = [f"{name}[{frame}]" for frame in range(cfg.segments.frames) for name in names]
+            names = [f"{name}[{frame}]" for frame in range(segment_length(cfg)) for name in names]
         fitted = load_representation(folder, cfg, len(classes))
     table = pd.DataFrame(fitted.sample(labels, seed), columns=names)
     table.insert(0, "class", np.asarray(classes)[labels])

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ser.config import build
-from ser.config.run_key import classifies_segments
+from ser.config.run_key import classifies_segments, segment_length
 from ser.data.batches import Task
 from ser.errors import UserError
 from ser.training.phased import PhasedModel
@@ -75,6 +75,4 @@ def _inputs(cfg: DictConfig, part: str) -> int:
     sees_segments = classifies_segments(cfg) if is_model else cfg.features.level == "frame"
     if not sees_segments:
         return cfg.features.dim
-    segments = cfg.segments
-    frames = segments.get("frames") or segments.past + 1 + segments.future
-    return cfg.features.dim * frames
+    return cfg.features.dim * segment_length(cfg)

@@ -104,6 +104,8 @@ def _finished_or_made(
     started = time.monotonic()
     check(cfg)
     require_buildable(cfg)
+    if cfg.test and cfg.test_corpus is not None:
+        evaluate.require_test_corpus(cfg)
     with threadpool_limits(cfg.trainer.threads):
         torch.set_num_threads(cfg.trainer.threads)
         prepared = prepare(cfg)

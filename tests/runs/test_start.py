@@ -100,6 +100,13 @@ def test_folder_that_cannot_be_made_is_named(few: list[str], tmp_path: Path) -> 
         )
 
 
+def test_second_corpus_is_read_before_training(few: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path / "run", *few, "test_corpus=emodb", "test_corpus.root=nowhere")
+    assert done.returncode == 1
+    assert "nowhere does not exist" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 # Executes train.py with some arguments after others, and prints whether torch was imported.
 SCRIPT = """
 import runpy, sys
