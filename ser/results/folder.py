@@ -46,11 +46,13 @@ from ser.results.paths import (
     EVALUATED,
     FAILURE,
     HYDRA,
+    METRICS,
     REPRESENTATION,
     RESULT,
     UNFINISHED,
     RunPaths,
 )
+from ser.results.result_folder import PREDICTIONS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -63,6 +65,14 @@ FORMAT = 2
 # A folder with one of these files is the folder of a run.
 MARKS = (RESULT, UNFINISHED, FAILURE)
 LOCK = "running.lock"
+# Folders that a run removes before it begins, if the folder is that of a run, and what shows this.
+OWN_FOLDERS = (CHECKPOINTS, "latents", REPRESENTATION, EVALUATED)
+SIGNS = (RESULT, UNFINISHED, HYDRA, METRICS, PREDICTIONS)
+# Files of a run that were not written to their end; other files are the user's.
+REMAINS = (
+    *("*.json.part", "*.csv.part", f"{HYDRA}/*.part"),
+    *(f"{folder}/**/*.part" for folder in (CHECKPOINTS, REPRESENTATION, EVALUATED)),
+)
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,16 @@ class RunFolder(RunPaths):
         except PermissionError:  # the folder may be read only
             return False
 
+    def require_own(self) -> None:
+        """Raise a UserError if folders that a run would remove are those of somebody else."""
+        if any((self.path / name).exists() for name in SIGNS):
+            return
+        if others := [name for name in OWN_FOLDERS if (self.path / name).exists()]:
+            raise UserError(
+                f"{self.path}: has {', '.join(others)}, which a run would replace, but is not the "
+                "folder of a run; choose another one (hydra.run.dir=FOLDER)"
+            )
+
     def begin(self, run_key: str, description: Mapping[str, str] | None = None) -> float:
         """Prepare the folder for a run, and remove the files of any other run.
 
@@ -239,8 +259,9 @@ class RunFolder(RunPaths):
             Seconds that earlier processes spent on the same run, if it is continued; else 0.
         """
         self.failure_file.unlink(missing_ok=True)
-        for remains in self.path.rglob("*.part"):  # of a process that was killed
-            remains.unlink(missing_ok=True)
+        for pattern in REMAINS:  # of a process that was killed
+            for remains in self.path.glob(pattern):
+                remains.unlink(missing_ok=True)
         for name, text in (description or {}).items():
             write_text(self.path / HYDRA / name, text)
         unfinished = read_json(self.unfinished_file) or {}
@@ -256,7 +277,7 @@ class RunFolder(RunPaths):
         files = (self.record_file, self.predictions_file, self.utterances_file)
         for file in (*files, self.cost_file, self.metrics_file, self.fitted_keys_file):
             file.unlink(missing_ok=True)
-        for folder in (CHECKPOINTS, "latents", REPRESENTATION, EVALUATED):
+        for folder in OWN_FOLDERS:
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     @property

@@ -113,6 +113,7 @@ def _finished_or_made(
             build(cfg.trainer).require_devices()
         result = folder.finished_result(prepared.run_key, force=cfg.force)
         if result is None:
+            folder.require_own()
             with folder.claimed(wait=wait):
                 # The process that was waited for may have finished it.
                 result = folder.finished_result(prepared.run_key, force=cfg.force)

@@ -87,3 +87,20 @@ def test_failure_has_its_reason_and_a_traceback_unless_the_user_can_correct_it(
     content = json.loads(folder.failure_file.read_text())
     assert content["error"] == "ValueError: broken"
     assert "Traceback" in content["traceback"] or "ValueError" in content["traceback"]
+
+
+def test_folders_and_unfinished_files_of_somebody_else_are_kept(tmp_path: Path) -> None:
+    download, mine = tmp_path / "film.mp4.part", tmp_path / "checkpoints" / "mine.pt"
+    mine.parent.mkdir()
+    download.touch()
+    mine.touch()
+    with pytest.raises(UserError, match="has checkpoints, which a run would replace"):
+        RunFolder(tmp_path).require_own()
+    mine.unlink()
+    mine.parent.rmdir()
+    remains = tmp_path / "result.json.part"
+    remains.touch()
+    RunFolder(tmp_path).require_own()
+    RunFolder(tmp_path).begin("key")
+    assert download.exists()
+    assert not remains.exists()
