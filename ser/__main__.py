@@ -88,7 +88,6 @@ def latents(run: Path, audio: "Audio | None") -> int:
 
     Results are written to the folder latents/ of the run.
     """
-    _require_finished(run)
     from ser.latents import latents as write_latents
 
     write_latents(run, audio)
