@@ -11,11 +11,15 @@ import pandas as pd
 
 # All columns that a table can have, in this order. A column that a corpus lacks is absent.
 COLUMNS = (
+    "corpus",  # of joined corpora: the one that an utterance comes from
+    "split",  # as published, e.g. "train", "development", "test1"
     "file",  # absolute path of the audio
     "start",  # seconds from the beginning of `file`; NaN: its beginning
     "end",  # seconds from the beginning of `file`; NaN: its end
     "speaker",
     "gender",  # "female" or "male"
+    "age",  # of the speaker, in years
+    "language",  # ISO 639-1, e.g. "da", "en"
     "session",
     "dialogue",
     "style",  # e.g. "improvised", "scripted", "acted"

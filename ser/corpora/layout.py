@@ -12,7 +12,7 @@ import pandas as pd
 from ser.corpora import COLUMNS, Corpus, Problem
 from ser.errors import UserError
 
-NUMBERS = ("start", "end", "valence", "activation", "dominance")
+NUMBERS = ("start", "end", "age", "valence", "activation", "dominance")
 MOST_FOLDERS = 500  # folders that are searched for the right root
 LISTED = 6  # names of a folder that an error lists
 
