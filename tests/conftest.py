@@ -30,15 +30,25 @@ torch.set_num_threads(1)
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
+def _root_in(variable: str, content: str) -> Path:
+    root = os.environ.get(variable)
+    if not root:
+        if os.environ.get("CI"):
+            pytest.fail(f"{variable} is not set: in CI no test may be skipped")
+        pytest.skip(f"needs {content}: set {variable} to its folder")
+    return Path(root)
+
+
 @pytest.fixture(scope="session")
 def emodb_root() -> Path:
     """Real speech: EMO-DB at $SER_EMODB_ROOT."""
-    root = os.environ.get("SER_EMODB_ROOT")
-    if not root:
-        if os.environ.get("CI"):
-            pytest.fail("SER_EMODB_ROOT is not set: in CI no test may be skipped")
-        pytest.skip("needs EMO-DB: set SER_EMODB_ROOT to its folder")
-    return Path(root)
+    return _root_in("SER_EMODB_ROOT", "EMO-DB")
+
+
+@pytest.fixture(scope="session")
+def emotale_root() -> Path:
+    """Real speech in two languages with three raters: EmoTale at $SER_EMOTALE_ROOT."""
+    return _root_in("SER_EMOTALE_ROOT", "EmoTale")
 
 
 @cache

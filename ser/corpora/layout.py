@@ -1,8 +1,9 @@
 """Helpers of the corpus readers: validate the root, list audio files, build the table."""
 
+import csv
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,35 @@ def wav_files(folder: Path) -> list[Path]:
         return []
     names = [name for name in os.listdir(folder) if name.lower().endswith(".wav")]
     return [folder / name for name in sorted(names) if not name.startswith(".")]
+
+
+def read_rows(
+    file: Path, columns: Iterable[str], delimiter: str = ","
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table of labels, each with its line (the header is line 1).
+
+    Args:
+        file: CSV in UTF-8, with a header.
+        columns: Names of columns that are read. Cells are stripped; absent ones are empty.
+        delimiter: Between cells.
+
+    Raises:
+        UserError: The file cannot be read, or lacks a column.
+    """
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter=delimiter)
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            if missing := [name for name in columns if name not in header]:
+                listing = ", ".join(header)
+                raise UserError(
+                    f"{file} lacks the column {', '.join(missing)}; its columns: {listing}"
+                )
+            for cells in reader:
+                yield reader.line_num, {name: (cells[name] or "").strip() for name in columns}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a table in UTF-8: {error}") from error
 
 
 def build_corpus(

@@ -17,7 +17,7 @@ from ser.corpora import Corpus, audio
 from ser.data import targets
 from ser.errors import UserError
 
-COUNTED = ("emotion", "session", "speaker", "gender", "style")
+COUNTED = ("emotion", "session", "speaker", "gender", "style", "split", "language")
 PUBLISHED = ("utterances", *COUNTED, "subsets", "bins")
 SUBSET = ("classes", "merge", "utterances", *COUNTED)
 SHORTEST = 0.1  # seconds; openSMILE's longest frame has 0.06 s, and functionals need several
@@ -60,8 +60,9 @@ def check(
     Args:
         corpus: To be validated.
         published: Published counts: `utterances`; by name under `emotion`, `session`, `speaker`,
-            `gender`, `style`; under `subsets`, by any title, the same after `classes` and `merge`;
-            under `bins`, by rule and attribute, the numbers of low, neutral and high utterances.
+            `gender`, `style`, `split`, `language`; under `subsets`, by any title, the same after
+            `classes` and `merge`; under `bins`, by rule and attribute, the numbers of low, neutral
+            and high utterances.
         threads: Number of threads that read audio.
         console: Where to print; None: standard output.
 
