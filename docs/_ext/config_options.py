@@ -218,7 +218,7 @@ def _index_page(
         (
             f"[`{group}`]({_slug(group)}.md)",
             _escape(comments.get(group, "")),
-            f"`{defaults[group]}`" if group in defaults else "none",
+            _default(defaults.get(group)),
             str(len(choices)),
         )
         for group, choices in groups.items()
@@ -249,6 +249,12 @@ From `conf/train.yaml`:
 {listed}
 ```
 """
+
+
+def _default(choice: str | None) -> str:
+    if choice is None:
+        return "none"
+    return "by `corpus`" if choice.startswith("$") else f"`{choice}`"
 
 
 def _group_page(group: str, choices: list[Choice]) -> str:

@@ -81,9 +81,9 @@ BOUNDS: dict[str, Any] = {
     "split_seed": Seed,
     "test_share": Probability,
     "val_share": OpenShare,
-    "fold.train": Count | Names,
-    "fold.val": Count | Names,
-    "fold.test": CountOrZero | list[str | int],
+    "fold.train": Count | Names | None,
+    "fold.val": Count | Names | None,
+    "fold.test": CountOrZero | list[str | int] | None,
     "workers": Processes | None,
     # features and segments
     "dim": Width,

@@ -26,7 +26,7 @@ Flags of Hydra: python train.py --hydra-help
 # Groups with too many choices to print, and a command that lists them.
 LISTED = {"experiment": "ls conf/experiment/*", "grid": "ls conf/grid"}
 
-GROUP = re.compile(r"  - (?:optional )?(?P<name>\w+): (?P<default>\w+)  # (?P<comment>.*)")
+GROUP = re.compile(r"  - (?:optional )?(?P<name>\w+): (?P<default>\S+)  # (?P<comment>.*)")
 SECTION = re.compile(r"(?P<name>\w+):(?:  #.*)?")
 OPTION = re.compile(r"(?P<indent> *)(?P<name>\w+): (?P<value>.+?)  # (?P<comment>.*)")
 

@@ -115,7 +115,7 @@ class RunKeys:
 
         def make() -> Fold:
             corpus, target = self._corpus(cfg)
-            fold: Fold = build(cfg.fold)(corpus.table, target.labels.index)
+            fold: Fold = build(cfg.fold)(corpus.table, target.labels)
             require_feasible(cfg, corpus, target, fold)
             return fold
 

@@ -18,6 +18,7 @@ from ser.features.store import Store, files_of
 
 log = logging.getLogger(__name__)
 
+UNTESTED = "nobody tests in this fold: scores are of the validation split, on which it was selected"
 CALIBRATED = "calibrated: probabilities use a temperature fitted on the validation split"
 
 
@@ -112,7 +113,10 @@ def remarks_of(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -
         remarks.append("synthetic speech: scores say nothing about people")
     remarks += data.target.remarks
     if not data.fold.speaker_independent:
-        remarks.append("speaker dependent: the same speakers are in train and test")
+        remarks.append(f"speaker dependent: {data.fold.dependence}")
+    remarks += data.fold.remarks
+    if data.fold.test.empty:
+        remarks.append(UNTESTED)
     if cfg.fit_on == "all":
         remarks.append("transductive: the representation is fitted on unlabelled test speech, too")
     if data.fold.text_independent and corpus.table["text"].loc[data.fold.everyone].isna().any():

@@ -55,3 +55,27 @@ def test_representations(name: str, composed: Compose) -> None:
 @pytest.mark.parametrize("name", choices("search"))
 def test_searches(name: str, composed: Compose) -> None:
     check(composed(f"search={name}"))
+
+
+@pytest.mark.parametrize("name", choices("corpus"))
+def test_every_corpus_has_a_default_fold_and_one_for_experiments_that_need_sessions(
+    name: str, composed: Compose
+) -> None:
+    fold = _fold(composed(f"corpus={name}"))
+    other = "ravdess" if fold == "session_swap" else "emodb"  # changes nothing
+    paper = "experiment=parthasarathy2019/utterance_aae"
+    assert _fold(composed(f"corpus={name}", paper, f"test_corpus={other}")) == fold
+    by_session = _fold(composed(f"corpus={name}", "experiment=sahu2017/compression_features"))
+    assert by_session == ("session" if fold == "session_swap" else "speaker_kfold")
+
+
+def test_default_folds(composed: Compose) -> None:
+    folds = {name: _fold(composed(f"corpus={name}")) for name in choices("corpus")}
+    expected = dict.fromkeys(("demo", "emodb", "iemocap"), "session_swap")
+    assert folds == expected | dict.fromkeys(("cremad", "manifest", "ravdess"), "speaker_kfold")
+    paper = "experiment=parthasarathy2019/utterance_aae"
+    assert _fold(composed("corpus=ravdess", paper, "fold=session_swap")) == "session_swap"
+
+
+def _fold(cfg: DictConfig) -> str:
+    return cfg.fold._target_.rpartition(".")[2]

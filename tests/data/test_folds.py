@@ -34,10 +34,11 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture
-def labelled(table: pd.DataFrame) -> pd.Index:
-    """Two thirds of the utterances of each speaker and of each text."""
+def labels(table: pd.DataFrame) -> pd.Series:
+    """Two thirds of the utterances of each speaker and of each text, of three classes in turn."""
     numbers = np.arange(len(table))
-    return table.index[(numbers + numbers // EACH) % 3 != 0]
+    labelled = table.index[(numbers + numbers // EACH) % 3 != 0]
+    return pd.Series(np.array(["a", "b", "c"])[np.arange(len(labelled)) % 3], labelled)
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ DRAWN = {"count": 4, "split_seed": 0}
 FOLDS = {
     "session_swap": (folds.session_swap, {}, 10),
     "session": (folds.session, {}, 5),
+    "speaker_kfold": (folds.speaker_kfold, DRAWN, 4),
+    "loso": (folds.loso, {"val": 2}, 10),
     "speakers": (folds.speakers, {"train": 6, "val": 2, "test": 2, **DRAWN}, 4),
     "holdout": (folds.holdout, {"test_share": 0.3, "val_share": 0.1, **DRAWN}, 4),
     "random": (folds.random, {"val_share": 0.1, **DRAWN}, 4),
@@ -62,35 +65,38 @@ BY_TEXT = {
 
 @pytest.mark.parametrize("name", FOLDS)
 def test_splits_are_disjoint_and_cover_all_labelled_utterances(
-    name: str, table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    name: str, table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
     make, options, count = FOLDS[name]
     for index in range(count):
-        fold = make(table, labelled, index=index, **options)
+        fold = make(table, labels, index=index, **options)
         folds.verify(fold, table, digests)
         assert fold.count == count
         together = fold.train.append(fold.val).append(fold.test)
         assert together.is_unique
-        assert set(together) == set(labelled)
+        assert set(together) == set(labels.index)
         assert set(fold.train) <= set(fold.fit)
     with pytest.raises(UserError, match=f"from 0 to {count - 1}"):
-        make(table, labelled, index=count, **options)
+        make(table, labels, index=count, **options)
 
 
-@pytest.mark.parametrize("name", ["session_swap", "session", "random", "text", "speaker_text"])
+ONCE = ["session_swap", "session", "speaker_kfold", "loso", "random", "text", "speaker_text"]
+
+
+@pytest.mark.parametrize("name", ONCE)
 def test_every_labelled_utterance_is_tested_once(
-    name: str, table: pd.DataFrame, labelled: pd.Index
+    name: str, table: pd.DataFrame, labels: pd.Series
 ) -> None:
     make, options, count = (FOLDS | BY_TEXT)[name]
-    tested = [make(table, labelled, index=i, **options).test for i in range(count)]
-    assert sorted(i for test in tested for i in test) == sorted(labelled)
+    tested = [make(table, labels, index=i, **options).test for i in range(count)]
+    assert sorted(i for test in tested for i in test) == sorted(labels.index)
 
 
-@pytest.mark.parametrize("name", ["session_swap", "session", "speakers"])
-def test_no_speaker_is_in_two_splits(name: str, table: pd.DataFrame, labelled: pd.Index) -> None:
+@pytest.mark.parametrize("name", ["session_swap", "session", "speaker_kfold", "loso", "speakers"])
+def test_no_speaker_is_in_two_splits(name: str, table: pd.DataFrame, labels: pd.Series) -> None:
     make, options, count = FOLDS[name]
     for index in range(count):
-        fold = make(table, labelled, index=index, **options)
+        fold = make(table, labels, index=index, **options)
         assert fold.speaker_independent
         speakers = [set(table.loc[ids, "speaker"]) for ids in fold.parts.values()]
         assert sum(map(len, speakers)) == len(set.union(*speakers))
@@ -98,10 +104,10 @@ def test_no_speaker_is_in_two_splits(name: str, table: pd.DataFrame, labelled: p
 
 
 def test_session_swap_swaps_the_speakers_of_the_session(
-    table: pd.DataFrame, labelled: pd.Index
+    table: pd.DataFrame, labels: pd.Series
 ) -> None:
-    first = folds.session_swap(table, labelled, index=6)
-    second = folds.session_swap(table, labelled, index=7)
+    first = folds.session_swap(table, labels, index=6)
+    second = folds.session_swap(table, labels, index=7)
     assert set(first.val) == set(second.test)
     assert set(first.test) == set(second.val)
     assert set(table.loc[first.val.append(first.test), "session"]) == {"4"}
@@ -109,61 +115,61 @@ def test_session_swap_swaps_the_speakers_of_the_session(
 
 
 def test_fit_includes_unlabelled_utterances_of_training_speakers(
-    table: pd.DataFrame, labelled: pd.Index
+    table: pd.DataFrame, labels: pd.Series
 ) -> None:
-    fold = folds.session(table, labelled, index=0)
+    fold = folds.session(table, labels, index=0)
     assert set(fold.fit) == set(table.index[table["session"].isin(["3", "4", "5"])])
     assert len(fold.fit) > len(fold.train)
 
 
 def test_random_splits_are_speaker_dependent_and_depend_on_their_own_seed(
-    table: pd.DataFrame, labelled: pd.Index
+    table: pd.DataFrame, labels: pd.Series
 ) -> None:
     options = {"count": 4, "val_share": 0.1}
-    fold = folds.random(table, labelled, index=0, split_seed=0, **options)
-    again = folds.random(table, labelled, index=0, split_seed=0, **options)
-    other = folds.random(table, labelled, index=0, split_seed=1, **options)
+    fold = folds.random(table, labels, index=0, split_seed=0, **options)
+    again = folds.random(table, labels, index=0, split_seed=0, **options)
+    other = folds.random(table, labels, index=0, split_seed=1, **options)
     assert not fold.speaker_independent
     assert fold.test.equals(again.test)
     assert not fold.test.equals(other.test)
 
 
 def test_speakers_can_be_given_by_name(
-    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
     options = {"count": 1, "split_seed": 0, "index": 0}
-    fold = folds.speakers(table, labelled, train=["1F", "2M"], val=["1M"], test=["5F"], **options)
+    fold = folds.speakers(table, labels, train=["1F", "2M"], val=["1M"], test=["5F"], **options)
     assert set(table.loc[fold.train, "speaker"]) == {"1F", "2M"}
     assert set(table.loc[fold.test, "speaker"]) == {"5F"}
     with pytest.raises(UserError, match=r"no speakers \[.9X.\], only 1F, 1M"):
-        folds.speakers(table, labelled, train=["9X"], val=["1M"], test=[], **options)
-    twice = folds.speakers(table, labelled, train=["1F"], val=["1M"], test=["1F"], **options)
+        folds.speakers(table, labels, train=["9X"], val=["1M"], test=[], **options)
+    twice = folds.speakers(table, labels, train=["1F"], val=["1M"], test=["1F"], **options)
     with pytest.raises(UserError, match="in both train and test"):
         folds.verify(twice, table, digests)
 
 
 def test_the_test_split_can_be_empty(
-    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
     options = {"train": 7, "val": 3, "test": 0, "count": 1, "split_seed": 0}
-    fold = folds.speakers(table, labelled, index=0, **options)
+    fold = folds.speakers(table, labels, index=0, **options)
     folds.verify(fold, table, digests)
     assert fold.test.empty
 
 
 def test_verify_detects_a_speaker_in_two_splits(
-    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
-    fold = folds.session(table, labelled, index=0)
+    fold = folds.session(table, labels, index=0)
     table.loc[fold.test[0], "speaker"] = table.loc[fold.train[0], "speaker"]
     with pytest.raises(UserError, match="speaker.s. in both train and test"):
         folds.verify(fold, table, digests)
 
 
 def test_verify_detects_the_same_audio_under_two_names(
-    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
-    fold = folds.session(table, labelled, index=0)
+    fold = folds.session(table, labels, index=0)
     digests[fold.test[0]] = digests[fold.train[0]]
     with pytest.raises(UserError, match="1 utterance.s. of test contain audio that is also in tra"):
         folds.verify(fold, table, digests)
@@ -187,10 +193,10 @@ def test_verify_detects_overlapping_parts_of_a_recording(
     test: tuple[float, float],
     is_leak: bool,
     table: pd.DataFrame,
-    labelled: pd.Index,
+    labels: pd.Series,
     digests: pd.Series,
 ) -> None:
-    fold = folds.random(table, labelled, index=0, count=5, val_share=0.1, split_seed=0)
+    fold = folds.random(table, labels, index=0, count=5, val_share=0.1, split_seed=0)
     a, b = fold.train[0], fold.test[0]
     digests[b] = digests[a]
     table = table.assign(start=float("nan"), end=float("nan"))
@@ -203,12 +209,10 @@ def test_verify_detects_overlapping_parts_of_a_recording(
         folds.verify(fold, table, digests)
 
 
-def test_sessions_that_share_a_speaker_are_an_error(
-    table: pd.DataFrame, labelled: pd.Index
-) -> None:
+def test_sessions_that_share_a_speaker_are_an_error(table: pd.DataFrame, labels: pd.Series) -> None:
     table.loc[table.index[0], "session"] = "2"
     with pytest.raises(UserError, match=r"\['1F'\] are in several sessions"):
-        folds.session_swap(table, labelled, index=0)
+        folds.session_swap(table, labels, index=0)
 
 
 # ---- texts
@@ -224,22 +228,22 @@ def require_independent(fold: folds.Fold, table: pd.DataFrame, column: str) -> N
 
 @pytest.mark.parametrize("name", BY_TEXT)
 def test_no_text_is_in_two_splits(
-    name: str, table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    name: str, table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
     make, options, count = BY_TEXT[name]
     for index in range(count):
-        fold = make(table, labelled, index=index, **options)
+        fold = make(table, labels, index=index, **options)
         folds.verify(fold, table, digests)
         assert fold.text_independent
         assert fold.speaker_independent == (name == "speaker_text")
-        assert set(fold.everyone) <= set(labelled)
-        assert set(fold.train) == set(fold.fit) & set(labelled)
+        assert set(fold.everyone) <= set(labels.index)
+        assert set(fold.train) == set(fold.fit) & set(labels.index)
         assert len(fold.fit) > len(fold.train)
         require_independent(fold, table, "text")
         if name == "speaker_text":
             require_independent(fold, table, "speaker")
     with pytest.raises(UserError, match=f"from 0 to {count - 1}"):
-        make(table, labelled, index=count, **options)
+        make(table, labels, index=count, **options)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +264,7 @@ def test_folds_of_emodb_are_text_independent(
     for split_seed in (0, 1):
         tested: list[str] = []
         for index in range(count):
-            fold = make(table, table.index, index=index, split_seed=split_seed, **options)
+            fold = make(table, table["emotion"], index=index, split_seed=split_seed, **options)
             folds.verify(fold, table, contents)
             require_independent(fold, table, "text")
             each = 10 // next(iter(options.values()))
@@ -280,11 +284,11 @@ def test_folds_of_emodb_are_text_independent(
 
 
 def test_groups_of_texts_depend_on_their_seed_only_and_have_similar_sizes(
-    table: pd.DataFrame, labelled: pd.Index
+    table: pd.DataFrame, labels: pd.Series
 ) -> None:
     def tests(split_seed: int, rows: pd.DataFrame) -> list[list[str]]:
         return [
-            folds.text(rows, labelled, index=i, count=4, split_seed=split_seed).test.tolist()
+            folds.text(rows, labels, index=i, count=4, split_seed=split_seed).test.tolist()
             for i in range(4)
         ]
 
@@ -294,23 +298,23 @@ def test_groups_of_texts_depend_on_their_seed_only_and_have_similar_sizes(
 
 
 def test_a_missing_text_counts_as_a_text_of_its_own(
-    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
     table.loc[table.index[::2], "text"] = np.nan
     for make, options, count in BY_TEXT.values():
-        all_folds = [make(table, labelled, index=index, **options) for index in range(count)]
+        all_folds = [make(table, labels, index=index, **options) for index in range(count)]
         for fold in all_folds:
             folds.verify(fold, table, digests)
-        assert sorted(i for fold in all_folds for i in fold.test) == sorted(labelled)
-    fold = folds.text(table, labelled, index=0, count=4, split_seed=0)
+        assert sorted(i for fold in all_folds for i in fold.test) == sorted(labels.index)
+    fold = folds.text(table, labels, index=0, count=4, split_seed=0)
     assert table.loc[fold.test, "text"].isna().any()
 
 
 def test_verify_detects_a_text_in_two_splits(
-    table: pd.DataFrame, labelled: pd.Index, digests: pd.Series
+    table: pd.DataFrame, labels: pd.Series, digests: pd.Series
 ) -> None:
     for make, options, _ in BY_TEXT.values():
-        fold = make(table, labelled, index=0, **options)
+        fold = make(table, labels, index=0, **options)
         for part in ("val", "test"):
             changed = table.copy()
             changed.loc[fold.parts[part][0], "text"] = table.loc[fold.train[0], "text"]
@@ -326,20 +330,20 @@ def test_verify_detects_a_text_in_two_splits(
 
 
 def test_the_error_for_missing_or_too_few_texts_names_other_folds(
-    table: pd.DataFrame, labelled: pd.Index
+    table: pd.DataFrame, labels: pd.Series
 ) -> None:
     for name, (make, options, _) in BY_TEXT.items():
         for without in (table.drop(columns="text"), table.assign(text=np.nan)):
             with pytest.raises(
                 UserError, match=f"fold={name} needs the texts .*`text`.*; fold=session"
             ):
-                make(without, labelled, index=0, **options)
+                make(without, labels, index=0, **options)
         two = table.assign(text=np.where(table["text"] < "t06", "a", "b"))
         with pytest.raises(UserError, match=r"(groups|count)=4 must be from 3 .* 2; fold=session"):
-            make(two, labelled, index=0, **options)
+            make(two, labels, index=0, **options)
     with pytest.raises(UserError, match="has no sessions"):
         folds.speaker_text(
-            table.drop(columns="session"), labelled, index=0, text_groups=4, split_seed=0
+            table.drop(columns="session"), labels, index=0, text_groups=4, split_seed=0
         )
 
 

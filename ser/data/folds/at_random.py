@@ -8,7 +8,7 @@ from ser.data.folds.fold import Fold, require_index
 
 def holdout(
     table: pd.DataFrame,
-    labelled: pd.Index,
+    labels: pd.Series,
     *,
     index: int,
     test_share: float,
@@ -20,7 +20,7 @@ def holdout(
 
     Args:
         table: Of the corpus.
-        labelled: Utterances that the target selects.
+        labels: Class of each utterance that the target selects.
         index: Number of the draw.
         test_share: Fraction of all utterances that test.
         val_share: Fraction of the others that validate.
@@ -28,14 +28,14 @@ def holdout(
         split_seed: Seed of the draws.
     """
     require_index("holdout", index, count)
-    order = _shuffled(labelled, split_seed, index)
+    order = _shuffled(labels.index, split_seed, index)
     tests = round(test_share * len(order))
     return _fold(index, count, order[tests:], order[:tests], val_share)
 
 
 def random(
     table: pd.DataFrame,
-    labelled: pd.Index,
+    labels: pd.Series,
     *,
     index: int,
     count: int,
@@ -46,14 +46,14 @@ def random(
 
     Args:
         table: Of the corpus.
-        labelled: Utterances that the target selects.
+        labels: Class of each utterance that the target selects.
         index: Number of the fold.
         count: k.
         val_share: Fraction of the utterances outside the test split that validate.
         split_seed: Seed of the draw, which is the same for all k folds.
     """
     require_index("random", index, count)
-    order = _shuffled(labelled, split_seed, 0)
+    order = _shuffled(labels.index, split_seed, 0)
     test = order[index::count]
     return _fold(index, count, order[~order.isin(test)], test, val_share)
 

@@ -14,13 +14,13 @@ from ser.errors import UserError
 
 
 def text(
-    table: pd.DataFrame, labelled: pd.Index, *, index: int, count: int, split_seed: int
+    table: pd.DataFrame, labels: pd.Series, *, index: int, count: int, split_seed: int
 ) -> Fold:
     """Test one group of texts, validate on the next one, train on the others; speaker dependent.
 
     Args:
         table: Of the corpus, with a column `text`.
-        labelled: Utterances that the target selects.
+        labels: Class of each utterance that the target selects.
         index: Number of the fold.
         count: Number of groups; if it is the number of texts, one text tests.
         split_seed: Seed of the draw, which is the same for all folds.
@@ -30,14 +30,14 @@ def text(
     """
     require_index("text", index, count)
     texts = _texts(table, "text")
-    groups = _groups(texts.loc[labelled], count, split_seed, "fold=text fold.count")
+    groups = _groups(texts.loc[labels.index], count, split_seed, "fold=text fold.count")
     of_text = texts.map(groups)
     test, val = of_text == index, of_text == (index + 1) % count
-    return _fold(labelled, index, count, ~test & ~val, val, test, speaker_independent=False)
+    return _fold(labels.index, index, count, ~test & ~val, val, test, speaker_independent=False)
 
 
 def speaker_text(
-    table: pd.DataFrame, labelled: pd.Index, *, index: int, text_groups: int, split_seed: int
+    table: pd.DataFrame, labels: pd.Series, *, index: int, text_groups: int, split_seed: int
 ) -> Fold:
     """Split by speaker and by text: sessions as in `session`, crossed with groups of texts.
 
@@ -49,7 +49,7 @@ def speaker_text(
 
     Args:
         table: Of the corpus, with columns `text` and `session`.
-        labelled: Utterances that the target selects.
+        labels: Class of each utterance that the target selects.
         index: Number of the fold.
         text_groups: Number of groups of texts.
         split_seed: Seed of the draw, which is the same for all folds.
@@ -65,7 +65,7 @@ def speaker_text(
     count = len(sessions) * text_groups
     require_index("speaker_text", index, count)
     groups = _groups(
-        texts.loc[labelled], text_groups, split_seed, "fold=speaker_text fold.text_groups"
+        texts.loc[labels.index], text_groups, split_seed, "fold=speaker_text fold.text_groups"
     )
     group = texts.map(groups)
     numbers = {name: number for number, names in enumerate(sessions) for name in names}
@@ -75,7 +75,7 @@ def speaker_text(
     train = ~session.isin([s, next_s]) & ~group.isin([t, next_t])
     val = (session == next_s) & (group == next_t)
     test = (session == s) & (group == t)
-    return _fold(labelled, index, count, train, val, test, speaker_independent=True)
+    return _fold(labels.index, index, count, train, val, test, speaker_independent=True)
 
 
 def _texts(table: pd.DataFrame, name: str) -> pd.Series:

@@ -1,7 +1,7 @@
 """A fold, and the verification of its claims."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,9 @@ class Fold:
         fit: Utterances that unsupervised stages may see.
         speaker_independent: Claim that no speaker is in two splits; checked by `verify`.
         text_independent: Claim that no text is in two splits; checked by `verify`.
+        dependence: Why the fold is not speaker independent, if it is not.
+        test_sets: Parts of `test` by name that are also scored by themselves.
+        remarks: Further facts that must be printed beside every score.
     """
 
     index: int
@@ -34,6 +37,9 @@ class Fold:
     fit: pd.Index
     speaker_independent: bool
     text_independent: bool = False
+    dependence: str = "the same speakers are in train and test"
+    test_sets: Mapping[str, pd.Index] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, pd.Index]:
