@@ -37,6 +37,25 @@ def check(overrides: Sequence[str]) -> int:
     return 0 if check_corpus(build(cfg.corpus), cfg.published) else 1
 
 
+def audit(overrides: Sequence[str], out: Path | None) -> int:
+    """Test whether labels can be predicted without listening to the emotion.
+
+    Scores from speaker, session, text, duration, level, noise and silence alone; recordings that
+    occur twice; speakers, texts and audio that published splits or the folds of the configuration
+    share. The exit status is 1 if there is any fault.
+    """
+    from ser.audit import audit as audit_corpus
+    from ser.audit import command_of
+    from ser.config.checks import check_values
+    from ser.config.compose import compose_all
+
+    configs = compose_all(overrides)
+    if len(configs) > 1:
+        raise UserError("audit takes one corpus and one target: give each option one value")
+    check_values(configs[0])
+    return 0 if audit_corpus(configs[0], command_of(overrides), out) else 1
+
+
 def extract(overrides: Sequence[str]) -> int:
     """Extract features of a corpus and store them for later runs.
 
@@ -248,6 +267,7 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command(check, arguments.add_overrides, "corpus=emodb corpus.root=path/to/emodb"),
+    Command(audit, arguments.add_audit, "corpus=emodb corpus.root=path/to/emodb"),
     Command(
         extract, arguments.add_overrides, "corpus=emodb corpus.root=... features=functionals,lld"
     ),

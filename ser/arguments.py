@@ -12,6 +12,12 @@ def add_overrides(command: argparse.ArgumentParser) -> None:
     command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
 
 
+def add_audit(command: argparse.ArgumentParser) -> None:
+    add_overrides(command)
+    out = "folder of the results (default: outputs/audits/ and the names of corpus and target)"
+    command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+
+
 def add_selection(command: argparse.ArgumentParser) -> None:
     selection = "a folder that contains runs, or the overrides of a sweep, e.g. grid=demo seed=0,1"
     command.add_argument("selection", nargs="+", metavar="RUNS", help=selection)

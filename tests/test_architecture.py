@@ -19,7 +19,7 @@ LEVELS = (
     {"data"},
     {"plots", "sweeps", "training"},
     {"report", "representations"},
-    {"models"},
+    {"audit", "models"},
     {"inference"},
     {"export", "latents", "runs"},
     {"__main__"},

@@ -9,6 +9,7 @@ PACKAGES = (
     "corpora",
     "features",
     "data",
+    "audit",
     "networks",
     "training",
     "models",

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ser.plots.jinja import render
-from ser.plots.svg import Figure, sheet, style
+from ser.plots.page import page_style, table_html
+from ser.plots.svg import Figure, sheet
 from ser.report.contents import Contents, Titled
 from ser.report.figures import captions
 from ser.report.render import latex as latex_table
@@ -50,7 +51,8 @@ def html(contents: Contents) -> str:
         contents=contents,
         captions=captions,
         sections=list(_sections(contents)),
-        style=style(),
+        style=page_style(),
+        draw=table_html,
         explorable=EXPLORABLE,
         tsne_pdf=TSNE_PDF,
     )

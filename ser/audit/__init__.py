@@ -1,0 +1,101 @@
+"""An audit of a corpus: can the label be had without listening to the emotion?
+
+Scores from nuisance variables alone, recordings that occur twice, and what published splits and the
+folds of the configuration have in common. No torch is imported.
+"""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
+from threadpoolctl import threadpool_limits
+
+from ser.audit import documents, findings
+from ser.audit.baselines import Data, baselines, nuisances
+from ser.audit.copies import find_copies
+from ser.audit.overlaps import folds, published
+from ser.audit.reading import read_all
+from ser.audit.result import Audit
+from ser.config import build
+from ser.data.fingerprint import labelled_corpus
+from ser.features.store import Store
+
+
+def audit(cfg: DictConfig, command: str, out: Path | None) -> bool:
+    """Audit a corpus, print the result and write it to a folder.
+
+    Args:
+        cfg: Configuration with a corpus, a target, a fold and a store.
+        command: Arguments of `python -m ser` that made the configuration.
+        out: Folder of the results; None: outputs/audits/<corpus>/<target>.
+
+    Returns:
+        True if there is no fault.
+
+    Raises:
+        UserError: The corpus or the target cannot be made, or audio cannot be read.
+    """
+    with threadpool_limits(1):  # the order of summation would depend on the number of threads
+        result = make_audit(cfg, command)
+    out = out or Path("outputs/audits") / result.corpus / result.target
+    documents.write(result, out)
+    documents.show(result, out, Console(highlight=False))
+    return not result.has_fault
+
+
+def make_audit(cfg: DictConfig, command: str) -> Audit:
+    """Compute an audit; see `audit`."""
+    corpus, target = labelled_corpus(cfg)
+    store: Store = build(cfg.store)
+    readings = read_all(corpus.table, store.workers, cfg.skip_faulty)
+    recordings = store.recordings(corpus.table)
+    table = corpus.table.loc[readings.acoustics.index].join(readings.acoustics)
+    target = target.only(table.index)
+    data = Data(table.loc[target.labels.index], target.codes.to_numpy(), len(target.classes))
+    scores = baselines(data, _progress)
+    copies = find_copies(table, recordings.reindex(table.index).dropna(), readings.landmarks)
+    splits = published(table, copies)
+    make = partial(build(cfg.fold), corpus.table, target.labels.index)
+    name = cfg.fold._target_.rpartition(".")[2]
+    own = folds(name, lambda index: make(index=index), corpus.table, recordings, copies)
+    remarks = [f"{reason} (left out)" for reason in readings.faulty] + list(target.remarks)
+    if corpus.synthetic:
+        remarks.append("The corpus is synthetic speech: its audit says nothing about people.")
+    listed = [
+        *findings.of_baselines(scores, target.name),
+        *findings.of_copies(copies, table, target.labels),
+        *findings.of_published(splits),
+        *findings.of_folds(own),
+        *(findings.Finding("remark", text) for text in remarks),
+    ]
+    return Audit(
+        corpus=corpus.name,
+        target=target.name,
+        classes=target.classes,
+        counts=(len(target.labels), len(corpus.table), data.table["speaker"].nunique()),
+        baselines=scores,
+        absent=nuisances(data.table)[1],
+        units=data.units[1],
+        acoustics=readings.acoustics,
+        labels=target.labels,
+        copies=copies,
+        published=splits,
+        folds=own,
+        findings=sorted(listed, key=lambda each: findings.SEVERITIES.index(each.severity)),
+        command=command,
+    )
+
+
+def _progress(names: Sequence[str]) -> Iterator[str]:
+    console = Console(stderr=True)
+    terminal = console.is_terminal
+    return iter(track(names, "scoring", console=console, transient=True, disable=not terminal))
+
+
+def command_of(overrides: Sequence[str]) -> str:
+    """Return the arguments of `python -m ser` for these overrides."""
+    return shlex.join(["audit", *overrides])
