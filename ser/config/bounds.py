@@ -86,10 +86,10 @@ BOUNDS: dict[str, Any] = {
     "fold.test": CountOrZero | list[str | int] | None,
     "workers": Processes | None,
     # features and segments
-    "dim": Width,
+    "dim": Width | None,  # None: as the files have it
     "rate": Annotated[int, Ge(1_000), Le(1_000_000)],
     "frame": Positive,
-    "hop": Positive,
+    "hop": Positive | None,  # None: features without excerpts
     "points": Annotated[int, Ge(2), Le(1_000_000)],
     "low": NonNegative,
     "high": Positive,

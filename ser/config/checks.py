@@ -192,5 +192,7 @@ def _type_problems(path: str, node: DictConfig, target: Any) -> Iterator[tuple[s
         value, option = node[name], f"{path}.{name}"
         if name not in hints or (OmegaConf.is_dict(value) and "_target_" in value):
             continue
-        if bound_of(option) is None and (problem := type_problem(option, value, hints[name])):
+        # A bound may allow null, which only some of the targets take.
+        is_bounded = bound_of(option) is not None and value is not None
+        if not is_bounded and (problem := type_problem(option, value, hints[name])):
             yield option, problem

@@ -161,7 +161,10 @@ def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
             "encoded"
         )
     if "root" in cfg.features:
-        yield "test_corpus: these features are read from files of one corpus, in features.root"
+        yield (
+            "test_corpus: these features are read from files of one corpus, in features.root; "
+            "`python -m ser evaluate` tests the finished run with features.root=... of another"
+        )
 
 
 def _stopping_problems(cfg: DictConfig) -> Iterator[str]:

@@ -36,3 +36,15 @@ def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
             return [compose("train", list(combination)) for combination in product(*choices)]
     except HydraException as error:
         raise UserError("\n".join(explain(["-m", *overrides], error))) from None
+
+
+def value_of(override: str) -> str:
+    """Return the value of one override, e.g. "path" of "features.root=path".
+
+    Raises:
+        UserError: It is not an override.
+    """
+    try:
+        return str(OverridesParser.create().parse_override(override).value())
+    except HydraException as error:
+        raise UserError("\n".join(explain([override], error))) from None

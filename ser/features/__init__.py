@@ -34,8 +34,24 @@ class Extractor(Protocol):
     def __call__(self, signal: np.ndarray, rate: int) -> np.ndarray: ...
 
 
+@dataclass(frozen=True)
+class Location:
+    """Where precomputed features of an utterance are.
+
+    Attributes:
+        file: File with the features.
+        entry: Name of the features in a file of many utterances; None: all of the file.
+        is_recording: Whether the features are of the whole audio file, of which the utterance is
+            the part from its start to its end.
+    """
+
+    file: Path
+    entry: str | None = None
+    is_recording: bool = True
+
+
 class PrecomputedFeatures(ABC):
-    """Features that another program has written, one file per audio file.
+    """Features that another program has written, in one file per utterance or one of many.
 
     The store keeps them by the content of that file, not by the content of the audio.
 
@@ -54,19 +70,23 @@ class PrecomputedFeatures(ABC):
     def signature(self) -> str: ...
 
     @abstractmethod
-    def feature_file(self, audio: Path) -> Path:
-        """Return the file with the features of an audio file.
+    def locate(self, utterance: str, audio: Path) -> Location:
+        """Return where the features of an utterance are.
+
+        Args:
+            utterance: Its id.
+            audio: Its audio file.
 
         Raises:
-            UserError: There is no such file.
+            UserError: There are none.
         """
 
     @abstractmethod
-    def read(self, file: Path, start: float, end: float) -> np.ndarray:
+    def read(self, file: Path, start: float, end: float, entry: str | None = None) -> np.ndarray:
         """Read features, (T, D) float32.
 
         Args:
-            file: A path that `feature_file` returned.
+            file, entry: As `locate` returned them.
             start: Seconds; NaN: the beginning of the audio.
             end: Seconds; NaN: the end of the audio.
 

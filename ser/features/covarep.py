@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ser.errors import UserError
-from ser.features import Level, PrecomputedFeatures
+from ser.features import Level, Location, PrecomputedFeatures
 from ser.features.checks import require_dim
 
 SUFFIXES = (".mat", ".csv")
@@ -77,7 +77,7 @@ class Covarep(PrecomputedFeatures):
         """The names; raises UserError if their number is not `dim`."""
         return require_dim("features.names", self.dim, tuple(self.names))
 
-    def feature_file(self, audio: Path) -> Path:
+    def locate(self, utterance: str, audio: Path) -> Location:
         """Return the `.mat` or `.csv` file that has the name of an audio file.
 
         Raises:
@@ -88,15 +88,16 @@ class Covarep(PrecomputedFeatures):
         if len(existing) != 1:
             listing = ("both {} and {}" if existing else "neither {} nor {}").format(*names)
             raise UserError(f"no features of COVAREP: {self._folder} has {listing}")
-        return existing[0]
+        return Location(existing[0])
 
-    def read(self, file: Path, start: float, end: float) -> np.ndarray:
+    def read(self, file: Path, start: float, end: float, entry: str | None = None) -> np.ndarray:
         """Read the selected columns of one utterance.
 
         Args:
             file: A `.mat` or `.csv` file.
             start: Seconds; NaN: the beginning of the recording.
             end: Seconds; NaN: the end of the recording.
+            entry: None.
 
         Returns:
             (T, D) float32, finite.

@@ -183,7 +183,7 @@ def _extract(item: Item, sources: list[FeatureSource]) -> Results:
 
 def _read(source: PrecomputedFeatures, item: Item) -> np.ndarray | UserError:
     try:
-        values = source.read(Path(item.file), item.start, item.end)
+        values = source.read(Path(item.file), item.start, item.end, item.entry)
         return require_finite(values, source.columns)
     except UserError as error:
         return error

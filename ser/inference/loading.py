@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ser.config import build, run_key
 from ser.data.batches import Task
@@ -46,7 +46,7 @@ class Recogniser:
         result: Content of `result.json`.
         target: Name of the target and, for attributes, the rule or thresholds that bin them.
         classes: Names of the C classes, in the order of the probabilities.
-        extractor: Extractor of the features.
+        source: Extractor of the features, or files that they are read from.
         training_audio: Digests of the audio files that the run was fitted or selected on.
         by_speaker: Whether features are first standardised by their speaker's own statistics.
         fitted: Representation whose codes are classified; None: features are.
@@ -60,7 +60,7 @@ class Recogniser:
     result: dict[str, Any]
     target: tuple[str, str | None]
     classes: tuple[str, ...]
-    extractor: Extractor
+    source: FeatureSource
     training_audio: frozenset[str]
     by_speaker: bool
     fitted: Fitted | None
@@ -102,6 +102,17 @@ class Recogniser:
         return self.training_range.distances(*self._inputs(arrays, one_speaker))
 
     @property
+    def extractor(self) -> Extractor:
+        """Extractor of the features.
+
+        Raises:
+            UserError: They are read from files.
+        """
+        if isinstance(self.source, PrecomputedFeatures):
+            raise _no_extractor(self.folder)
+        return self.source
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether the probabilities were scaled by a temperature fitted on held-out speech."""
         if isinstance(self.classify, EstimatorClassifier):
@@ -113,7 +124,7 @@ class Recogniser:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return features in one array, standardised by speaker if the run is, and offsets."""
         self.require_speaker(one_speaker)
-        has_frames = self.extractor.level != "utterance"
+        has_frames = self.source.level != "utterance"
         values = np.concatenate(arrays) if has_frames else np.stack(arrays)
         offsets = np.cumsum([0, *map(len, arrays)]) if has_frames else None
         if self.by_speaker:
@@ -147,39 +158,34 @@ class Recogniser:
             )
 
 
-def load(folder: Path) -> Recogniser:
+def load(folder: Path, *, features_root: str | None = None) -> Recogniser:
     """Load a finished run.
 
     Args:
         folder: Folder of the run.
+        features_root: Files with features of the speech to be predicted, for a run whose features
+            were read from files.
 
     Raises:
-        UserError: There is no finished run, a file that prediction needs is missing, or the model
-            needs the true class or features that are read from files.
+        UserError: There is no finished run, a file that prediction needs is missing, the model
+            needs the true class, or `features_root` is missing or of no use.
     """
     run = RunFolder(folder)
     result = run.require_result()
     cfg = run.require_config()
     with run.readable():
-        return _load(run, result, cfg)
+        return _load(run, result, cfg, features_root)
 
 
-def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser:
+def _load(
+    run: RunFolder, result: dict[str, Any], cfg: DictConfig, features_root: str | None
+) -> Recogniser:
     folder, saved = run.path, artifacts.read(run, result)
     if run_key.reading(cfg) == "oracle":
         raise UserError(
             f"{folder}: codes are conditioned on the true class, which is unknown for new speech"
         )
-    extractor: FeatureSource = build(cfg.features)
-    if isinstance(extractor, PrecomputedFeatures):
-        raise UserError(f"{folder}: features were read from files, not extracted from audio")
-    if extractor.signature != saved.signature:
-        log.warning(
-            "%s: trained on features with signature %s; the installed extractor has %s",
-            folder,
-            saved.signature,
-            extractor.signature,
-        )
+    source = _source(run, cfg, saved, features_root)
     # A classifier trained on samples of a representation, or initialised with its weights, takes
     # features.
     has_codes = cfg.representation is not None and cfg.train_on == "real"
@@ -190,13 +196,50 @@ def _load(run: RunFolder, result: dict[str, Any], cfg: DictConfig) -> Recogniser
         result=result,
         target=(result["system"]["target"], _bins(cfg)),
         classes=classes,
-        extractor=extractor,
+        source=source,
         training_audio=saved.training_audio,
         by_speaker=cfg.data.standardise == "speaker",
         fitted=load_representation(run, cfg, len(classes)) if has_codes else None,
         segments=build(cfg.segments),
         classify=_classifier(run, cfg, saved, len(classes), has_codes),
         training_range=TrainingRange.load(run),
+    )
+
+
+def _source(
+    run: RunFolder, cfg: DictConfig, saved: artifacts.Artifacts, root: str | None
+) -> FeatureSource:
+    """Return the extractor of a run, or other files of the features that it was trained on."""
+    if "root" not in cfg.features:
+        if root is not None:
+            raise UserError(
+                f"features.root={root}: the features of {run.path} are extracted from audio"
+            )
+        source: FeatureSource = build(cfg.features)
+    elif root is None:
+        raise _no_extractor(run)
+    else:
+        source = build(OmegaConf.create({**cfg.features, "root": root}))
+    if source.signature == saved.signature:
+        return source
+    if root is not None:
+        raise UserError(
+            f"features.root={root}: these are other features ({source.signature}) than those that "
+            f"{run.path} was trained on ({saved.signature})"
+        )
+    log.warning(
+        "%s: trained on features with signature %s; the installed extractor has %s",
+        run.path,
+        saved.signature,
+        source.signature,
+    )
+    return source
+
+
+def _no_extractor(run: RunFolder) -> UserError:
+    return UserError(
+        f"{run.path}: features were read from files, not extracted from audio: `python -m ser "
+        "evaluate` tests the run on labelled speech whose features features.root=... has"
     )
 
 

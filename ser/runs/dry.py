@@ -73,6 +73,5 @@ def _inputs(cfg: DictConfig, part: str) -> int:
     if part.endswith("upper"):
         return cfg.representation.lower.size
     sees_segments = classifies_segments(cfg) if is_model else cfg.features.level == "frame"
-    if not sees_segments:
-        return cfg.features.dim
-    return cfg.features.dim * segment_length(cfg)
+    dim = cfg.features.dim or build(cfg.features).dim
+    return dim * segment_length(cfg) if sees_segments else dim

@@ -186,7 +186,8 @@ def test_store_keeps_precomputed_and_extracted_features(table, tmp_path, in_memo
         (0, 4)
     ] * 2
     features = store.load(table.iloc[[2, 0, 2]], source, in_memory)
-    expected = [source.read(source.feature_file(Path(f"u{i}.wav")), NAN, NAN) for i in (2, 0, 2)]
+    files = [source.locate(f"u{i}", Path(f"u{i}.wav")).file for i in (2, 0, 2)]
+    expected = [source.read(file, NAN, NAN) for file in files]
     np.testing.assert_array_equal(features.values, np.concatenate(expected))
     assert features.columns == tuple(CHOSEN)
     assert list(features.offsets) == [0, 42, 82, 124]

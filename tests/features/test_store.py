@@ -125,8 +125,10 @@ def test_load_returns_the_extractors_output_in_the_order_of_the_table(
 
 @pytest.mark.parametrize(
     "file",
-    # COVAREP's features are precomputed: see test_covarep.py.
-    sorted(f for f in (ROOT / "conf" / "features").glob("*.yaml") if f.stem != "covarep"),
+    # Precomputed features: see test_covarep.py and test_files.py.
+    sorted(
+        f for f in (ROOT / "conf" / "features").glob("*.yaml") if f.stem not in ("covarep", "files")
+    ),
     ids=lambda f: f.stem,
 )
 def test_every_configured_extractor_has_the_level_and_dim_of_its_config(file, table, tmp_path):

@@ -60,7 +60,7 @@ def make(home: Path, composed: Callable[..., Composed]) -> Make:
 
     def made(folder: Path, kind: str = "functionals", *overrides: str) -> Path:
         shared = ["fold=session", "trainer.max_epochs=3", *overrides]
-        cfg, names = composed(*of(home, "female"), *shared, *KINDS[kind])
+        cfg, names = composed(*of(home, "female"), *shared, *KINDS.get(kind, []))
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
         OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
         hydra = {"hydra": {"runtime": {"choices": dict(names)}}}
@@ -303,3 +303,28 @@ def test_one_corpus_at_a_time_and_the_run_s_target(trained: Path) -> None:
         evaluate(trained, ["corpus=emodb,demo"])
     with pytest.raises(UserError, match="cannot be tested on target=valence"):
         evaluate(trained, ["corpus=demo", "target=valence"])
+
+
+def test_features_of_files_are_read_from_those_of_the_other_corpus(
+    make: Make, home: Path, tmp_path: Path
+) -> None:
+    for gender in ("female", "male"):
+        manifest = pd.read_csv(home / f"{gender}.csv")
+        names = ["anger", "neutral", "boredom"]  # sadness and grief are none of them
+        frame = pd.DataFrame({name: manifest["emotion"] == name for name in names}, dtype=float)
+        frame.insert(0, "utterance", [Path(file).stem for file in manifest["file"]])
+        frame.to_csv(tmp_path / f"{gender}.csv", index=False)
+    own = ["features=files", f"features.root={tmp_path}/female.csv", *KINDS["estimator"][1:]]
+    folder = make(tmp_path / "run", "", *own)
+    male = [*of(home, "male"), *MEN]
+    with pytest.raises(UserError, match="tests the run on labelled speech"):
+        evaluate(folder, male)
+    options = {"window": None, "hop": None, "workers": 1, "out": None}
+    with pytest.raises(UserError, match="tests the run on labelled speech"):
+        predict(folder, [], one_speaker=False, **options)  # type: ignore[arg-type]
+    evaluate(folder, [*male, f"features.root={tmp_path}/male.csv"])
+    record = results.read_json(folder / results.EVALUATED / "male" / "evaluation.json") or {}
+    assert record["test"]["ua"] == 1.0
+    frame.assign(d=1.0).to_csv(tmp_path / "male.csv", index=False)
+    with pytest.raises(UserError, match="these are other features"):
+        evaluate(folder, [*male, f"features.root={tmp_path}/male.csv"])
