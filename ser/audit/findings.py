@@ -145,7 +145,9 @@ def verdict(findings: Sequence[Finding], baselines: Sequence[Baseline], target: 
     text = "No fault."
     if groups:
         scores = [f"{name} {percent(each.ua)}%" for name, each in groups.items()]
-        text += f" The {target} cannot be had from {join(scores, 'or')} alone (UA; chance {chance}%)."
+        text += (
+            f" The {target} cannot be had from {join(scores, 'or')} alone (UA; chance {chance}%)."
+        )
     warned = sorted((each for each in baselines if each.is_warning), key=lambda each: -each.ua)
     if warned:
         scores = [f"{each.nuisance} {percent(each.ua)}%" for each in warned]
