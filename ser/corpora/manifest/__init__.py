@@ -18,6 +18,7 @@ from ser.corpora.manifest.entries import (
     read_entries,
 )
 from ser.corpora.manifest.headers import ATTRIBUTES, RATED, SYNTHETIC, Header, misspelt, understand
+from ser.corpora.manifest.locate import Locator
 from ser.corpora.manifest.ratings import (
     Rating,
     consensus,
@@ -66,14 +67,15 @@ def manifest(
     sheet = read_sheet(file)
     header = understand(file, sheet.header)
     _require_columns(file, sheet.header, header)
-    entries = read_entries(sheet, header, file.parent, limits)
+    locator = Locator(file.parent)
+    entries = read_entries(sheet, header, locator, limits)
     problems = [Problem(file, e.line, reason) for e in entries for reason in e.reasons]
-    problems += missing_audio(entries, file) + impossible_times(entries, file)
+    problems += missing_audio(entries, file, locator) + impossible_times(entries, file)
     faulty = {problem.line for problem in problems}
     usable = [entry for entry in entries if entry.line not in faulty]
     problems += [Problem(file, 1, reason) for reason in header.reasons]
-    rated, rating_problems, notes = _ratings(file, ratings, header, usable, limits)
-    notes = [*sheet.notes, *header.notes, *notes, *_unify(usable, rated)]
+    rated, rating_problems, notes = _ratings(file, ratings, header, usable, locator, limits)
+    notes = [*sheet.notes, *header.notes, *_respelt(locator), *notes, *_unify(usable, rated)]
     notes += _add_consensus(usable, rated, header)
     is_synthetic = any(entry.values.pop(SYNTHETIC, None) for entry in usable)
     notes += [*_similar_speakers(usable), *(_other_scale(usable, limits))]
@@ -98,8 +100,14 @@ def _require_columns(file: Path, names: list[str], header: Header) -> None:
             f"{name!r} (did you mean {near[name]!r}?)" if near.get(name) else repr(name)
             for name in names
         )
+        hint = ""
+        if not header.places:
+            hint = ". The first line must name the columns, e.g. file,speaker,emotion"
+        elif missing == ["speaker"]:
+            hint = ". It names who speaks, so that nobody is in training and test"
         raise UserError(
-            f"{file} lacks the column {' and '.join(missing)}; its columns: {listing or 'none'}"
+            f"{file} lacks the column {' and '.join(missing)}; its columns: "
+            f"{listing or 'none'}{hint}"
         )
 
 
@@ -108,6 +116,7 @@ def _ratings(
     ratings: str | Path | None,
     header: Header,
     entries: Sequence[Entry],
+    locator: Locator,
     scale: cells.Scale | None,
 ) -> tuple[list[Rating], list[Problem], list[str]]:
     """Return the single ratings, the problems of their file and notes."""
@@ -126,8 +135,16 @@ def _ratings(
         listed = Path(ratings).expanduser().absolute()
         if not listed.is_file():
             raise UserError(f"corpus.ratings={ratings} does not exist")
-    rated, problems, notes = read_ratings(listed, entries, file.parent, scale)
+    rated, problems, notes = read_ratings(listed, entries, locator, scale)
     return rated, problems, [f"{len(rated)} single ratings from {listed.name}", *notes]
+
+
+def _respelt(locator: Locator) -> list[str]:
+    """Return a note if files were found under other names than written."""
+    if not locator.respelt:
+        return []
+    written, found = next(iter(locator.respelt.items()))
+    return [f"{len(locator.respelt)} files have another spelling, e.g. {found!r} for {written!r}"]
 
 
 def _unify(entries: Sequence[Entry], ratings: Sequence[Rating]) -> list[str]:

@@ -81,7 +81,8 @@ def gender(text: str) -> str | None:
             return name
     if word in UNKNOWN:
         return None
-    raise ValueError(f"must be female, male, f or m, or empty, found {text!r}")
+    reason = ", whose meaning differs between corpora" if word.isdecimal() else ""
+    raise ValueError(f"must be female, male, f or m, or empty, found {text!r}{reason}")
 
 
 def language(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ser.corpora import Problem, audio
 from ser.corpora.manifest import cells
 from ser.corpora.manifest.headers import ATTRIBUTES, DURATION, Header
+from ser.corpora.manifest.locate import Locator
 from ser.corpora.manifest.tables import Sheet
 
 LONGEST = 300  # letters of a path that a message shows
@@ -55,14 +56,14 @@ class Entry:
 
 
 def read_entries(
-    sheet: Sheet, header: Header, folder: Path, scale: cells.Scale | None
+    sheet: Sheet, header: Header, locator: Locator, scale: cells.Scale | None
 ) -> list[Entry]:
     """Return the rows of a table, with names and absolute paths.
 
     Args:
         sheet: The table.
         header: Its columns.
-        folder: Of the manifest.
+        locator: Finds audio.
         scale: Of the attributes; None: 1 to 5.
     """
     entries = list(parse_rows(sheet, header, scale))
@@ -71,7 +72,7 @@ def read_entries(
         if entry.values.get("speaker") is None:
             entry.reasons.append("the speaker is missing")
         _complete_times(entry, "start" in header.places)
-        locate(entry, folder)
+        locate(entry, locator)
     first: dict[str, Entry] = {}
     for entry in entries:
         other = first.setdefault(entry.utterance, entry) if entry.utterance else entry
@@ -97,28 +98,22 @@ def parse_rows(sheet: Sheet, header: Header, scale: cells.Scale | None) -> Itera
         yield entry
 
 
-def locate(entry: Entry, folder: Path) -> None:
+def locate(entry: Entry, locator: Locator) -> None:
     """Make the path of the audio absolute; without one it follows from the utterance id."""
-    if not entry.file and not entry.utterance:
-        entry.reasons.append("file and utterance are both missing")
-    elif not entry.file:
-        home = folder / "wav" if (folder / "wav").is_dir() else folder
-        entry.values["file"] = str(home / f"{entry.utterance}.wav")
+    if entry.file or entry.utterance:
+        entry.values["file"] = locator.locate(entry.file, entry.utterance)
     else:
-        path = folder / Path(entry.file).expanduser()
-        if "\\" in entry.file and not path.is_file():  # written on Windows
-            path = folder / entry.file.replace("\\", "/")
-        entry.values["file"] = str(path)
+        entry.reasons.append("file and utterance are both missing")
 
 
-def missing_audio(entries: Iterable[Entry], file: Path) -> list[Problem]:
+def missing_audio(entries: Iterable[Entry], file: Path, locator: Locator) -> list[Problem]:
     """Return a problem for each row whose audio does not exist."""
     problems = []
     for entry in entries:
         if not entry.reasons and not os.path.isfile(entry.file):
             name = entry.file
             name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
-            reason = f"no audio file {name}{_similar(Path(entry.file))}"
+            reason = f"no audio file {name}{locator.hint(Path(entry.file))}"
             problems.append(Problem(file, entry.line, reason, "no audio"))
     return problems
 
@@ -213,19 +208,6 @@ def _duplicate(entry: Entry, other: Entry) -> str:
         f"duplicate utterance {entry.utterance!r}, first in line {other.line} (if a file has "
         "several utterances, give their start and end, or name them in the column `utterance`)"
     )
-
-
-def _similar(path: Path) -> str:
-    """Return a hint if a file of nearly the same name exists."""
-    try:
-        names = os.listdir(path.parent)
-    except OSError:
-        nearest = next(parent for parent in path.parents if parent.is_dir())
-        return f" (there is no folder {path.parent}, only {nearest})"[: LONGEST + 20]
-    same = [name for name in names if name.casefold() == path.name.casefold()]
-    same += [name for name in names if Path(name).stem.casefold() == path.name.casefold()]
-    same += [name for name in names if Path(name).stem.casefold() == path.stem.casefold()]
-    return f" (there is {same[0]})" if same else ""
 
 
 def _duration(name: str) -> float | None:

@@ -9,6 +9,7 @@ from ser.corpora import Problem
 from ser.corpora.manifest import cells
 from ser.corpora.manifest.entries import Entry, locate, parse_rows
 from ser.corpora.manifest.headers import ATTRIBUTES, RATED, RATER, understand
+from ser.corpora.manifest.locate import Locator
 from ser.corpora.manifest.tables import read_sheet
 from ser.errors import UserError
 
@@ -44,14 +45,14 @@ def of_columns(entries: Iterable[Entry]) -> list[Rating]:
 
 
 def read_ratings(
-    file: Path, entries: Sequence[Entry], folder: Path, scale: cells.Scale | None
+    file: Path, entries: Sequence[Entry], locator: Locator, scale: cells.Scale | None
 ) -> tuple[list[Rating], list[Problem], list[str]]:
     """Read a file with one row per rating.
 
     Args:
         file: With the columns `rater`, `utterance` or `file`, and `emotion` or attributes.
         entries: Rows of the manifest.
-        folder: To which paths of audio are relative.
+        locator: Finds audio.
         scale: Of the attributes; None: 1 to 5.
 
     Returns:
@@ -75,7 +76,7 @@ def read_ratings(
     problems = [Problem(file, 1, reason) for reason in header.reasons]
     others = 0
     for entry in parse_rows(sheet, header, scale):
-        locate(entry, folder)
+        locate(entry, locator)
         names = [entry.utterance] if entry.utterance else by_file.get(entry.file, [""])
         rater = str(entry.values[RATER] or "")
         if not rater:

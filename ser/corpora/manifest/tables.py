@@ -19,7 +19,7 @@ TEXTS, PARQUET = (".csv", ".tsv"), ".parquet"
 SUFFIXES = (*TEXTS, PARQUET)
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 SEPARATORS = (",", ";", "\t", "|")
-DECLARED = re.compile(r'"?sep=(.)"?')  # first line of a CSV file for Excel
+DECLARED = re.compile(r'"?sep=(.)"?[;,\t]*')  # first line of a CSV file for Excel
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Sheet:
 def read_sheet(file: Path) -> Sheet:
     """Read a table.
 
-    The separator is the one that gives the header the most columns of a manifest: a comma, a
-    semicolon, a tab or a bar. The encoding is UTF-8, UTF-16 with its mark, or, with a note,
-    Windows-1252. Rows without any text are left out.
+    The separator is the one that gives the header the most columns of a manifest, or the most
+    columns: a comma, a semicolon, a tab or a bar. The encoding is UTF-8, UTF-16 with its mark, or,
+    with a note, Windows-1252. Rows without any text are left out.
 
     Raises:
         UserError: The file is not a table.
@@ -98,7 +98,7 @@ def _decoded(file: Path) -> tuple[str, tuple[str, ...]]:
             continue
         if encoding != "cp1252":
             return text, ()
-        odd = next(word for word in text.split() if not word.isascii())
+        odd = next(word for word in re.findall(r"\w+|\W", text) if not word.isascii())
         return text, (f"not UTF-8, read as Windows-1252: are letters right, as in {odd[:40]!r}?",)
     raise UserError(f"{file} is not a text in UTF-8: save it as CSV (UTF-8)")
 
@@ -106,15 +106,15 @@ def _decoded(file: Path) -> tuple[str, tuple[str, ...]]:
 def _separator(text: str) -> tuple[str, int]:
     """Return the separator of a CSV file, and the line of its header."""
     lines = text.splitlines() or [""]
-    if declared := DECLARED.fullmatch(lines[0].strip(";,")):
+    if declared := DECLARED.fullmatch(lines[0].strip(" ")):
         return declared[1], 2
     header = next((line for line in lines if line.strip()), "")
 
-    def known(separator: str) -> int:
+    def columns(separator: str) -> tuple[int, int]:
         cells = next(csv.reader([header], delimiter=separator), [])
-        return count_known([cell.strip() for cell in cells])
+        return count_known([cell.strip() for cell in cells]), len(cells)
 
-    return max(SEPARATORS, key=known), 1  # the first of those that are equally good
+    return max(SEPARATORS, key=columns), 1  # the first of those that are equally good
 
 
 def _read_parquet(file: Path) -> Sheet:
