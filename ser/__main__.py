@@ -71,6 +71,21 @@ def extract(overrides: Sequence[str]) -> int:
     return 0
 
 
+def manifest(corpora: Sequence[str], out: Path) -> int:
+    """Write a corpus as a manifest, a table that can be edited, or join several corpora to one.
+
+    A joined manifest has a column `corpus`, and the names of utterances, speakers, sessions and
+    dialogues begin with that of their corpus. Single ratings are written to x.ratings.csv.
+    """
+    from ser.data.manifests import join, read_corpora, write_manifest
+
+    read = read_corpora(corpora)
+    joined = read[0] if len(read) == 1 else join(read)
+    written = write_manifest(joined, out)
+    print(f"{' and '.join(map(str, written))}: {len(joined.table)} utterances", file=sys.stderr)
+    return 0
+
+
 def status(selection: Sequence[str]) -> int:
     """Count the runs that are done, running, failed or missing.
 
@@ -270,6 +285,9 @@ COMMANDS = (
     Command(audit, arguments.add_audit, "corpus=emodb corpus.root=path/to/emodb"),
     Command(
         extract, arguments.add_overrides, "corpus=emodb corpus.root=... features=functionals,lld"
+    ),
+    Command(
+        manifest, arguments.add_manifest, "corpus=emodb corpus.root=path/to/emodb --out emodb.csv"
     ),
     Command(status, arguments.add_selection, "grid=demo"),
     Command(report, arguments.add_report, "grid=demo"),

@@ -18,6 +18,16 @@ def add_audit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
 
 
+def add_manifest(command: argparse.ArgumentParser) -> None:
+    corpora = (
+        "manifests, and options as for train.py, each corpus=... followed by its own, e.g. "
+        "my.csv corpus=emodb corpus.root=path/to/emodb"
+    )
+    command.add_argument("corpora", nargs="+", metavar="CORPUS", help=corpora)
+    out = "CSV or Parquet file to write, by its suffix"
+    command.add_argument("--out", type=Path, metavar="FILE", required=True, help=out)
+
+
 def add_selection(command: argparse.ArgumentParser) -> None:
     selection = "a folder that contains runs, or the overrides of a sweep, e.g. grid=demo seed=0,1"
     command.add_argument("selection", nargs="+", metavar="RUNS", help=selection)

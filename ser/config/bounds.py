@@ -65,6 +65,8 @@ BOUNDS: dict[str, Any] = {
     "fitted": Annotated[str, MinLen(1)],
     # corpus, data, target, fold and store
     "corpus.name": FolderName | None,
+    "corpus.scale": Annotated[list[Number], MinLen(2), MaxLen(2)] | None,
+    "corpus.ratings": str | None,
     "batch_size": Count,
     "max_frames": Count,
     "clip": Positive | None,

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 # place of its root, and a digest of the files that of `features.root` (see `ser.data.fingerprint`).
 WITHOUT_EFFECT = (
     "corpus.root",
+    "corpus.ratings",
     "features.root",
     "store",
     "fitted",
@@ -59,6 +60,9 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         for parent in parents:
             node = node[parent]
         node.pop(last, None)
+    corpus: Any = options["corpus"]
+    if corpus.get("scale") is None:  # as of manifests before there was the option
+        corpus.pop("scale", None)
     if not sees_segments(cfg):
         del options["segments"]
     if cfg.train_on == "real":

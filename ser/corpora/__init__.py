@@ -66,6 +66,7 @@ class Corpus:
         problems: What could not be read. A run does not start on a corpus with problems unless
             `skip_faulty` is set.
         synthetic: True for synthetic speech; every result on it is marked as such.
+        notes: How a table of somebody's own was understood, for its author; see `manifest`.
     """
 
     name: str
@@ -73,3 +74,4 @@ class Corpus:
     raters: pd.DataFrame | None = None
     problems: tuple[Problem, ...] = field(default=())
     synthetic: bool = False
+    notes: tuple[str, ...] = ()

@@ -125,6 +125,9 @@ def build_corpus(
     rows: Mapping[str, Mapping[str, object]],
     problems: Iterable[Problem],
     raters: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    notes: Iterable[str] = (),
+    synthetic: bool = False,
 ) -> Corpus:
     """Build a corpus.
 
@@ -133,6 +136,8 @@ def build_corpus(
         rows: By utterance id, values by column; absent ones are missing values.
         problems: What could not be read.
         raters: One row per rater and utterance, or None.
+        notes: How the corpus was understood.
+        synthetic: Whether it is synthetic speech.
 
     Raises:
         UserError: There are no rows.
@@ -153,6 +158,8 @@ def build_corpus(
         table=table.astype(kinds),
         raters=None if raters is None else _rater_table(raters),
         problems=problems,
+        synthetic=synthetic,
+        notes=tuple(notes),
     )
 
 

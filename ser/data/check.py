@@ -17,7 +17,8 @@ from ser.corpora import Corpus, audio
 from ser.data import targets
 from ser.errors import UserError
 
-COUNTED = ("emotion", "session", "speaker", "gender", "style", "split", "language")
+COUNTED = ("corpus", "split", "emotion", "session", "speaker", "gender", "language", "style")
+VALUES = ("age", "activation", "valence", "dominance")
 PUBLISHED = ("utterances", *COUNTED, "subsets", "bins")
 SUBSET = ("classes", "merge", "utterances", *COUNTED)
 SHORTEST = 0.1  # seconds; openSMILE's longest frame has 0.06 s, and functionals need several
@@ -77,8 +78,12 @@ def check(
     _print(console, f"corpus {corpus.name}: {len(corpus.table)} utterances")
     if corpus.synthetic:
         _print(console, "This corpus is SYNTHETIC: scores on it do not apply to human speech.")
+    for note in corpus.notes:
+        _print(console, f"  {note}")
     for group in dict.fromkeys(count.group for count in counts):
         console.print(_count_table(group, [count for count in counts if count.group == group]))
+    if values := _value_table(corpus):
+        console.print(values)
     audio_info = _inspect_audio(corpus.table, threads, console)
     console.print(_audio_table(audio_info))
 
@@ -102,7 +107,7 @@ def check(
         "silent (peak below -60 dB)": _lines(audio_info, audio_info["silent"], _file),
         "clipped": _lines(audio_info, audio_info["clipped"], _file),
         "byte-identical files of one speaker": of_one,
-        "several sample rates": _several_rates(audio_info),
+        "several sample rates, which features resample to one": _several_rates(audio_info),
     }
     _list(console, "warning", warnings, LISTED)
     _list(console, "fault", faults, None)
@@ -250,6 +255,21 @@ def _count_table(group: str, counts: list[Count]) -> Table:
         cells = [count.name, str(count.actual), published, difference]
         table.add_row(*cells[: len(table.columns)], style="red" if count.differs else None)
     return table
+
+
+def _value_table(corpus: Corpus) -> Table | None:
+    """Return the range of ages and attributes, and the number of raters; None: there are none."""
+    table = Table("", "from", "mean", "to", "missing", title="values", title_justify="left")
+    columns = {column: corpus.table[column] for column in VALUES if column in corpus.table}
+    if corpus.raters is not None:
+        count = corpus.raters["rater"].nunique()
+        each = corpus.raters.groupby("utterance").size().reindex(corpus.table.index, fill_value=0)
+        columns[f"ratings per utterance, of {count} raters"] = each
+    for name, values in columns.items():
+        if values.notna().any():
+            numbers = (f"{value:.4g}" for value in (values.min(), values.mean(), values.max()))
+            table.add_row(name, *numbers, str(values.isna().sum()))
+    return table if table.row_count else None
 
 
 def _audio_table(audio_info: pd.DataFrame) -> Table:

@@ -30,17 +30,22 @@ def labelled_corpus(cfg: DictConfig) -> tuple[Corpus, Target]:
             no utterance has.
     """
     corpus: Corpus = build(cfg.corpus)
+    require_readable(corpus, skip_faulty=cfg.skip_faulty)
+    return corpus, build(cfg.target)(corpus)
+
+
+def require_readable(corpus: Corpus, *, skip_faulty: bool) -> None:
+    """Raise a UserError if a part of a corpus cannot be read, or, with `skip_faulty`, warn."""
     # Audio without a label cannot be used and does no harm; `ser check` lists it.
     problems = [problem for problem in corpus.problems if problem.kind != "no label"]
     if problems:
         listing = "\n  ".join(map(str, problems[:10]))
         message = f"{len(problems)} problem(s) in corpus {corpus.name}, the first:\n  {listing}"
-        if not cfg.skip_faulty:
+        if not skip_faulty:
             raise UserError(
                 f"{message}\n`python -m ser check` lists all; skip_faulty=true leaves them out"
             )
         log.warning("%s", message)
-    return corpus, build(cfg.target)(corpus)
 
 
 def fingerprint(

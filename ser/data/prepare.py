@@ -62,6 +62,8 @@ def prepare(cfg: DictConfig) -> Prepared:
         UserError: The corpus, target, features or fold cannot be made.
     """
     corpus, target = labelled_corpus(cfg)
+    for note in corpus.notes:
+        log.info("%s: %s", corpus.name, note)
     store: Store = build(cfg.store)
     recordings = store.recordings(corpus.table)
     require_feasible(cfg, corpus, target, make_fold(cfg, corpus, target, recordings))

@@ -244,8 +244,10 @@ def _of_styles(corpus: Corpus, styles: Sequence[str] | None) -> pd.DataFrame:
 def _column(corpus: Corpus, table: pd.DataFrame, column: str) -> pd.Series:
     if column not in table or table[column].isna().all():
         available = [c for c in ("emotion", "activation", "valence", "dominance") if c in table]
+        notes = "".join(f". {note[0].upper()}{note[1:]}" for note in corpus.notes)
         raise UserError(
-            f"corpus {corpus.name} has no {column}; its targets are {', '.join(available)}"
+            f"corpus {corpus.name} has no {column}; its targets are "
+            f"{', '.join(available) or 'none'}{notes}"
         )
     return table[column]
 
@@ -260,7 +262,8 @@ def _require_scale(corpus: Corpus, values: pd.Series, bins: Bins) -> None:
         third = (high - low) / 3
         raise UserError(
             f"{name} of corpus {corpus.name} is from {low:g} to {high:g}, but target.bins={bins} "
-            "is for a scale from 1 to 5: give thresholds, e.g. "
+            "is for a scale from 1 to 5: give the scale of a manifest's ratings, e.g. "
+            f"corpus.scale=[{low:g},{high:g}], or thresholds, e.g. "
             f"target.bins=[{low + third:.3g},{high - third:.3g}]"
         )
 

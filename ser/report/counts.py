@@ -17,8 +17,10 @@ import pyarrow.csv
 from ser import metrics
 from ser.results import PREDICTIONS, QUOTE, RESULT, UTTERANCES, ResultFolder, restored_text
 
-# Columns of `utterances.csv` that scores are broken down by.
-COLUMNS = ("gender", "session", "speaker", "style", "text")
+# Columns of `utterances.csv` that scores are broken down by, the second ones where they have
+# several values.
+SEVERAL = ("corpus", "language", "split")
+COLUMNS = ("gender", "session", "speaker", "style", "text", *SEVERAL)
 PREDICTED = ("utterance", "part", "truth", "prediction")
 
 # Confusion matrices (C, C) by column of `utterances.csv` and its value.

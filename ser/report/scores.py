@@ -7,7 +7,7 @@ import numpy as np
 
 from ser import metrics
 from ser.report.cells import Cell
-from ser.report.counts import COLUMNS
+from ser.report.counts import COLUMNS, SEVERAL
 from ser.report.statistics import against_chance
 
 JOINS = ("pooled", "fold_mean")
@@ -123,8 +123,11 @@ def slices(cell: Cell) -> Iterator[Slice]:
     if not cell.seeds:
         return
     for column in COLUMNS:
+        by_value = cell.slices(column) or {}
+        if column in SEVERAL and len(by_value) < 2:
+            continue
         utterances = cell.utterances_of(column)
-        for value, matrices in (cell.slices(column) or {}).items():
+        for value, matrices in by_value.items():
             support = matrices[0].sum(axis=1)
             scores = _scores(matrices)
             ua, wa = (float(scores[name].mean()) for name in ("ua", "wa"))

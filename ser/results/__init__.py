@@ -1,5 +1,6 @@
 """The files of a run: their names, how they are written and read back, and the tables in them."""
 
+from ser.corpora.formulas import QUOTE, csv_text, restored, restored_text
 from ser.results.files import (
     SEAL,
     changed_files,
@@ -14,7 +15,6 @@ from ser.results.files import (
     write_text,
 )
 from ser.results.folder import LOCK, RunFolder
-from ser.results.formulas import QUOTE, csv_text, restored, restored_text
 from ser.results.paths import (
     CHECKPOINTS,
     CODES,

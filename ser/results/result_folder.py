@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from ser.corpora.formulas import csv_text, restored
 from ser.errors import UserError
 from ser.results.files import changed_files, digests_of, read_sealed, write_sealed, write_text
-from ser.results.formulas import csv_text, restored
 
 EVALUATION = "evaluation.json"
 PREDICTIONS, UTTERANCES = "predictions.csv", "utterances.csv"

@@ -9,7 +9,10 @@ import pandas as pd
 from ser import metrics
 
 # Columns of a corpus that are copied to `utterances.csv`, where the corpus has them.
-DESCRIBED = ("speaker", "gender", "session", "style", "emotion", "activation", "valence")
+DESCRIBED = (
+    *("speaker", "gender", "session", "style", "emotion", "activation", "valence"),
+    *("corpus", "language", "split"),
+)
 
 
 def predictions(

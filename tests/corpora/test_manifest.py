@@ -77,7 +77,7 @@ def test_parquet_equals_csv(folder: Path) -> None:
         ("wav/six.wav,bob,,,,", "no audio file"),
         ("wav/two.wav,bob,,,,high", "valence must be a number, found 'high'"),
         ("wav/two.wav,bob,,,,inf", "valence must be a number, found 'inf'"),
-        ("wav/two.wav,bob,x,,,", "gender must be female, male, f or m, found 'x'"),
+        ("wav/two.wav,bob,x,,,", "gender must be female, male, f or m, or empty, found 'x'"),
         ("wav/two.wav,bob,,2,1,", "must be before end 1.0"),
         ("wav/two.wav,bob,,-1,1,", "must not be negative"),
         ("wav/two.wav,bob,,,", "5 cells, but 6 columns"),
@@ -95,12 +95,12 @@ def test_an_invalid_row_is_a_problem_with_its_line(folder: Path, row: str, reaso
     assert list(corpus.table.index) == ["wav/one"]
 
 
-def test_an_unknown_column_is_a_problem_with_a_suggestion(folder: Path) -> None:
+def test_an_unknown_column_is_ignored_unless_it_looks_misspelt(folder: Path) -> None:
     corpus = manifest(write(folder, "file,speaker,emotoin,zzz\nwav/one.wav,ann,fear,1\n"))
-    first, second = corpus.problems
-    assert first.line == second.line == 1
-    assert "'emotoin' (did you mean 'emotion'?)" in first.reason
-    assert "'zzz' (valid are utterance, file," in second.reason
+    (problem,) = corpus.problems
+    assert problem.line == 1
+    assert "'emotoin' (did you mean 'emotion'?)" in problem.reason
+    assert corpus.notes == ("columns ignored: 'zzz'",)
     assert "emotoin" not in corpus.table
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_a_manifest_is_an_error(folder: Path) -> None:
     with pytest.raises(UserError, match=r"lacks the column speaker; .*did you mean 'speaker'"):
         manifest(write(folder, "file,speakr\nwav/one.wav,ann\n"))
     with pytest.raises(UserError, match=r"lacks the column speaker and file \(or utterance\)"):
-        manifest(write(folder, "file;speaker\nwav/one.wav;ann\n"))
+        manifest(write(folder, "name,person\nwav/one.wav,ann\n"))
     with pytest.raises(UserError, match="duplicate columns: file"):
         manifest(write(folder, "file,file,speaker\nwav/one.wav,wav/two.wav,ann\n"))
     with pytest.raises(UserError, match="no utterance could be read"):
@@ -122,9 +122,18 @@ def test_a_file_that_is_not_a_manifest_is_an_error(folder: Path) -> None:
     (folder / "bad.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(UserError, match="cannot be read as a Parquet file"):
         manifest(folder / "bad.parquet")
-    (folder / "bad.csv").write_bytes("file,speaker\nwav/one.wav,Zoë\n".encode("latin-1"))
-    with pytest.raises(UserError, match="cannot be read as a CSV file in UTF-8"):
+    (folder / "bad.csv").write_bytes(b"file,speaker\nwav/one.wav,Zo\x81\n")
+    with pytest.raises(UserError, match="is not a text in UTF-8"):
         manifest(folder / "bad.csv")
+    (folder / "bad.csv").write_text('file,speaker\nwav/one.wav,"ann" x\n')
+    with pytest.raises(UserError, match=r"bad\.csv:2 cannot be read as CSV"):
+        manifest(folder / "bad.csv")
+    (folder / "bad.csv").write_bytes(b"PK\x03\x04 a spreadsheet")
+    with pytest.raises(UserError, match="is a spreadsheet"):
+        manifest(folder / "bad.csv")
+    (folder / "my.xlsx").touch()
+    with pytest.raises(UserError, match="save it as CSV"):
+        manifest(folder / "my.xlsx")
 
 
 def test_gender_may_be_abbreviated(folder: Path) -> None:
