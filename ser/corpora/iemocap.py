@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ser.corpora import Corpus, Problem
-from ser.corpora.layout import build_corpus, describe, resolve_root, wav_files, wrong_root
+from ser.corpora.layout import (
+    NO_WORD,
+    build_corpus,
+    describe,
+    resolve_root,
+    wav_files,
+    wrong_root,
+)
 from ser.errors import UserError
 
 SESSIONS = ("1", "2", "3", "4", "5")
@@ -52,7 +59,6 @@ UTTERANCE = re.compile(r"(Ses0(\d)[FM]_(impro|script)\w+)_([FM])\d+")
 SCRIPT = re.compile(r"script\d+_\d+")
 # utterance [start-end]: words, with marks such as [LAUGHTER]
 TRANSCRIPT = re.compile(r"(Ses\S+)\s+\[[^\]]*\]:(.*)")
-NO_WORD = re.compile(r"\[[^\]]*\]|[^\w\s']")
 # A rater E1, E2, ... or the actor's self-report F1 or M1; a comment in brackets can follow.
 RATING = re.compile(r"([CA])-([EFM]\d+):([^(]*)")
 ATTRIBUTES = re.compile(

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,6 +16,7 @@ from ser.errors import UserError
 
 NUMBERS = ("start", "end", "age", "valence", "activation", "dominance")
 MOST_FOLDERS = 500  # folders that are searched for the right root
+NO_WORD = re.compile(r"\[[^\]]*\]|[^\w\s']")  # marks such as [LAUGHTER], and punctuation
 LISTED = 6  # names of a folder that an error lists
 
 
@@ -118,6 +120,15 @@ def read_rows(
                 yield reader.line_num, {name: (cells[name] or "").strip() for name in columns}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as a table in UTF-8: {error}") from error
+
+
+def spoken_words(file: Path) -> str | float:
+    """Return the words of a transcription in lower case; NaN: there are none."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return float("nan")
+    return " ".join(NO_WORD.sub(" ", text).lower().split()) or float("nan")
 
 
 def build_corpus(
