@@ -329,7 +329,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, list the commands."""
     parser = make_parser()
-    options = vars(parser.parse_args(words))
+    parsed, others = parser.parse_known_args(words)
+    options = vars(parsed)
+    # argparse does not take overrides that follow an option: evaluate RUN --corrupt phone corpus=x
+    if others and ("overrides" not in options or any(each.startswith("-") for each in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        options["overrides"] += others
     if "call" not in options:
         parser.print_help()
         return 0

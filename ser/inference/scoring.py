@@ -57,7 +57,7 @@ def score(
             tested["no_speech"] = float((~corpus.contains_speech(labels.index)).mean())
             remarks += _remarks_on_flags(recogniser, tested)
         else:
-            tested["corruption"] = condition.name
+            tested |= {"corruption": condition.name, "own_test": corpus.is_own}
         evaluation = {**tested, "remarks": remarks, "run_key": key}
         folder.write_record(evaluation)
     return evaluation
