@@ -154,15 +154,19 @@ def predict(run: Path, audio: list[Path], **options: Any) -> int:
     return predict_recordings(run, audio, **options)
 
 
-def evaluate(run: Path, overrides: list[str]) -> int:
-    """Test finished runs on another corpus.
+def evaluate(run: Path, overrides: list[str], corrupt: str | None) -> int:
+    """Test finished runs on another corpus, or on corrupted audio.
 
     Results are written to the folder evaluated/ of each run, and shown by the command report.
     """
     _require_finished(run)
+    from ser.inference.corrupt_option import conditions
+
+    if corrupt is not None:
+        conditions(corrupt)  # raises for a wrong one, before torch is imported
     from ser.inference.evaluate import evaluate as evaluate_runs
 
-    return evaluate_runs(run, overrides)
+    return evaluate_runs(run, overrides, corrupt)
 
 
 def export(run: Path, **options: Any) -> int:
@@ -325,7 +329,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, list the commands."""
     parser = make_parser()
-    options = vars(parser.parse_args(words))
+    parsed, others = parser.parse_known_args(words)
+    options = vars(parsed)
+    # argparse does not take overrides that follow an option: evaluate RUN --corrupt phone corpus=x
+    if others and ("overrides" not in options or any(each.startswith("-") for each in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        options["overrides"] += others
     if "call" not in options:
         parser.print_help()
         return 0

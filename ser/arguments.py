@@ -81,7 +81,12 @@ def add_predict(command: argparse.ArgumentParser) -> None:
 def add_evaluate(command: argparse.ArgumentParser) -> None:
     add_run(command, f"{RUNS}; all of one target")
     overrides = "the corpus to test on, as for train.py, e.g. corpus=ravdess corpus.root=..."
-    command.add_argument("overrides", nargs="+", metavar="OVERRIDE", help=overrides)
+    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
+    corrupt = (
+        "corruptions of the audio, e.g. noise:10dB,noise:FOLDER:10dB,gain:-20dB,speed:0.9,"
+        "reverb:0.6s,phone; without a corpus, that of the runs' own test splits"
+    )
+    command.add_argument("--corrupt", metavar="LIST", help=corrupt)
 
 
 def add_export(command: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """Terminal output of runs and evaluations."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +109,39 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
         console.print(f"unlike the training data: {100 * unlike:.1f}%; {silent}")
     print_remarks(evaluation["remarks"])
     console.print(f"\nResults: {_relative(folder)}")
+
+
+def corrupted(run: Path, evaluations: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print the mean scores of runs on corrupted audio.
+
+    Args:
+        run: Folder of the runs.
+        evaluations: Content of the records of all runs by the name of the condition; the first one
+            is without corruption.
+    """
+    clean, *_ = evaluations.values()
+    first = next(iter(evaluations.values()))[0]
+    count = "" if len(clean) == 1 else f", mean of {len(clean)} runs"
+    table = Table(box=None, header_style="bold")
+    table.add_column("test %")
+    for head in ("UA", "change", "WA", "unlike the training data"):
+        table.add_column(head, justify="right")
+    for name, each in evaluations.items():
+        ua, wa = (_mean(record["test"][key] for record in each) for key in ("ua", "wa"))
+        change = ua - _mean(record["test"]["ua"] for record in clean)
+        unlike = [record.get("unlike_training") for record in each]
+        shares = [f"{100 * ua:.1f}", f"{100 * change:+.1f}" if each is not clean else ""]
+        shares += [f"{100 * wa:.1f}", "" if None in unlike else f"{100 * _mean(unlike):.1f}"]
+        table.add_row(name, *shares)
+    console.print(f"\n{system(first)}{count}")
+    console.print(table)
+    print_remarks(evaluations[list(evaluations)[-1]][0]["remarks"])
+    console.print(f"\npython -m ser report {_relative(run)} writes a table with all runs")
+
+
+def _mean(values: Iterable[Any]) -> float:
+    numbers = [float(value) for value in values]
+    return sum(numbers) / len(numbers)
 
 
 def _scores(head: str, name: str, scores: Mapping[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""Test finished runs on a corpus that they were not trained on: `python -m ser evaluate`.
+"""Test finished runs on another corpus, or on corrupted audio: `python -m ser evaluate`.
 
 Cross-corpus tests are harder than tests within a corpus: speakers, rooms, often languages and the
 definition of the emotions differ. The results are written to `evaluated/<corpus>/` in the folder of
@@ -6,7 +6,8 @@ each run, and reports show them beside the run's own test.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 
+from ser import console
 from ser.config import choices
 from ser.config.checks import check
 from ser.config.compose import compose_all, value_of
 from ser.data.fingerprint import labelled_corpus
 from ser.errors import UserError
+from ser.inference import corrupt_option
 from ser.inference.evaluation_corpus import EvaluationCorpus
 from ser.inference.loading import Recogniser, load
-from ser.inference.scoring import score
+from ser.inference.robustness import OwnTests, measure_robustness
+from ser.inference.scoring import folder_of, score
 from ser.results import RunFolder
 
 FEATURES_ROOT = "features.root="
@@ -31,27 +35,43 @@ FEATURES_ROOT = "features.root="
 BINS = r"[a-z]+|\[[-+.\deE]+(,[-+.\deE]+)*\]"
 
 
-def evaluate(run: Path, overrides: Sequence[str]) -> int:
-    """Test finished runs on another corpus, and print their scores.
+def evaluate(run: Path, overrides: Sequence[str], corrupt: str | None = None) -> int:
+    """Test finished runs on another corpus or on corrupted audio, and print their scores.
 
     Args:
         run: Folder of a finished run, or of many of the same target.
         overrides: As for train.py, e.g. ["corpus=ravdess", "corpus.root=..."]. The target is that
             of the run, with all emotions of the corpus; `features.root` is for runs on features
             that were read from files.
+        corrupt: Corruptions of the audio, e.g. "noise:10dB,phone"; without a corpus, that of each
+            run's own test split. None: the audio as it is.
 
     Raises:
         UserError: A run or the corpus cannot be used, the run was trained on audio of the corpus,
             or the corpus has none of the run's classes.
     """
+    conditions = corrupt_option.conditions(corrupt) if corrupt is not None else []
+    has_corpus = any(each.startswith("corpus=") for each in overrides)
+    if not has_corpus and not conditions:
+        raise UserError("give a corpus to test on (corpus=...), or --corrupt")
     runs = RunFolder.all_finished(run)
     root = next((value_of(each) for each in overrides if each.startswith(FEATURES_ROOT)), None)
-    first = load(runs[0].path, features_root=root)
+    # One run at a time: the runs of a whole table would not fit into memory.
+    loaded = (load(each.path, features_root=root) for each in runs)
+    if not has_corpus:
+        with _one_thread():
+            measure_robustness(run, loaded, OwnTests(overrides), conditions)
+        return 0
+    first = next(loaded)
     cfg = _compose(first, [each for each in overrides if not each.startswith(FEATURES_ROOT)])
     check(cfg)
-    # One run at a time: the runs of a whole table would not fit into memory.
-    others = (load(each.path, features_root=root) for each in runs[1:])
-    evaluations = _evaluate_all(chain([first], others), cfg, brief=len(runs) > 1)
+    recognisers = chain([first], loaded)
+    if conditions:
+        with _one_thread():
+            other = EvaluationCorpus.read(cfg)
+            measure_robustness(run, recognisers, lambda _: other, conditions)
+        return 0
+    evaluations = _evaluate_all(recognisers, cfg, brief=len(runs) > 1)
     if len(evaluations) > 1:
         scores = [each["test"]["ua"] for each in evaluations]
         print(
@@ -125,13 +145,22 @@ def _evaluate_all(
     recognisers: Iterable[Recogniser], cfg: DictConfig, *, brief: bool
 ) -> list[dict[str, Any]]:
     """Test runs of one target on the corpus of a configuration."""
-    torch.set_num_threads(1)
-    with threadpool_limits(1):  # sums depend on the number of threads
+    with _one_thread():
         other = EvaluationCorpus.read(cfg)
         evaluations = []
         first = None
         for recogniser in recognisers:
             first = first or recogniser
             first.require_same_classes(recogniser)
-            evaluations.append(score(recogniser, other, brief=brief))
+            evaluations.append(score(recogniser, other))
+            folder = folder_of(recogniser, other).path
+            console.evaluated(folder, evaluations[-1], brief=brief)
         return evaluations
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread, because sums depend on the number of threads."""
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield

@@ -1,7 +1,7 @@
 """A corpus that finished runs are tested on."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import joblib
@@ -13,7 +13,10 @@ from ser.config import build
 from ser.corpora import Corpus, audio
 from ser.data.fingerprint import labelled_corpus
 from ser.data.targets import Target
-from ser.features import Features
+from ser.errors import UserError
+from ser.features import Features, FeatureSource
+from ser.features.augmentation import Corrupted
+from ser.features.corruptions import Corruption
 from ser.features.store import Store
 from ser.inference.loading import Recogniser
 from ser.inference.speech import measure_speech
@@ -21,15 +24,16 @@ from ser.inference.speech import measure_speech
 
 @dataclass
 class EvaluationCorpus:
-    """A corpus that runs are tested on and were not trained on.
+    """Labelled speech that runs are tested on: another corpus, or the test split of their own.
 
     Args:
         corpus: The corpus.
-        target: All of its classes.
+        target: Classes of the utterances that are tested.
         store: Store of features.
         contents: Digest of the audio by utterance id.
         recordings: Digest of the samples of its file by utterance id.
         skip_faulty: Whether utterances that cannot be extracted are left out.
+        is_own: Whether the utterances are the test split of a run.
     """
 
     corpus: Corpus
@@ -38,6 +42,7 @@ class EvaluationCorpus:
     contents: pd.Series
     recordings: pd.Series
     skip_faulty: bool
+    is_own: bool = False
     _features: dict[str, Features] = field(default_factory=dict)
     _speech: dict[str, bool] = field(default_factory=dict)
 
@@ -48,20 +53,59 @@ class EvaluationCorpus:
         Raises:
             UserError: The corpus cannot be read, or has no such target.
         """
-        corpus, target = labelled_corpus(cfg)
+        return cls._of(*labelled_corpus(cfg), cfg)
+
+    @classmethod
+    def own_test(
+        cls, recogniser: Recogniser, cfg: DictConfig, corpus: Corpus, target: Target
+    ) -> "EvaluationCorpus":
+        """Return the test split of a run.
+
+        Args:
+            recogniser: The run.
+            cfg: Its configuration.
+            corpus: Corpus of the configuration.
+            target: Target of the configuration.
+
+        Raises:
+            UserError: The run has no test split, or the corpus has not the same labels any more.
+        """
+        folder = recogniser.folder
+        predicted = folder.read_predictions().query("part == 'test'").set_index("utterance")
+        if predicted.empty:
+            raise UserError(f"{folder.path}: has no test split (test=false?)")
+        labels = target.labels.reindex(predicted.index)
+        if list(labels) != list(predicted["truth"]):
+            raise UserError(
+                f"{folder.path}: {corpus.name} has other labels or utterances than the test split "
+                "of the run (corpus.root=... gives the corpus)"
+            )
+        return cls._of(corpus, replace(target, labels=labels), cfg, is_own=True)
+
+    @classmethod
+    def _of(
+        cls, corpus: Corpus, target: Target, cfg: DictConfig, *, is_own: bool = False
+    ) -> "EvaluationCorpus":
         store: Store = build(cfg.store)
         table = corpus.table.loc[target.labels.index]
         contents, recordings = store.contents(table), store.recordings(table)
-        return cls(corpus, target, store, contents, recordings, cfg.skip_faulty)
+        return cls(corpus, target, store, contents, recordings, cfg.skip_faulty, is_own)
 
     @property
     def table(self) -> pd.DataFrame:
         """Rows of the labelled utterances."""
         return self.corpus.table.loc[self.target.labels.index]
 
-    def features(self, recogniser: Recogniser) -> Features:
-        """Return features of all labelled utterances for a run; runs share an extraction."""
-        source = recogniser.source
+    def features(self, recogniser: Recogniser, corruption: Corruption | None = None) -> Features:
+        """Return features of all labelled utterances for a run; runs share an extraction.
+
+        Args:
+            recogniser: The run.
+            corruption: Applied to the audio of each utterance first; None: the audio as it is.
+        """
+        source: FeatureSource = recogniser.source
+        if corruption is not None:
+            source = Corrupted(recogniser.extractor, corruption, copy=0)
         if source.signature not in self._features:
             self._features[source.signature] = self.store.load(
                 self.table, source, in_memory=True, skip=self.skip_faulty

@@ -7,24 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser import console
 from ser.config import run_key
 from ser.errors import UserError
 from ser.features import Features
 from ser.features.store import files_of
 from ser.inference import flags
+from ser.inference.corrupt_option import Condition
 from ser.inference.evaluation_corpus import EvaluationCorpus
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser
 from ser.results import EvaluationFolder, predictions, split_scores, utterances
 
 
-def score(recogniser: Recogniser, other: EvaluationCorpus, *, brief: bool) -> dict[str, Any]:
-    """Test one run on another corpus, unless the same evaluation exists, and print its scores.
+def score(
+    recogniser: Recogniser, corpus: EvaluationCorpus, condition: Condition | None = None
+) -> dict[str, Any]:
+    """Test one run on speech that it was not trained on, unless the same evaluation exists.
 
     Args:
         recogniser: A finished run.
-        other: The corpus.
-        brief: Print them in one line.
+        corpus: The speech.
+        condition: How it is corrupted; None: it is not.
 
     Returns:
         Content of `evaluation.json`.
@@ -33,57 +35,77 @@ def score(recogniser: Recogniser, other: EvaluationCorpus, *, brief: bool) -> di
         UserError: The run was trained on audio of the corpus, or the corpus has none of its
             classes.
     """
-    folder = recogniser.folder.evaluation(other.corpus.name)
-    _require_untrained(recogniser, other)
-    features = other.features(recogniser)
-    labels = other.target.only(features.utterances).labels
+    folder = folder_of(recogniser, corpus, condition)
+    if not corpus.is_own:
+        _require_untrained(recogniser, corpus)
+    features = corpus.features(recogniser, None if condition is None else condition.corruption)
+    labels = corpus.target.only(features.utterances).labels
     labels = labels[labels.isin(recogniser.classes)]
     if labels.empty:
         raise UserError(
-            f"{recogniser}: {other.corpus.name} has only {', '.join(other.target.classes)}. Say "
+            f"{recogniser}: {corpus.corpus.name} has only {', '.join(corpus.target.classes)}. Say "
             "which class corresponds to which, e.g. "
-            f"'target.merge={{{other.target.classes[0]}: {recogniser.classes[0]}}}'"
+            f"'target.merge={{{corpus.target.classes[0]}: {recogniser.classes[0]}}}'"
         )
-    remarks = list(_remarks(recogniser, other, features, labels))
-    key = _key(recogniser, other, labels, remarks)
+    remarks = list(_remarks(recogniser, corpus, features, labels))
+    key = _key(recogniser, corpus, labels, remarks, condition)
     evaluation = folder.read_record()
     if evaluation is None or evaluation.get("run_key") != key:
         folder.record_file.unlink(missing_ok=True)
-        tested = _test(recogniser, other, features, labels, folder)
-        remarks += _remarks_on_flags(recogniser, tested)
+        tested = _test(recogniser, corpus, features, labels, folder)
+        if condition is None:
+            tested["no_speech"] = float((~corpus.contains_speech(labels.index)).mean())
+            remarks += _remarks_on_flags(recogniser, tested)
+        else:
+            tested |= {"corruption": condition.name, "own_test": corpus.is_own}
         evaluation = {**tested, "remarks": remarks, "run_key": key}
         folder.write_record(evaluation)
-    console.evaluated(folder.path, evaluation, brief=brief)
     return evaluation
 
 
-def _require_untrained(recogniser: Recogniser, other: EvaluationCorpus) -> None:
+def folder_of(
+    recogniser: Recogniser, corpus: EvaluationCorpus, condition: Condition | None = None
+) -> EvaluationFolder:
+    """Return the folder of the results of a run on some speech."""
+    name = corpus.corpus.name
+    if condition is None:
+        return recogniser.folder.evaluation(name)
+    return recogniser.folder.corrupted(name, condition.folder)
+
+
+def _require_untrained(recogniser: Recogniser, corpus: EvaluationCorpus) -> None:
     """Raise a UserError if the run was fitted or selected on audio of the other corpus."""
     trained = [
         utterance
-        for utterance, content in other.contents.items()
+        for utterance, content in corpus.contents.items()
         if not recogniser.training_audio.isdisjoint(
-            {*files_of([content]), other.recordings.get(utterance, "")}
+            {*files_of([content]), corpus.recordings.get(utterance, "")}
         )
     ]
     if trained:
         raise UserError(
             f"{recogniser.folder.path}: fitted or selected on {len(trained)} of the "
-            f"{len(other.contents)} utterances of {other.corpus.name}, e.g. {trained[0]}; test it "
-            "on audio that it was not trained on"
+            f"{len(corpus.contents)} utterances of {corpus.corpus.name}, e.g. {trained[0]}; test "
+            "it on audio that it was not trained on"
         )
 
 
 def _key(
-    recogniser: Recogniser, other: EvaluationCorpus, labels: pd.Series, remarks: Sequence[str]
+    recogniser: Recogniser,
+    corpus: EvaluationCorpus,
+    labels: pd.Series,
+    remarks: Sequence[str],
+    condition: Condition | None,
 ) -> str:
     """Return a hash of the run, its features, and every utterance's audio, label and speaker."""
-    speakers = other.corpus.table["speaker"].loc[labels.index]
-    rows = zip(labels.index, labels, speakers, other.contents.loc[labels.index], strict=True)
+    speakers = corpus.corpus.table["speaker"].loc[labels.index]
+    rows = zip(labels.index, labels, speakers, corpus.contents.loc[labels.index], strict=True)
+    corrupted = {} if condition is None else {"corruption": condition.corruption.signature}
     return run_key.digest(
         {
+            **corrupted,
             "run": recogniser.result["run_key"],
-            "features": other.store.signature(other.table, recogniser.source),
+            "features": corpus.store.signature(corpus.table, recogniser.source),
             "rows": [list(row) for row in rows],
             "remarks": list(remarks),  # these name the utterances left out
         }
@@ -92,13 +114,13 @@ def _key(
 
 def _test(
     recogniser: Recogniser,
-    other: EvaluationCorpus,
+    corpus: EvaluationCorpus,
     features: Features,
     labels: pd.Series,
     folder: EvaluationFolder,
 ) -> dict[str, Any]:
     """Predict, write the tables of the evaluation, and return its scores."""
-    table = other.corpus.table
+    table = corpus.corpus.table
     probabilities, distances = predict_utterances(
         recogniser, features, labels.index, table["speaker"]
     )
@@ -109,12 +131,11 @@ def _test(
     counts = {name: int((labels == name).sum()) for name in recogniser.classes}
     return {
         **{key: run[key] for key in ("system", "fold_index", "fold_count", "seed", "classes")},
-        "corpus": other.corpus.name,
+        "corpus": corpus.corpus.name,
         "class_counts": {"train": run["class_counts"]["train"], "test": counts},
         "test": split_scores(predicted, "test", recogniser.classes),
-        # Shares of the utterances.
+        # Share of the utterances, like no_speech.
         "unlike_training": None if distances is None else float((distances > 1).mean()),
-        "no_speech": float((~other.contains_speech(labels.index)).mean()),
     }
 
 
@@ -129,27 +150,30 @@ def _remarks_on_flags(recogniser: Recogniser, tested: Mapping[str, Any]) -> Iter
 
 
 def _remarks(
-    recogniser: Recogniser, other: EvaluationCorpus, features: Features, labels: pd.Series
+    recogniser: Recogniser, corpus: EvaluationCorpus, features: Features, labels: pd.Series
 ) -> Iterator[str]:
     """Yield the remarks that are printed beside the scores."""
-    if other.corpus.synthetic:
-        yield f"tested on synthetic speech ({other.corpus.name}): scores say nothing about people"
+    if corpus.is_own:
+        yield from recogniser.result["remarks"]
+        return
+    if corpus.corpus.synthetic:
+        yield f"tested on synthetic speech ({corpus.corpus.name}): scores say nothing about people"
     yield from (f"of its training: {remark}" for remark in recogniser.result["remarks"])
-    yield from other.target.remarks
+    yield from corpus.target.remarks
     if recogniser.by_speaker:
         yield "transductive: features are standardised with unlabelled test-speaker data"
     absent = [name for name in recogniser.classes if name not in set(labels)]
     if absent:
         yield (
-            f"{other.corpus.name} has no utterances of {', '.join(absent)}: predicting it is "
+            f"{corpus.corpus.name} has no utterances of {', '.join(absent)}: predicting it is "
             "always wrong"
         )
-    unknown = other.target.labels[~other.target.labels.isin(recogniser.classes)].value_counts()
+    unknown = corpus.target.labels[~corpus.target.labels.isin(recogniser.classes)].value_counts()
     if len(unknown):
         counts = ", ".join(f"{name} ({count})" for name, count in unknown.sort_index().items())
-        yield f"left out of {other.corpus.name}, because training has no such class: {counts}"
-    if faulty := len(other.target.labels) - len(features.utterances):
-        yield f"{faulty} faulty utterance(s) of {other.corpus.name} left out"
+        yield f"left out of {corpus.corpus.name}, because training has no such class: {counts}"
+    if faulty := len(corpus.target.labels) - len(features.utterances):
+        yield f"{faulty} faulty utterance(s) of {corpus.corpus.name} left out"
 
 
 def predict_utterances(

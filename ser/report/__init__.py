@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ser.errors import UserError
-from ser.report import documents, frames, terminal
+from ser.report import documents, frames, robustness, terminal
 from ser.report.cells import cells
 from ser.report.comparisons import compare, pairs, resolve
 from ser.report.contents import Contents
@@ -29,8 +29,9 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
         out: Folder for report.md, report.tex, index.html, dots.svg, confusions.svg,
             reliability.svg, curves.svg, scores.csv, tests.csv, recalls.csv, slices.csv, runs.csv
             and cost.csv; with representations also losses.svg, codes.png and codes.html; if
-            systems differ in one numeric option also curve.svg and curve.csv; and if the grid
-            requests it tsne.png, tsne.pdf and neighbours.csv.
+            systems differ in one numeric option also curve.svg and curve.csv; if runs were tested
+            on corrupted audio also robustness.csv; and if the grid requests it tsne.png, tsne.pdf
+            and neighbours.csv.
         console: Where tables are printed; None for standard output.
 
     Raises:
@@ -99,6 +100,8 @@ def write(data: ReportData, out: Path) -> list[Path]:
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in tables.items()}
     if contents.curve:
         files[documents.POINTS] = frames.csv(curve.table(contents.curve))
+    if contents.measured:
+        files[documents.ROBUSTNESS] = frames.csv(robustness.frame(contents.measured))
     if contents.codes:
         files[documents.EXPLORABLE] = contents.codes.page
     if contents.tsne:

@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from ser.plots.svg import Figure
-from ser.report import paper, tables
+from ser.report import paper, robustness, tables
 from ser.report.cells import Cell
 from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
@@ -86,6 +86,7 @@ class Contents:
         scores: Table of all scores.
         recalls, slices: Tables by target.
         quality: Table of representations; None if there is none.
+        measured, robustness: Scores on corrupted audio, and their table; None if there are none.
         tests: Tables by kind of test.
         remarks: Warnings that must be shown with the scores.
         missing: Runs that are not finished.
@@ -102,6 +103,8 @@ class Contents:
         sliced = (tables.sliced(data, column) for column in data.columns)
         self.slices = [table for table in sliced if table is not None]
         self.quality = quality(data)
+        self.measured = robustness.robustness(data)
+        self.robustness = robustness.table(data, self.measured)
         self.remarks = remarks(data)
         self.missing = missing(data)
 

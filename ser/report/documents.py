@@ -11,13 +11,15 @@ from ser.report.figures import captions
 from ser.report.render import latex as latex_table
 from ser.report.render import markdown as markdown_table
 from ser.report.render import md, tex
+from ser.report.tables import Table
 
 # Files that only some reports have: scores over an option, representations.
 CURVE_FILES = CURVE, POINTS = ("curve.svg", "curve.csv")
 LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
-OPTIONAL_FILES = (*CURVE_FILES, *REPRESENTATION_FILES)
+ROBUSTNESS = "robustness.csv"
+OPTIONAL_FILES = (*CURVE_FILES, *REPRESENTATION_FILES, ROBUSTNESS)
 
 # Titles of sections in the navigation, where they differ from the anchor.
 TITLES = {
@@ -71,7 +73,7 @@ def markdown(contents: Contents) -> str:
     parts += [markdown_table(table, 2) for table in tables]
     parts += ["## Tests\n", f"{md(contents.about_tests)}\n"]
     parts += map(markdown_table, contents.tests)
-    parts += [markdown_table(contents.quality, 2)] if contents.quality else []
+    parts += [markdown_table(table, 2) for table in _optional(contents)]
     for name, drawn in sheets.items():
         parts += _figure(name, drawn)
     parts += _codes(contents)
@@ -83,8 +85,13 @@ def latex(contents: Contents) -> str:
     """Return all tables but slices; they need the package booktabs."""
     remarks = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in contents.remarks]
     tables = [contents.main, contents.scores, *contents.recalls, *contents.tests]
-    tables += [contents.quality] if contents.quality else []
+    tables += _optional(contents)
     return "\n".join([*remarks, *map(latex_table, tables)])
+
+
+def _optional(contents: Contents) -> list[Table]:
+    """Return the tables that only some reports have."""
+    return [each for each in (contents.robustness, contents.quality) if each is not None]
 
 
 def figures(contents: Contents) -> Iterator[tuple[str, str]]:
@@ -169,6 +176,8 @@ def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
     if contents.missing:
         yield "missing", "missing runs"
     yield from (("scores", "all scores"), ("recalls", "recalls"), ("tests", "tests"))
+    if contents.robustness:
+        yield "robustness", "corrupted audio"
     if contents.quality:
         yield "quality", "representations"
     names = ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes", "tsne")

@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ser.report import paper
+from ser.report import paper, robustness
 from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
-from ser.report.documents import CURVE_FILES, REPRESENTATION_FILES
+from ser.report.documents import CURVE_FILES, REPRESENTATION_FILES, ROBUSTNESS
 from ser.report.figures import captions
 from ser.report.frames import cost
-from ser.report.tables import NONE, about_scores, p_value, percent
+from ser.report.tables import NONE, Table, about_scores, p_value, percent
 
 
 def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]) -> None:
@@ -35,6 +35,9 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
         for reference in dict.fromkeys(test.reference.system for test in of_target.tests):
             console.print()
             console.print(_tests(of_target, reference))
+    if table := robustness.table(data, robustness.robustness(data)):
+        console.print()
+        console.print(_plain(table))
     console.print()
     for note in (*paper.main(data).notes, *about_scores(data)):
         _print(console, note, "dim")
@@ -48,7 +51,11 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
     for line in missing(data):
         _print(console, f"missing: {line}", "yellow")
     _print(console, _cost(data))
-    named = (("Scores over an option", CURVE_FILES), ("Representations", REPRESENTATION_FILES))
+    named = (
+        ("Scores over an option", CURVE_FILES),
+        ("Representations", REPRESENTATION_FILES),
+        ("Scores on corrupted audio", (ROBUSTNESS,)),
+    )
     for title, names in named:
         if paths := [str(path) for path in optional if path.name in names]:
             _print(console, f"{title}: {', '.join(paths)}")
@@ -93,6 +100,15 @@ def _tests(data: ReportData, reference: str) -> RichTable:
         texts = (system, row.get("difference", NONE), *(row[kind] for kind in KINDS))
         table.add_row(*map(Text, texts))
     return table
+
+
+def _plain(table: Table) -> RichTable:
+    printed = _table(table.title)
+    for number, name in enumerate(table.columns):
+        printed.add_column(name, justify="left" if number < table.left else "right")
+    for row in table.rows:
+        printed.add_row(*map(Text, row))
+    return printed
 
 
 def _table(title: str) -> RichTable:

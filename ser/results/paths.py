@@ -111,6 +111,15 @@ class RunPaths(ResultFolder):
         """Return the folder of this run's results on another corpus."""
         return EvaluationFolder(self.path / EVALUATED / corpus)
 
+    def corrupted(self, corpus: str, corruption: str) -> EvaluationFolder:
+        """Return the folder of this run's results on corrupted audio of a corpus, also its own."""
+        return EvaluationFolder(self.path / EVALUATED / corpus / corruption)
+
+    def all_corrupted(self) -> list[EvaluationFolder]:
+        """Return the folders of finished evaluations on corrupted audio, sorted by path."""
+        files = (self.path / EVALUATED).glob(f"*/*/{EvaluationFolder.RECORD}")
+        return [EvaluationFolder(file.parent) for file in sorted(files)]
+
     def evaluations(self) -> list[EvaluationFolder]:
         """Return the folders of finished evaluations, sorted by corpus."""
         files = (self.path / EVALUATED).glob(f"*/{EvaluationFolder.RECORD}")

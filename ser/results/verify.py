@@ -50,7 +50,7 @@ def verify(paths: Sequence[Path]) -> int:
 def inconsistencies(folder: RunFolder) -> Iterator[str]:
     """Yield what contradicts in the files of a finished run and of its evaluations."""
     yield from _inconsistencies(folder)
-    for evaluation in folder.evaluations():
+    for evaluation in (*folder.evaluations(), *folder.all_corrupted()):
         for problem in _inconsistencies(evaluation):
             yield f"{evaluation.path.relative_to(folder.path)}: {problem}"
 
