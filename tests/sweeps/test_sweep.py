@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -98,34 +99,33 @@ def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     assert contents(copied) == after  # logs and Hydra's own files included
 
 
-# Each run of submitit has a process of its own; those of joblib and ray may share one.
-@pytest.mark.parametrize(("launcher", "runs"), [("joblib", 2), ("submitit_local", 1), ("ray", 2)])
+# Each run of submitit has a process of its own; those of joblib and ray may share one. Workers are
+# new interpreters, which take seconds to import torch: ray starts one of them.
+LAUNCHERS = {
+    "joblib": (2, []),
+    "submitit_local": (1, []),
+    "ray": (2, ["+hydra.launcher.ray.init.num_cpus=1"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_every_launcher_gives_identical_files(
-    launcher: str, runs: int, serial: Path, few: list[str], tmp_path: Path
+    launcher: str, serial: Path, few: list[str], tmp_path: Path
 ) -> None:
+    runs, options = LAUNCHERS[launcher]
     seeds = f"seed=range({runs})"
-    completed = sweep(tmp_path, *few, "fold.index=0", seeds, f"hydra/launcher={launcher}")
+    completed = sweep(tmp_path, *few, "fold.index=0", seeds, f"hydra/launcher={launcher}", *options)
     assert summary(completed) == (runs, runs, 0, 0)
     made = contents(tmp_path, SAME)
     assert len(made) == runs * len(SAME)
     assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
 
 
-# A cluster of this one machine: what is submitted is queued at once, and run task by task.
+# A cluster that queues what is submitted, and answers how far its tasks are.
 SBATCH = """#!/bin/bash
-cp "$1" "$FAKE_SLURM/submitted.sh"
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
-for task in $(seq 0 "$last"); do
-  SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 SLURM_PROCID=0 \\
-    SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=localhost \\
-    bash "$FAKE_SLURM/submitted.sh" > "$FAKE_SLURM/task-$task.log" 2>&1
-  touch "$FAKE_SLURM/ended-$task"
-done > /dev/null 2>&1 &
+cp "$1" "$FAKE_SLURM/copied.sh" && mv "$FAKE_SLURM/copied.sh" "$FAKE_SLURM/submitted.sh"
 echo "Submitted batch job 7"
-"""
-SRUN = """#!/bin/bash
-while [[ $1 == --* ]]; do [[ $1 == *=* || $1 == --unbuffered ]] && shift || shift 2; done
-exec "$@"
 """
 SACCT = """#!/bin/bash
 echo "JobID|State|NodeList"
@@ -134,29 +134,58 @@ for task in 0 1; do
   echo "7_$task|$state|localhost"
 done
 """
+TASK = {
+    "SUBMITIT_EXECUTOR": "slurm",
+    "SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1",
+    "SLURM_JOB_NODELIST": "localhost",
+}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_slurm_launcher_submits_one_array_job(
     serial: Path, few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The submission is the real one; the cluster is these three scripts."""
-    for name, script in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
+    """The submission is the real one; the cluster is two scripts, and its nodes are forks."""
+    for name, script in (("sbatch", SBATCH), ("srun", ""), ("sacct", SACCT)):
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_SLURM", str(tmp_path))
-    completed = sweep(
+    arguments = command(
         tmp_path / "runs", *few, "fold.index=0", "seed=0,1", "hydra/launcher=submitit_slurm",
         "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
     )  # fmt: skip
-    assert summary(completed) == (2, 2, 0, 0), (tmp_path / "task-0.log").read_text()
+    script = tmp_path / "submitted.sh"
+    with warm.Process(arguments) as process:
+        deadline = time.monotonic() + 120
+        while not script.exists():
+            assert process.poll() is None, process.result()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        submitted = script.read_text()
+        assert "export SUBMITIT_EXECUTOR=slurm" in submitted
+        for task in range(2):
+            env = {**os.environ, **TASK, "SLURM_ARRAY_TASK_ID": str(task)}
+            warm.run(_of_python(submitted), env=env, check=True)
+            (tmp_path / f"ended-{task}").touch()
+        completed = process.result()
+    assert summary(completed) == (2, 2, 0, 0)
     assert "a worker process died" not in completed.stdout
-    submitted = (tmp_path / "submitted.sh").read_text()
     for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
         assert f"#SBATCH {line}" in submitted
     made = contents(tmp_path / "runs", SAME)
     assert len(made) == 2 * len(SAME)
     assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
+
+
+def _of_python(script: str) -> list[str]:
+    """The arguments of `python` in the last line of a script: srun, its options, python -u ..."""
+    words = shlex.split(script.splitlines()[-1])
+    assert words[0] == "srun"
+    start = words.index(sys.executable)
+    assert words[start + 1] == "-u"
+    return words[start + 2 :]
 
 
 def test_killed_sweep_is_continued(serial: Path, few: list[str], tmp_path: Path) -> None:
