@@ -244,10 +244,11 @@ def _of_styles(corpus: Corpus, styles: Sequence[str] | None) -> pd.DataFrame:
 def _column(corpus: Corpus, table: pd.DataFrame, column: str) -> pd.Series:
     if column not in table or table[column].isna().all():
         available = [c for c in ("emotion", "activation", "valence", "dominance") if c in table]
-        notes = "".join(f". {note[0].upper()}{note[1:]}" for note in corpus.notes)
+        hint = f": choose target={available[0]}" if available else ""
+        ignored = "".join(f" ({n})" for n in corpus.notes if n.startswith("columns ignored"))
         raise UserError(
             f"corpus {corpus.name} has no {column}; its targets are "
-            f"{', '.join(available) or 'none'}{notes}"
+            f"{', '.join(available) or 'none'}{hint}{ignored}"
         )
     return table[column]
 

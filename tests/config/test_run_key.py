@@ -34,6 +34,16 @@ def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> N
         assert key(override) != same, override
 
 
+def test_options_of_ratings_do_not_change_runs_without_them(composed: Compose) -> None:
+    """Keys of runs on manifests from before there were these options."""
+    manifest = ["corpus=manifest", "corpus.root=my.csv"]
+    before = {"_target_": "manifest", "name": "my"}
+    assert result_options(composed(*manifest))["corpus"] == before
+    assert result_options(composed(*manifest, "corpus.ratings=r.csv"))["corpus"] == before
+    scaled = result_options(composed(*manifest, "corpus.scale=[1,7]"))["corpus"]
+    assert scaled == {**before, "scale": [1, 7]}
+
+
 def test_number_of_devices_is_part_of_the_identity(composed: Compose) -> None:
     def trainer(*overrides: str) -> dict:
         return result_options(composed(*overrides))["trainer"]

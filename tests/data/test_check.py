@@ -179,6 +179,19 @@ def test_silent_and_clipped_audio_and_several_rates_are_warnings(
     assert "32000 Hz: 1" in text[rates:]
 
 
+def test_values_raters_and_notes_are_shown(corpus: Corpus, report: Report) -> None:
+    raters = pd.DataFrame({"utterance": ["u0", "u0", "u1"], "rater": ["x", "y", "x"]})
+    table = corpus.table.assign(age=[20.0, 30.0] * 3, corpus=["one", "two"] * 3, language="da")
+    text = report(dataclasses.replace(corpus, table=table, raters=raters, notes=("odd [x]",)))[1]
+    lines = [line.replace("│", " ").split() for line in text.splitlines()]
+    assert ["odd", "[x]"] in lines
+    assert ["age", "20", "25", "30", "0"] in lines
+    assert ["valence", "1", "3.083", "5", "0"] in lines
+    assert ["ratings", "per", "utterance,", "of", "2", "raters", "0", "0.5", "2", "0"] in lines
+    assert ["two", "3"] in lines
+    assert ["da", "6"] in lines
+
+
 def test_identical_files_are_a_fault_if_speakers_differ(corpus: Corpus, report: Report) -> None:
     one, same, other = (file_of(corpus, u) for u in ("u0", "u2", "u3"))
     same.write_bytes(one.read_bytes())

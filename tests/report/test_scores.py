@@ -15,6 +15,7 @@ from ser.report.cells import Cell, cells
 from ser.report.data import missing
 from ser.report.gather import finished_runs
 from ser.report.scores import sample_sd, slices, summary
+from ser.report.tables import sliced
 from ser.results import restored
 from ser.sweeps.grid import Grid
 
@@ -119,6 +120,28 @@ def test_slices_equal_counted_ones(mlp: Grid, cell: Cell) -> None:
     halves = [by["style", style] for style in ("improvised", "scripted")]
     assert sum(one.utterances for one in halves) == 6 * EACH
     assert by["text", "new"].utterances == 6 * 10
+
+
+def test_joined_corpora_languages_and_published_splits_are_slices(tmp_path: Path) -> None:
+    runs = [write(planned(tmp_path, fold=fold)) for fold in (0, 1)]
+    for run in runs:
+        folder = results.RunFolder(run.folder)
+        table = folder.read_utterances()
+        corpus = ["emodb", "own"][run.fold]  # each fold tests one, both folds have several
+        folder.write_utterances(table.assign(corpus=corpus, split="test1", language="de"))
+    (cell,) = read_cells(Grid("", tuple(runs), None))
+    by = {(one.column, one.value): one for one in slices(cell)}
+    assert by["corpus", "own"].utterances == EACH
+    score = metrics.unweighted_accuracy(confusion(runs[1:]))
+    assert by["corpus", "own"].ua == pytest.approx(score)
+    # One value for all utterances is no slice.
+    assert not {"split", "language"} & {column for column, _ in by}
+    table = sliced(compute(Grid("", tuple(runs), None)), cell.column)
+    assert table is not None
+    assert [row[:2] for row in table.rows if row[0] == "corpus"] == [
+        ("corpus", "emodb"),
+        ("corpus", "own"),
+    ]
 
 
 def test_absent_class_is_ignored(tmp_path: Path) -> None:

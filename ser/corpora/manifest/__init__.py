@@ -4,7 +4,6 @@ Tables of other programs are read, too: other separators, encodings, decimal com
 names of columns. What was understood is in `Corpus.notes`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -191,8 +190,8 @@ def _add_consensus(
 
 def _similar_speakers(entries: Iterable[Entry]) -> list[str]:
     """Return a note if two names of speakers could be one person, who would be in two splits."""
-    counts = Counter(str(entry.values["speaker"]) for entry in entries)
-    pairs = cells.spellings(counts.elements())
+    speakers = (entry.values.get("speaker") for entry in entries)
+    pairs = cells.spellings(str(speaker) for speaker in speakers if speaker)
     if not pairs:
         return []
     listing = ", ".join(f"{old!r} and {new!r}" for old, new in pairs.items())
@@ -204,11 +203,10 @@ def _other_scale(entries: Sequence[Entry], scale: cells.Scale | None) -> list[st
     notes = []
     low, high = cells.CONTRACT[0] - cells.TOLERANCE, cells.CONTRACT[1] + cells.TOLERANCE
     for column in ATTRIBUTES if scale is None else ():
-        values = {
-            value: entry.line
-            for entry in entries
-            if isinstance(value := entry.values.get(column), float)
-        }
+        values: dict[float, int] = {}  # the first line of each value
+        for entry in entries:
+            if isinstance(value := entry.values.get(column), float):
+                values.setdefault(value, entry.line)
         outside = [value for value in values if not low <= value <= high]
         if not outside:
             continue
