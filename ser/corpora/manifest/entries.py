@@ -184,22 +184,28 @@ def _name(entries: Sequence[Entry]) -> None:
     one file are distinguished by their start.
     """
     unnamed = [entry for entry in entries if entry.file and not entry.utterance]
-    absolute = {path for entry in unnamed if (path := Path(entry.file)).is_absolute()}
+    paths = {file: Path(file) for file in dict.fromkeys(entry.file for entry in unnamed)}
+    absolute = [path for path in paths.values() if path.is_absolute()]
     shared = Path(os.path.commonpath([path.parent for path in absolute])) if absolute else Path()
-    is_unique = len({path.stem for path in absolute}) == len(absolute)
+    is_unique = len({path.stem for path in absolute}) == len(set(absolute))
+    ids = {}
+    for file, path in paths.items():
+        if path.is_absolute():
+            ids[file] = path.stem if is_unique else _without_suffix(path.relative_to(shared))
+        else:
+            ids[file] = _without_suffix(path)
     starts: dict[str, set[float]] = defaultdict(set)
     for entry in unnamed:
-        path = Path(entry.file)
-        if path.is_absolute():
-            path = Path(path.stem) if is_unique else path.relative_to(shared).with_suffix("")
-        else:
-            path = path.with_suffix("")
-        entry.values["utterance"] = path.as_posix()
+        entry.values["utterance"] = ids[entry.file]
         starts[entry.utterance].add(entry.times[0] or 0.0)
     for entry in unnamed:
         if len(starts[entry.utterance]) > 1:
             start = round(entry.times[0] or 0.0, 3)
             entry.values["utterance"] = f"{entry.utterance}@{start:g}"
+
+
+def _without_suffix(path: Path) -> str:
+    return path.with_suffix("").as_posix()
 
 
 def _duplicate(entry: Entry, other: Entry) -> str:

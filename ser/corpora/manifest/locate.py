@@ -26,15 +26,24 @@ class Locator:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.respelt: dict[str, str] = {}
+        self._located: dict[tuple[str, str], str] = {}
         self._names: dict[Path, list[str]] = {}
 
     def locate(self, file: str, utterance: str) -> str:
         """Return the absolute path of the audio of an utterance, whether it exists or not.
 
+        A file that has several utterances is looked up once.
+
         Args:
             file: As written; "": the audio is named as the utterance.
             utterance: Its id.
         """
+        key = (file, "" if file else utterance)
+        if key not in self._located:
+            self._located[key] = self._locate(*key)
+        return self._located[key]
+
+    def _locate(self, file: str, utterance: str) -> str:
         if file:
             path = self.folder / Path(file).expanduser()
         else:
