@@ -135,7 +135,7 @@ def build_corpus(
     name: str,
     rows: Mapping[str, Mapping[str, object]],
     problems: Iterable[Problem],
-    raters: Sequence[Mapping[str, Any]] | None = None,
+    raters: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
     *,
     notes: Iterable[str] = (),
     synthetic: bool = False,
@@ -174,7 +174,7 @@ def build_corpus(
     )
 
 
-def _rater_table(raters: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _rater_table(raters: Sequence[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
     columns = ["utterance", "rater", "emotions", "valence", "activation", "dominance"]
     frame = pd.DataFrame(raters, columns=columns)
     kinds = {c: "float64" if c in NUMBERS else "str" for c in columns if c != "emotions"}
