@@ -22,6 +22,8 @@ from ser.audit.reading import read_all
 from ser.audit.result import Audit
 from ser.config import build
 from ser.data.fingerprint import labelled_corpus
+from ser.data.targets import Target
+from ser.errors import UserError
 from ser.features.store import Store
 
 
@@ -55,6 +57,7 @@ def make_audit(cfg: DictConfig, command: str) -> Audit:
     recordings = store.recordings(corpus.table)
     table = corpus.table.loc[readings.acoustics.index].join(readings.acoustics)
     target = target.only(table.index)
+    _require_pairs(target)
     data = Data(table.loc[target.labels.index], target.codes.to_numpy(), len(target.classes))
     scores = baselines(data, _progress)
     copies = find_copies(table, recordings.reindex(table.index).dropna(), readings.landmarks)
@@ -88,6 +91,17 @@ def make_audit(cfg: DictConfig, command: str) -> Audit:
         findings=sorted(listed, key=lambda each: findings.SEVERITIES.index(each.severity)),
         command=command,
     )
+
+
+def _require_pairs(target: Target) -> None:
+    """Raise UserError unless every class has an utterance to learn from and one to predict."""
+    counts = target.labels.value_counts()
+    for name in target.classes:
+        if counts.get(name, 0) < 2:
+            raise UserError(
+                f"class {name} of {target.name} has {counts.get(name, 0)} utterance(s) with audio; "
+                "an audit needs two: leave the class out of target.classes"
+            )
 
 
 def _progress(names: Sequence[str]) -> Iterator[str]:

@@ -101,7 +101,7 @@ def _identical(table: pd.DataFrame, recordings: pd.Series) -> Iterator[Copy]:
 
 def candidates(landmarks: Sequence[np.ndarray]) -> list[tuple[int, int]]:
     """Return pairs of utterances (by number) that share enough landmarks at one shift in time."""
-    sizes = np.array([len(each) for each in landmarks])
+    sizes = np.array([len(each) for each in landmarks], np.int64)
     codes, frames = np.concatenate([np.empty((0, 2), np.int64), *landmarks]).T
     owners = np.repeat(np.arange(len(landmarks)), sizes)
     order = np.argsort(codes, kind="stable")

@@ -14,7 +14,7 @@ def figure(audit: Audit) -> Figure:
     """Draw a row per nuisance variable: UA (dot), 95% interval (line); dashed: chance level."""
     x = scale((0, 1), (LEFT, WIDTH - RIGHT - 6))
     bottom = TOP + ROW * len(audit.baselines)
-    chance = audit.baselines[0].chance
+    chance = audit.chance
     parts = [line("grid", x(tick / 100), TOP, x(tick / 100), bottom) for tick in TICKS]
     parts += [text("middle", x(tick / 100), bottom + 12, str(tick)) for tick in TICKS]
     parts.append(line("chance", x(chance), TOP, x(chance), bottom))

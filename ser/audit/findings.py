@@ -71,9 +71,9 @@ def of_copies(copies: Sequence[Copy], table: pd.DataFrame, labels: pd.Series) ->
         else:
             others.append(copy)
     kinds: tuple[tuple[Severity, list[Copy], str], ...] = (
-        ("fault", relabelled, "have the same audio and different labels"),
-        ("fault", respoken, "have the same audio and different speakers"),
-        ("warning", others, "have the same audio"),
+        ("fault", relabelled, "with the same audio and different labels"),
+        ("fault", respoken, "with the same audio and different speakers"),
+        ("warning", others, "with the same audio"),
     )
     for severity, found, what in kinds:
         if found:
@@ -140,11 +140,11 @@ def verdict(findings: Sequence[Finding], baselines: Sequence[Baseline], target: 
     if faults:
         more = f" {count(len(faults) - NAMED, 'more fault')} below." if len(faults) > NAMED else ""
         return f"{count(len(faults), 'fault')}. {' '.join(faults[:NAMED])}{more}"
-    chance = percent(baselines[0].chance)
     groups = {each.nuisance: each for each in baselines if each.nuisance in GROUPING}
     text = "No fault."
     if groups:
         scores = [f"{name} {percent(each.ua)}%" for name, each in groups.items()]
+        chance = percent(next(iter(groups.values())).chance)
         text += (
             f" The {target} cannot be had from {join(scores, 'or')} alone (UA; chance {chance}%)."
         )

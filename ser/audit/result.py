@@ -8,7 +8,7 @@ import pandas as pd
 
 from ser import metrics
 from ser.audit.acoustics import MEASUREMENTS
-from ser.audit.baselines import MARGIN, Baseline
+from ser.audit.baselines import MARGIN, Baseline, halfway_from
 from ser.audit.copies import Copy
 from ser.audit.findings import Finding, percent, verdict
 from ser.audit.overlaps import Folds, Overlap
@@ -60,6 +60,11 @@ class Audit:
     command: str
 
     @property
+    def chance(self) -> float:
+        """UA at chance level."""
+        return 1 / len(self.classes)
+
+    @property
     def verdict(self) -> str:
         return verdict(self.findings, self.baselines, self.target)
 
@@ -89,8 +94,8 @@ def baseline_table(audit: Audit) -> Table:
         )
         for each in audit.baselines
     )
-    chance = audit.baselines[0].chance
-    halfway, margin = percent(audit.baselines[0].halfway), percent(chance + MARGIN * (1 - chance))
+    chance = audit.chance
+    halfway, margin = percent(halfway_from(chance)), percent(chance + MARGIN * (1 - chance))
     absent = f"Not in this corpus, or the same everywhere: {', '.join(audit.absent)}."
     notes = (
         "UA (%) of a classifier that sees nothing but this variable, on held-out utterances of the "
