@@ -167,6 +167,15 @@ def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
         )
 
 
+def _augmentation_problems(cfg: DictConfig) -> Iterator[str]:
+    if cfg.get("augment") is None:
+        return
+    if "root" in cfg.features:
+        yield "augment: these features are read from files, so there is no audio to corrupt"
+    if not cfg.in_memory:
+        yield "augment: features of copies are kept in memory: in_memory=true"
+
+
 def _stopping_problems(cfg: DictConfig) -> Iterator[str]:
     """Compare stopping criteria with the phases, layers and loss names that they are about."""
     node = cfg.representation or {}
@@ -252,6 +261,7 @@ LIGHT_COMBINATIONS = (
         _representation_problems,
     ),
     (("features", "representation", "test_corpus"), _test_corpus_problems),
+    (("features", "augment", "in_memory"), _augmentation_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("model", "representation", "trainer"), _stopping_problems),

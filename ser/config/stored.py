@@ -35,6 +35,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "test_corpus": ("ser.corpora.",),
     "target": ("ser.data.targets.",),
     "features": ("ser.features.",),
+    "augment": ("ser.features.augmentation.", "ser.features.corruptions."),
     "segments": ("ser.data.segments.",),
     "fold": ("ser.data.folds.",),
     "data": ("ser.data.datamodule.",),
