@@ -89,6 +89,10 @@ BOUNDS: dict[str, Any] = {
     "fold.test": CountOrZero | list[str | int] | None,
     "workers": Processes | None,
     # augmentation
+    "spec_augment.masks": Annotated[int, Ge(0), Le(100)],
+    "spec_augment.frames": Annotated[int, Ge(1), Le(10_000)],
+    "spec_augment.columns": Annotated[int, Ge(1), Le(10_000)],
+    "mixup": Positive | None,
     "copies": Annotated[int, Ge(1), Le(100)],
     "noise.snr": Range,
     "gain.decibels": Range,

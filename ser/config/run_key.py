@@ -65,6 +65,11 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         corpus.pop("scale", None)
     if not sees_segments(cfg):
         del options["segments"]
+    data = options["data"]
+    if data.get("mixup") is None:
+        data.pop("mixup", None)
+    if not data.get("spec_augment", {}).get("masks"):
+        data.pop("spec_augment", None)
     if options.get("augment") is None:
         options.pop("augment", None)
     else:  # a digest of the recordings takes the place of their folders

@@ -38,7 +38,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "augment": ("ser.features.augmentation.", "ser.features.corruptions."),
     "segments": ("ser.data.segments.",),
     "fold": ("ser.data.folds.",),
-    "data": ("ser.data.datamodule.",),
+    "data": ("ser.data.datamodule.", "ser.data.perturbations."),
     "store": ("ser.features.store.",),
     "trainer": ("ser.training.",),
     "logger": ("ser.runs.loggers.",),

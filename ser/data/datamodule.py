@@ -13,8 +13,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ser.data.batches import UNLABELLED, Batches, Rows, Task, make_batches
+from ser.data.batches import UNLABELLED, Batches, Rows, Task
 from ser.data.folds import Fold
+from ser.data.loaders import make_batches
+from ser.data.perturbations import Perturbations, SpecAugment
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser, per_speaker
 from ser.data.targets import Target
@@ -57,6 +59,9 @@ class DataModule(pl.LightningDataModule):
         clip: Largest magnitude of a standardised value. None: no limit.
         class_weights: "balanced": a class counts inversely to its frequency in the training split;
             None: every utterance counts the same.
+        spec_augment: Masks of the frames of training batches; None, as in configurations of earlier
+            versions: none.
+        mixup: Alpha of the mixtures in training batches (see `Perturbations`); None: none.
 
     Attributes:
         task: What a model is built for.
@@ -79,12 +84,16 @@ class DataModule(pl.LightningDataModule):
         standardise: Literal["train", "speaker"],
         clip: float | None,
         class_weights: Literal["balanced"] | None,
+        spec_augment: SpecAugment | None = None,
+        mixup: float | None = None,
     ) -> None:
         super().__init__()
         self.features, self.target, self.fold, self.view = features, target, fold, view
         self.speakers, self.standardise, self.clip = speakers, standardise, clip
         assert (fold.copies.index.isin(features.utterances)).all()
         self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
+        masks = spec_augment if spec_augment is not None and spec_augment.masks else None
+        self.perturbations = Perturbations(masks, mixup)
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
         self._classes = _class_indices(target, fold)
         width = features.values.shape[1]
@@ -212,6 +221,7 @@ class DataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             seed=seed,
             share=share,
+            perturbations=self.perturbations,
         )
 
     def _rows_of(self, ids: pd.Index) -> np.ndarray:

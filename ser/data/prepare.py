@@ -121,10 +121,10 @@ def remarks_of(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -
     if corpus.synthetic:
         remarks.append("synthetic speech: scores say nothing about people")
     remarks += data.target.remarks
-    if copies := len(data.fold.copies):
+    if len(data.fold.copies):
         kinds = " or ".join(name for name, node in cfg.augment.items() if OmegaConf.is_dict(node))
-        total = len(data.fold.train)
-        remarks.append(f"augmented: {copies} copies of the {total} training utterances ({kinds})")
+        count = cfg.augment.copies
+        remarks.append(f"augmented: corrupted copies of each training utterance: {count} ({kinds})")
     if not data.fold.speaker_independent:
         remarks.append(f"speaker dependent: {data.fold.dependence}")
     remarks += data.fold.remarks

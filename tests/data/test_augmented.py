@@ -93,7 +93,7 @@ def test_copies_are_of_training_utterances_with_their_labels(config: Config) -> 
     assert [len(data.train_dataloader().y), len(data.val_dataloader().y)] == [24, 8]
     for split in ("val", "test"):
         assert len(data.table(split)[2]) == len(data.split_dataloader(split).y) == 8
-    assert "augmented: 16 copies of the 8 training utterances (noise)" in prepared.remarks
+    assert "augmented: corrupted copies of each training utterance: 2 (noise)" in prepared.remarks
     assert data.class_counts().equals(plain.data.class_counts())
     # Fitted on copies, too.
     assert not np.allclose(data.standardiser.mean, plain.data.standardiser.mean)
