@@ -68,6 +68,9 @@ def prepare(cfg: DictConfig) -> Prepared:
     store: Store = build(cfg.store)
     recordings = store.recordings(corpus.table)
     require_feasible(cfg, corpus, target, make_fold(cfg, corpus, target, recordings))
+    augmentation = augmentation_of(cfg)
+    if augmentation is not None:
+        _ = augmentation.signature  # reads recorded noise, before anything is extracted
     extractor: FeatureSource = build(cfg.features)
     labelled = target.labels.index
     selected = corpus.table.loc[labelled] if cfg.fit_on == "target" else corpus.table
@@ -76,7 +79,6 @@ def prepare(cfg: DictConfig) -> Prepared:
     target = target.only(features.utterances)
     fold = make_fold(cfg, corpus, target, recordings)
     beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
-    augmentation = augmentation_of(cfg)
     if augmentation is not None:
         assert not isinstance(extractor, PrecomputedFeatures)  # see `ser.config.combinations`
         extractors = augmentation.extractors(extractor)

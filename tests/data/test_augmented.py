@@ -27,7 +27,6 @@ NOISE = ["augment=noise", "augment.copies=2"]
 LEARNERS = {
     "mlp": ["model=mlp", *SMALL["mlp"]],
     "svm": ["model=svm", "model.grid.C=[1.0, 0.1]"],
-    "codes": ["model=mlp", *SMALL["mlp"], "representation=pca", "representation.size=2"],
     "segments": [
         *("features=logmel40", "representation=vae", "representation.size=4", "model=lstm"),
         *(f"representation.module.{name}.hidden=[8]" for name in ("encoder", "decoder")),
