@@ -37,6 +37,7 @@ Width = Annotated[int, Ge(1), Le(65_536)]
 Widths = Annotated[list[Width], MaxLen(64)]
 Channels = Annotated[list[Width], MinLen(1), MaxLen(16)]
 Sizes = Width | Annotated[list[Width], MinLen(1)]
+Range = Annotated[list[Number], MinLen(2), MaxLen(2)]
 Names = Annotated[list[str | int], MinLen(1)]
 
 
@@ -87,6 +88,18 @@ BOUNDS: dict[str, Any] = {
     "fold.val": Count | Names | None,
     "fold.test": CountOrZero | list[str | int] | None,
     "workers": Processes | None,
+    # augmentation
+    "spec_augment.masks": Annotated[int, Ge(0), Le(100)],
+    "spec_augment.frames": Annotated[int, Ge(1), Le(10_000)],
+    "spec_augment.columns": Annotated[int, Ge(1), Le(10_000)],
+    "mixup": Positive | None,
+    "copies": Annotated[int, Ge(1), Le(100)],
+    "noise.snr": Range,
+    "gain.decibels": Range,
+    "speed.factor": Range,
+    "reverb.seconds": Range,
+    "reverb.ratio": Range,
+    "telephone.high": Positive,
     # features and segments
     "dim": Width | None,  # None: as the files have it
     "rate": Annotated[int, Ge(1_000), Le(1_000_000)],
@@ -210,7 +223,8 @@ def _adapter(kind: Any) -> TypeAdapter:
 
 def _options(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield all options that have a bound: the dotted path, the value and the bound."""
-    if path and (kind := bound_of(path)) is not None:
+    is_node = OmegaConf.is_dict(node) and "_target_" in node
+    if path and not is_node and (kind := bound_of(path)) is not None:
         yield path, node, kind
     elif OmegaConf.is_dict(node):
         for key in node:

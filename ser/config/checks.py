@@ -22,7 +22,7 @@ PARTIAL = ("target", "segments", "fold", "model", "data")
 NODES = (*BUILT, *PARTIAL)
 # Parts that hold other values, or none.
 OTHER = (
-    *("representation", "test_corpus", "logger", "networks", "emotions"),
+    *("representation", "augment", "test_corpus", "logger", "networks", "emotions"),
     *("published", "paper", "report", "hydra"),
 )
 TOP_LEVEL = (

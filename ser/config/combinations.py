@@ -167,6 +167,32 @@ def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
         )
 
 
+def _augmentation_problems(cfg: DictConfig) -> Iterator[str]:
+    if cfg.get("augment") is None:
+        return
+    if "root" in cfg.features:
+        yield "augment: these features are read from files, so there is no audio to corrupt"
+    if not cfg.in_memory:
+        yield "augment: features of copies are kept in memory: in_memory=true"
+
+
+def _perturbation_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check that SpecAugment gets frames, and mixup a model that takes mixtures."""
+    masks, mixup = cfg.data.get("spec_augment"), cfg.data.get("mixup")
+    if masks is not None and masks.masks:
+        node = cfg.model.encoder if "encoder" in cfg.model else cfg.model
+        if cfg.representation is not None or class_attribute(node._target_, "level") != "frame":
+            yield (
+                "data.spec_augment.masks: SpecAugment is for models of frames without a "
+                "representation: model=cnn|lstm|blstm features=logmel40"
+            )
+    if mixup is not None and not class_attribute(cfg.model._target_, "takes_mixtures"):
+        yield (
+            f"data.mixup={mixup} is for networks that are trained by cross-entropy alone: "
+            "model=mlp|cnn|lstm|blstm"
+        )
+
+
 def _stopping_problems(cfg: DictConfig) -> Iterator[str]:
     """Compare stopping criteria with the phases, layers and loss names that they are about."""
     node = cfg.representation or {}
@@ -252,6 +278,8 @@ LIGHT_COMBINATIONS = (
         _representation_problems,
     ),
     (("features", "representation", "test_corpus"), _test_corpus_problems),
+    (("features", "augment", "in_memory"), _augmentation_problems),
+    (("model", "data", "representation"), _perturbation_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("model", "representation", "trainer"), _stopping_problems),

@@ -47,7 +47,7 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
     other libraries keep their full path.
     """
     # Resolved key by key, because Hydra's own node refers to values that are not known yet.
-    options = {
+    options: dict[str, Any] = {
         str(key): OmegaConf.to_container(cfg[key], resolve=True)
         if OmegaConf.is_config(cfg[key])
         else cfg[key]
@@ -65,6 +65,17 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         corpus.pop("scale", None)
     if not sees_segments(cfg):
         del options["segments"]
+    data = options["data"]
+    if data.get("mixup") is None:
+        data.pop("mixup", None)
+    if not data.get("spec_augment", {}).get("masks"):
+        data.pop("spec_augment", None)
+    if options.get("augment") is None:
+        options.pop("augment", None)
+    else:  # a digest of the recordings takes the place of their folders
+        for kind in options["augment"].values():
+            if isinstance(kind, dict):
+                kind.pop("root", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]
     return _without_modules(options)

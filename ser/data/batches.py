@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ser.data.perturbations import NONE, Perturbations
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
@@ -33,12 +34,16 @@ class Batch(NamedTuple):
         y: (B,) class indices, `UNLABELLED` where there is none; (U,) if there are windows.
         lengths: (B,) frames without padding; None at utterance level.
         windows: (B,) utterance of each window, from 0 to U - 1; None: each item is an utterance.
+        partners: (B,) class index of the item that is mixed into each; None: none are mixed.
+        shares: (B,) share of each item itself in a mixture.
     """
 
     x: Tensor
     y: Tensor
     lengths: Tensor | None = None
     windows: Tensor | None = None
+    partners: Tensor | None = None
+    shares: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Batches:
             the one before, because batch normalisation needs at least two.
         seed: Of the order (see `shuffled`); None: the given order.
         share: (rank, ranks); a rank has every `ranks`-th utterance of each batch.
+        perturbations: Random changes of batches with a seed.
 
     Raises:
         UserError: There are too few utterances for the number of ranks.
@@ -113,8 +119,10 @@ class Batches:
         batch_size: int,
         seed: int | None,
         share: tuple[int, int] = (0, 1),
+        perturbations: Perturbations = NONE,
     ) -> None:
         self.rows, self.utterances, self.y = rows, utterances, y
+        self.perturbations = perturbations
         self.seed = seed
         self.epoch = 0
         self.first = 0
@@ -162,8 +170,26 @@ class Batches:
 
     def batch(self, positions: Tensor, number: int) -> Batch:
         """Return this rank's share of a batch, given its utterances as positions in the split."""
-        positions = positions[self.share]
-        return Batch(self.rows.take(self.utterances[positions]).flatten(1), self.y[positions])
+        own = positions[self.share]
+        batch = Batch(self.rows.take(self.utterances[own]).flatten(1), self.y[own])
+        return self._mixed(batch, positions, number)
+
+    def _mixed(self, batch: Batch, positions: Tensor, number: int) -> Batch:
+        """Return this rank's share of a batch, mixed with items of the whole batch."""
+        if self.seed is None:
+            return batch
+        mixing = self.perturbations.mixing(len(positions), self.seed, self.epoch, number)
+        if mixing is None:
+            return batch
+        partners = positions[mixing.partners][self.share]
+        shares = mixing.shares[self.share]
+        weight = shares.reshape(-1, *[1] * (batch.x.ndim - 1))
+        x = weight * batch.x + (1 - weight) * self._partners(partners, batch)
+        return batch._replace(x=x, partners=self.y[partners], shares=shares)
+
+    def _partners(self, positions: Tensor, batch: Batch) -> Tensor:
+        """Return the items at some positions in the shape of a batch."""
+        return self.rows.take(self.utterances[positions]).flatten(1)
 
     def _random(self, number: int = 0) -> torch.Generator | None:
         """Return the generator of an epoch or batch, which does not depend on earlier batches."""
@@ -221,126 +247,3 @@ class SegmentBatches(Batches):
         frames = torch.cat([self.frames[a:b] for a, b in zip(starts, ends, strict=True)])
         windows = torch.repeat_interleave(torch.arange(len(positions)), ends - starts)
         return Batch(self.rows.take(frames).flatten(1), self.y[positions], None, windows)
-
-
-class FrameBatches(Batches):
-    """Frame-level batches of utterances of similar length, padded to the longest.
-
-    In training, an utterance longer than `max_frames` is cropped at random. In evaluation, it is
-    divided into evenly spaced windows that cover it, whose probabilities are averaged.
-
-    Args:
-        rows: Frames of all utterances, in order.
-        utterances: (N,) numbers of the utterances of the split.
-        y: (N,) class indices.
-        offsets: (all + 1,) first frame of each utterance.
-        max_frames: Largest number of frames that a network gets.
-        batch_size: B of all ranks together.
-        seed: Of the order and the crops; None: the given order and all windows.
-        share: (rank, ranks), see `Batches`.
-    """
-
-    # Batches within which utterances are sorted by length: there is little padding, but the
-    # batches differ between epochs.
-    POOL = 16
-
-    def __init__(
-        self,
-        rows: Rows,
-        utterances: Tensor,
-        y: Tensor,
-        *,
-        offsets: Tensor,
-        max_frames: int,
-        batch_size: int,
-        seed: int | None,
-        share: tuple[int, int] = (0, 1),
-    ) -> None:
-        super().__init__(rows, utterances, y, batch_size=batch_size, seed=seed, share=share)
-        self.starts = offsets[utterances]
-        self.lengths = offsets[utterances + 1] - self.starts
-        self.max_frames = max_frames
-        self.batch_size = batch_size
-
-    def split(self, random: torch.Generator | None) -> list[Tensor]:
-        if random is None:
-            return super().split(None)
-        order = torch.randperm(len(self.y), generator=random)
-        pools = order.split(self.POOL * self.batch_size)
-        order = torch.cat([pool[self.lengths[pool].argsort(stable=True)] for pool in pools])
-        batches = [order[a:b] for a, b in pairwise(self.bounds)]
-        return [batches[i] for i in torch.randperm(len(batches), generator=random)]
-
-    def batch(self, positions: Tensor, number: int) -> Batch:
-        random = self._random(1 + number)
-        # Drawn for the whole batch, so that crops do not depend on the number of ranks.
-        drawn = None if random is None else torch.rand(len(positions), generator=random)[self.share]
-        positions = positions[self.share]
-        starts, lengths, y = self.starts[positions], self.lengths[positions], self.y[positions]
-        if drawn is None:
-            counts = (lengths + self.max_frames - 1) // self.max_frames
-            windows = torch.repeat_interleave(torch.arange(len(positions)), counts)
-            index = torch.arange(len(windows)) - (counts.cumsum(0) - counts)[windows]
-            spare = (lengths[windows] - self.max_frames).clamp(min=0)
-            shift = spare * index // (counts[windows] - 1).clamp(min=1)
-            starts, lengths = starts[windows] + shift, lengths[windows]
-        else:
-            windows = None
-            spare = (lengths - self.max_frames).clamp(min=0)
-            starts = starts + (drawn * (spare + 1)).long()
-        lengths = lengths.clamp(max=self.max_frames)
-        return Batch(self._gather(starts, lengths), y, lengths, windows)
-
-    def _gather(self, starts: Tensor, lengths: Tensor) -> Tensor:
-        """Gather (B, longest, F) frames by their starts and lengths, (B,); pad with zeros."""
-        frame = torch.arange(int(lengths.max()))
-        inside = frame < lengths[:, None]
-        x = self.rows.take(torch.where(inside, starts[:, None] + frame, 0))
-        return x.masked_fill_(~inside[..., None], 0.0)
-
-
-def make_batches(
-    rows: Rows,
-    utterances: np.ndarray,
-    y: Tensor,
-    *,
-    offsets: np.ndarray | None,
-    segments: Segments | None,
-    max_frames: int,
-    batch_size: int,
-    seed: int | None,
-    share: tuple[int, int] = (0, 1),
-) -> Batches:
-    """Return the batches of some utterances: of vectors, of frames, or of single segments.
-
-    Args:
-        rows: Features of all utterances, or their frames in order.
-        utterances: (N,) numbers of the utterances.
-        y: (N,) class indices.
-        offsets: (all + 1,) first frame of each utterance; None: utterance level.
-        segments: Segments of the utterances, where a network gets single segments; else None.
-        max_frames: Largest number of frames that a network gets.
-        batch_size: Items per training batch of all ranks together.
-        seed: Seed of the order of training batches; None: a fixed order, for scoring.
-        share: (rank, ranks).
-    """
-    if segments is not None and seed is None:
-        return SegmentBatches(rows, segments, y, batch_size=SEGMENT_SCORING_BATCH_SIZE, share=share)
-    if segments is not None:
-        frames = torch.from_numpy(segments.frames)
-        classes = torch.from_numpy(segments.of_each(y.numpy()))
-        return Batches(rows, frames, classes, batch_size=batch_size, seed=seed, share=share)
-    numbers = torch.tensor(utterances)
-    size = SCORING_BATCH_SIZE if seed is None else batch_size
-    if offsets is None:
-        return Batches(rows, numbers, y, batch_size=size, seed=seed, share=share)
-    return FrameBatches(
-        rows,
-        numbers,
-        y,
-        offsets=torch.tensor(offsets),
-        max_frames=max_frames,
-        batch_size=min(size, batch_size),  # padded frames take more memory than vectors
-        seed=seed,
-        share=share,
-    )

@@ -13,8 +13,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ser.data.batches import UNLABELLED, Batches, Rows, Task, make_batches
+from ser.data.batches import UNLABELLED, Batches, Rows, Task
 from ser.data.folds import Fold
+from ser.data.loaders import make_batches
+from ser.data.perturbations import Perturbations, SpecAugment
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser, per_speaker
 from ser.data.targets import Target
@@ -46,8 +48,8 @@ class DataModule(pl.LightningDataModule):
     Args:
         features: Features of every utterance that the run may use.
         target: Classes of the labelled utterances.
-        fold: Utterance ids of the splits.
-        speakers: Speaker by utterance id.
+        fold: Utterance ids of the splits, and copies of training utterances, which have features.
+        speakers: Speaker by utterance id, without copies.
         seed: Seed of the order of the training batches.
         view: How a network sees the utterances.
         batch_size: Utterances per batch; segments per batch, if the network sees them one by one.
@@ -57,6 +59,9 @@ class DataModule(pl.LightningDataModule):
         clip: Largest magnitude of a standardised value. None: no limit.
         class_weights: "balanced": a class counts inversely to its frequency in the training split;
             None: every utterance counts the same.
+        spec_augment: Masks of the frames of training batches; None, as in configurations of earlier
+            versions: none.
+        mixup: Alpha of the mixtures in training batches (see `Perturbations`); None: none.
 
     Attributes:
         task: What a model is built for.
@@ -79,11 +84,16 @@ class DataModule(pl.LightningDataModule):
         standardise: Literal["train", "speaker"],
         clip: float | None,
         class_weights: Literal["balanced"] | None,
+        spec_augment: SpecAugment | None = None,
+        mixup: float | None = None,
     ) -> None:
         super().__init__()
         self.features, self.target, self.fold, self.view = features, target, fold, view
         self.speakers, self.standardise, self.clip = speakers, standardise, clip
+        assert (fold.copies.index.isin(features.utterances)).all()
         self.seed, self.batch_size, self.max_frames = seed, batch_size, max_frames
+        masks = spec_augment if spec_augment is not None and spec_augment.masks else None
+        self.perturbations = Perturbations(masks, mixup)
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
         self._classes = _class_indices(target, fold)
         width = features.values.shape[1]
@@ -105,15 +115,18 @@ class DataModule(pl.LightningDataModule):
             return self.features.values
         offsets = self.features.offsets
         repeats = 1 if offsets is None else np.diff(offsets)
-        names = np.repeat(self.speakers.loc[self.features.utterances].to_numpy(), repeats)
-        return per_speaker(self.features.values, pd.Series(names))
+        copies = self.fold.copies
+        names = self.speakers.loc[self.sources_of(self.features.utterances)].to_numpy(object)
+        # The copies of a speaker's speech are another recording of it, with its own statistics.
+        names[self.features.utterances.isin(copies.index)] += " (copies)"
+        return per_speaker(self.features.values, pd.Series(np.repeat(names, repeats)))
 
     @cached_property
     def standardiser(self) -> Standardiser:
         """Standardiser of the view, or the one fitted on the training split."""
         if self.view.standardiser is not None:
             return self.view.standardiser
-        return Standardiser.fit(self.values, self._rows_of(self.fold.train), self.clip)
+        return Standardiser.fit(self.values, self._rows_of(self.fold.training), self.clip)
 
     @cached_property
     def rows(self) -> Rows:
@@ -126,7 +139,7 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Return batches of the training split, shuffled each epoch and shared among ranks."""
-        ids = self.fold.train if self.view.unlabelled else self.labelled
+        ids = self.fold.training if self.view.unlabelled else self._with_copies(self.labelled)
         return self._batches(ids, self.seed, self._share)
 
     def val_dataloader(self) -> Batches:
@@ -139,7 +152,7 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def labelled(self) -> pd.Index:
-        """Training utterances whose label may be used."""
+        """Training utterances whose label may be used, without copies."""
         classes = self._classes.loc[self.fold.train]
         return classes.index[classes != UNLABELLED]
 
@@ -150,12 +163,22 @@ class DataModule(pl.LightningDataModule):
         speakers is the same whichever of the two is tested.
 
         Returns:
-            Features before standardisation by the training split (N, D), class indices (N,),
-            utterance ids (N,).
+            Features before standardisation by the training split (N, D), class indices (N,), ids
+            (N,), where those of the training split include copies.
         """
-        ids_of = [self.labelled if split == "train" else self.fold.parts[split] for split in splits]
+        labelled = self._with_copies(self.labelled)
+        ids_of = [labelled if split == "train" else self.fold.parts[split] for split in splits]
         ids = pd.Index(np.concatenate([ids.to_numpy() for ids in ids_of])).sort_values()
         return self.values_of(ids), self._classes.loc[ids].to_numpy(), ids.to_numpy()
+
+    def sources_of(self, ids: pd.Index) -> pd.Index:
+        """Return the utterances that some copies are of; utterances themselves as they are."""
+        copies = self.fold.copies
+        return ids if copies.empty else pd.Index([copies.get(each, each) for each in ids])
+
+    def _with_copies(self, ids: pd.Index) -> pd.Index:
+        copies = self.fold.copies
+        return ids if copies.empty else ids.append(copies.index[copies.isin(ids)])
 
     def values_of(self, ids: pd.Index) -> np.ndarray:
         """Return features before standardisation by the training split, (N, D)."""
@@ -198,6 +221,7 @@ class DataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             seed=seed,
             share=share,
+            perturbations=self.perturbations,
         )
 
     def _rows_of(self, ids: pd.Index) -> np.ndarray:
@@ -221,7 +245,9 @@ def _class_indices(target: Target, fold: Fold) -> pd.Series:
     target.require_training_classes(fold.index, fold.train)
     classes = target.codes
     classes.loc[target.withheld(fold.train)] = UNLABELLED
-    return classes
+    if fold.copies.empty:
+        return classes
+    return pd.concat([classes, classes.loc[fold.copies].set_axis(fold.copies.index)])
 
 
 def column_groups(columns: tuple[str, ...]) -> dict[str, list[int]]:

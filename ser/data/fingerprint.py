@@ -17,6 +17,7 @@ from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.errors import UserError
 from ser.features import FeatureSource
+from ser.features.augmentation import Augmentation
 from ser.features.store import Store
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,15 @@ def run_options(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
     """
     options = run_key.result_options(cfg)
     options["data"] |= {"corpus": corpus, "features": features}
+    if (augmentation := augmentation_of(cfg)) is not None:
+        options["data"]["augment"] = augmentation.signature
     return options
+
+
+def augmentation_of(cfg: DictConfig) -> Augmentation | None:
+    """Return the augmentation of a run; None: there is none."""
+    node = cfg.get("augment")  # configurations of earlier versions have none
+    return None if node is None else build(node)
 
 
 class RunKeys:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ser.config import build, run_key
 from ser.corpora import Corpus
+from ser.data.augmented import with_copies
 from ser.data.datamodule import DataModule, View
 from ser.data.feasible import make_fold, require_feasible
-from ser.data.fingerprint import fingerprint, labelled_corpus, run_options
-from ser.features import FeatureSource
+from ser.data.fingerprint import augmentation_of, fingerprint, labelled_corpus, run_options
+from ser.features import FeatureSource, PrecomputedFeatures
 from ser.features.store import Store, files_of
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,9 @@ def prepare(cfg: DictConfig) -> Prepared:
     store: Store = build(cfg.store)
     recordings = store.recordings(corpus.table)
     require_feasible(cfg, corpus, target, make_fold(cfg, corpus, target, recordings))
+    augmentation = augmentation_of(cfg)
+    if augmentation is not None:
+        _ = augmentation.signature  # reads recorded noise, before anything is extracted
     extractor: FeatureSource = build(cfg.features)
     labelled = target.labels.index
     selected = corpus.table.loc[labelled] if cfg.fit_on == "target" else corpus.table
@@ -74,6 +78,12 @@ def prepare(cfg: DictConfig) -> Prepared:
     faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
     fold = make_fold(cfg, corpus, target, recordings)
+    beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
+    if augmentation is not None:
+        assert not isinstance(extractor, PrecomputedFeatures)  # see `ser.config.combinations`
+        extractors = augmentation.extractors(extractor)
+        train = corpus.table.loc[fold.train]
+        features, fold = with_copies(features, fold, store, train, extractors, cfg.skip_faulty)
     contents = store.contents(corpus.table)
     data_module: Callable[..., DataModule] = build(cfg.data)
 
@@ -81,7 +91,6 @@ def prepare(cfg: DictConfig) -> Prepared:
         return data_module(features, target, fold, corpus.table["speaker"], cfg.seed, view)
 
     data = factory(View())
-    beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
     signature = store.signature(corpus.table, extractor)
     options = run_options(cfg, fingerprint(corpus, target, fold, beyond, contents), signature)
     seen = fold.train.append([fold.val, beyond])
@@ -114,6 +123,10 @@ def remarks_of(cfg: DictConfig, corpus: Corpus, data: DataModule, faulty: int) -
     if corpus.synthetic:
         remarks.append("synthetic speech: scores say nothing about people")
     remarks += data.target.remarks
+    if len(data.fold.copies):
+        kinds = " or ".join(name for name, node in cfg.augment.items() if OmegaConf.is_dict(node))
+        count = cfg.augment.copies
+        remarks.append(f"augmented: corrupted copies of each training utterance: {count} ({kinds})")
     if not data.fold.speaker_independent:
         remarks.append(f"speaker dependent: {data.fold.dependence}")
     remarks += data.fold.remarks

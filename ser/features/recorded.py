@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,17 @@ from ser.corpora import audio
 from ser.errors import UserError
 
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"}
+
+
+@cache
+def _digest(file: Path, size: int, modified: int) -> str:
+    """Return the digest of a file, which is read again when it changes."""
+    return audio.digest(file)
+
+
+def _facts(file: Path) -> tuple[int, int]:
+    facts = file.stat()
+    return facts.st_size, facts.st_mtime_ns
 
 
 class Recorded:
@@ -34,7 +45,7 @@ class Recorded:
         files = [file for file in names if file.suffix.lower() in SUFFIXES]
         if not files:
             raise UserError(f"{folder}: no recordings of {kind} (.wav, .flac, ...)")
-        self._files = dict(sorted((audio.digest(file), file) for file in files))
+        self._files = dict(sorted((_digest(file, *_facts(file)), file) for file in files))
 
     @cached_property
     def digest(self) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ser.data.batches import UNLABELLED, Rows, make_batches
+from ser.data.batches import UNLABELLED, Rows
+from ser.data.loaders import make_batches
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.training.phased import PhasedModel

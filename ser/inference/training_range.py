@@ -55,7 +55,7 @@ class TrainingRange:
         Args:
             data: Features of the fold, before any representation.
         """
-        values, rows = _vectors(data, data.fold.train)
+        values, rows = _vectors(data, data.fold.training)
         quantiles = [(1 - COVERED) / 2, (1 + COVERED) / 2]
         blocks = [
             np.quantile(values[rows, start : start + _COLUMNS], quantiles, axis=0)

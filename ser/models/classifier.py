@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED, Batch, Task
-from ser.models.losses import labelled
+from ser.models.losses import labelled, mixed_cross_entropy
 from ser.networks import Encoder
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
@@ -26,6 +26,7 @@ class Classifier(PhasedModel):
     """
 
     takes_variants = True
+    takes_mixtures = True
     variants: Tensor | None
 
     def __init__(
@@ -55,4 +56,6 @@ class Classifier(PhasedModel):
         return (each + self.variants.log()[:, None, None]).logsumexp(dim=0)
 
     def classification_loss(self, batch: Batch, noise: None) -> Tensor:
-        return self.cross_entropy(self(batch), batch.y)
+        if batch.partners is None:
+            return self.cross_entropy(self(batch), batch.y)
+        return mixed_cross_entropy(self(batch), batch, self.cross_entropy.weight)

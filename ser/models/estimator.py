@@ -77,15 +77,24 @@ class Estimator:
         """The chosen size of the codes, K."""
         return self.pipeline.get_params()[self._size_option]
 
-    def choose(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> Choice:
+    def choose(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray,
+        *,
+        unscored: np.ndarray | None = None,
+    ) -> Choice:
         """Choose the options for `fit`.
 
         Args:
             x: (N, D) features, not standardised.
             y: (N,) class indices.
             groups: (N,) speakers or sessions; each inner fold leaves one out.
+            unscored: (N,) bool, items that inner folds are fitted on, but that they do not score:
+                corrupted copies. None: there are none.
         """
-        choice = search(self.pipeline, self.grid, x, y, groups, jobs=self.jobs)
+        choice = search(self.pipeline, self.grid, x, y, groups, jobs=self.jobs, unscored=unscored)
         self.pipeline.set_params(**choice.options)
         return choice
 

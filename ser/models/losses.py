@@ -48,8 +48,29 @@ def frames(batch: Batch) -> float | Tensor:
 
 def labelled(batch: Batch, class_weights: Tensor | None) -> Tensor:
     """Return what a cross-entropy divides by: labelled items, or the sum of their class weights."""
+    if batch.partners is not None and batch.shares is not None and class_weights is not None:
+        own, other = class_weights[batch.y], class_weights[batch.partners]
+        return (batch.shares * own + (1 - batch.shares) * other).sum()
     known = batch.y[batch.y != UNLABELLED]
     return torch.tensor(len(known)) if class_weights is None else class_weights[known].sum()
+
+
+def mixed_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | None) -> Tensor:
+    """Return the cross-entropy with both labels of each mixture, weighted by their shares.
+
+    Args:
+        logits: (B, C).
+        batch: B mixtures of labelled items.
+        class_weights: (C,), or None.
+    """
+    assert batch.partners is not None
+    assert batch.shares is not None
+    own, other = (
+        functional.cross_entropy(logits, y, class_weights, reduction="none")
+        for y in (batch.y, batch.partners)
+    )
+    total = (batch.shares * own + (1 - batch.shares) * other).sum()
+    return total / labelled(batch, class_weights)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ def search(
     groups: np.ndarray,
     *,
     jobs: int,
+    unscored: np.ndarray | None = None,
 ) -> Choice:
     """Choose options by leave-one-group-out cross-validation.
 
@@ -49,11 +50,15 @@ def search(
         y: (N,) class indices.
         groups: (N,) groups, e.g. speakers.
         jobs: Number of parallel fits; does not change the result.
+        unscored: (N,) bool, items that no inner fold scores; they are left out with their group.
     """
+    folds: Any = LeaveOneGroupOut()
+    if unscored is not None:
+        folds = [(a, b[~unscored[b]]) for a, b in LeaveOneGroupOut().split(x, y, groups)]
     fitted = GridSearchCV(
         pipeline,
         [dict(each) for each in grid],
-        cv=LeaveOneGroupOut(),
+        cv=folds,
         scoring=_ua_scorer,
         n_jobs=jobs,
         refit=False,

@@ -37,7 +37,7 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
             console.print(_tests(of_target, reference))
     if table := robustness.table(data, robustness.robustness(data)):
         console.print()
-        console.print(_plain(table))
+        console.print(_transposed(table))
     console.print()
     for note in (*paper.main(data).notes, *about_scores(data)):
         _print(console, note, "dim")
@@ -102,11 +102,13 @@ def _tests(data: ReportData, reference: str) -> RichTable:
     return table
 
 
-def _plain(table: Table) -> RichTable:
+def _transposed(table: Table) -> RichTable:
+    """Return a table with a row per column, which fits where there are few rows."""
     printed = _table(table.title)
-    for number, name in enumerate(table.columns):
-        printed.add_column(name, justify="left" if number < table.left else "right")
-    for row in table.rows:
+    first, *others = zip(table.columns, *table.rows, strict=True)
+    for number, name in enumerate(first):
+        printed.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in others:
         printed.add_row(*map(Text, row))
     return printed
 

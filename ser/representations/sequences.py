@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.data.batches import SCORING_BATCH_SIZE, UNLABELLED, FrameBatches, Rows
+from ser.data.batches import SCORING_BATCH_SIZE, UNLABELLED, Rows
+from ser.data.frame_batches import FrameBatches
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.errors import UserError

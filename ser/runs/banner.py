@@ -35,6 +35,10 @@ def announce(
     table.add_column("utterances")
     for split in counts:
         table.add_column(str(split), justify="right")
+    if len(copies := fold.copies):
+        counts["copies"] = data.target.labels.loc[copies].value_counts()
+        counts = counts.fillna(0).astype(int)
+        table.add_column("copies", justify="right")
     for name, row in counts.iterrows():
         table.add_row(str(name), *map(str, row))
     table.add_row("all", *map(str, counts.sum()), style="bold")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
@@ -48,10 +49,12 @@ def fit_estimator(
 
     def table(*splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x, y, ids = data.table(*splits)
-        return x, y, prepared.corpus.table.loc[ids, model.leave_out].to_numpy()
+        sources = data.sources_of(pd.Index(ids))
+        return x, y, prepared.corpus.table.loc[sources, model.leave_out].to_numpy()
 
     both = table("train", "val")
-    choice = model.choose(*both)
+    is_copy = np.isin(data.table("train", "val")[2], data.fold.copies.index)
+    choice = model.choose(*both, unscored=is_copy if is_copy.any() else None)
     log.info(
         "chosen by inner folds over %ss: %s (UA %.1f%%)",
         model.leave_out,
@@ -83,5 +86,5 @@ def fit_estimator(
     model.save(folder.best_estimator)
     artifacts.write(folder, prepared.signature, prepared.training_audio)
     TrainingRange.fit(data).save(folder)
-    facts["fitted_on"] = {"splits": ["train", "val"], "utterances": len(both[1])}
+    facts["fitted_on"] = {"splits": ["train", "val"], "utterances": int((~is_copy).sum())}
     return Outcome(probabilities, facts)

@@ -97,7 +97,7 @@ def fit_representation(
 ) -> Fitted:
     """Fit on the training split, and on what else `fit_on` allows, without labels."""
     (size,) = representation.sizes
-    train = prepared.data.fold.train
+    train = prepared.data.fold.training
     x, y = items_of(cfg, prepared.data, train.append(prepared.beyond), segments)
     labelled = x.offsets[len(train)] if isinstance(x, Segments) else len(train)
     y = np.where(np.arange(len(y)) < labelled, y, UNLABELLED)
@@ -129,7 +129,8 @@ def coded_data(
 ) -> DataModule:
     """Return the data of the run with codes in place of features."""
     data = prepared.data
-    ids = data.fold.everyone
+    everyone, copies = data.fold.everyone, data.fold.copies.index
+    ids = everyone if copies.empty else everyone.append(copies)
     x, y = items_of(cfg, data, ids, segments)
     values = fitted.transform(x, y if fitted.reads_labels else None)
     columns = tuple(f"code_{number}" for number in range(values.shape[1]))
@@ -137,11 +138,13 @@ def coded_data(
     if isinstance(x, Segments) and not fitted.pools:
         features = Features(ids, values, x.offsets, columns, "segment")
         if one_by_one:
-            codes.write_segments(values, x.of_each(np.arange(len(ids))), data, folder)
+            owners = x.of_each(np.arange(len(ids)))
+            own = owners < len(everyone)  # those of copies are not saved
+            codes.write_segments(values[own], owners[own], data, folder)
         else:
             _warn_of_long(np.diff(x.offsets), data.max_frames)
     else:
-        codes.write(values, data, folder)
+        codes.write(values[: len(everyone)], data, folder)
         features = Features(ids, values, None, columns, "utterance")
     view = View(
         segments=each_alone if one_by_one else None,

@@ -268,7 +268,10 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
     speakers = corpus.table["speaker"]
     groups = ["corpus", "target", "features", "model", "fold"]
     groups += ["representation"] if cfg.representation is not None else []
+    copies = data.fold.copies
+    augmented = {"copies": len(copies), "utterances": int(copies.nunique())}
     return {
+        **({} if copies.empty else {"augmented": {"choice": choices["augment"], **augmented}}),
         "system": {group: choices[group] for group in groups},
         "fold_index": data.fold.index,
         "fold_count": data.fold.count,

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ser.data.batches import Batches, FrameBatches, Rows, SegmentBatches, shuffled
+from ser.data.batches import Batches, Rows, SegmentBatches, shuffled
+from ser.data.frame_batches import FrameBatches
 from ser.data.segments import context
 from ser.data.standardise import Standardiser
 from ser.errors import UserError

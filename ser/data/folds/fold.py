@@ -1,7 +1,7 @@
 """A fold, and the verification of its claims."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,8 @@ class Fold:
         dependence: Why the fold is not speaker independent, if it is not.
         test_sets: Parts of `test` by name that are also scored by themselves.
         remarks: Further facts that must be printed beside every score.
+        copies: Training utterance by the id of each of its corrupted copies, which are for training
+            alone.
     """
 
     index: int
@@ -40,6 +42,7 @@ class Fold:
     dependence: str = "the same speakers are in train and test"
     test_sets: Mapping[str, pd.Index] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    copies: pd.Series = field(default_factory=lambda: pd.Series(dtype=object))
 
     @property
     def parts(self) -> dict[str, pd.Index]:
@@ -56,6 +59,21 @@ class Fold:
         """
         visible = {"target": self.train, "train": self.fit, "all": table.index}[fit_on]
         return visible.difference(self.train)
+
+    @property
+    def training(self) -> pd.Index:
+        """The training utterances and their copies, from which models are fitted."""
+        return self.train if self.copies.empty else self.train.append(self.copies.index)
+
+    def with_copies(self, copies: pd.Series) -> "Fold":
+        """Return the fold with copies of training utterances.
+
+        Args:
+            copies: Training utterance by the id of each copy.
+        """
+        assert copies.isin(self.train).all(), "only training utterances may have copies"
+        assert not copies.index.isin(self.everyone).any()
+        return replace(self, copies=copies)
 
     @property
     def everyone(self) -> pd.Index:
