@@ -2,15 +2,25 @@
 
 Cao, Cooper, Keutmann, Gur, Nenkova, Verma: *CREMA-D: Crowd-sourced Emotional Multimodal Actors
 Dataset*, IEEE Transactions on Affective Computing 5(4), 2014. A file is named
-`AudioWAV/1001_DFA_ANG_XX.wav`: actor, sentence, emotion, intensity.
+`AudioWAV/1001_DFA_ANG_XX.wav`: actor, sentence, emotion, intensity. 2,443 raters chose an emotion
+for the voice, the face or both; a line of `finishedResponses.csv` is one choice.
 """
 
-import csv
 import re
+from collections.abc import Collection
 from pathlib import Path
 
+import pandas as pd
+
 from ser.corpora import Corpus, Problem
-from ser.corpora.layout import build_corpus, resolve_root, wav_files, wrong_root
+from ser.corpora.layout import (
+    build_corpus,
+    read_rows,
+    read_table,
+    resolve_root,
+    wav_files,
+    wrong_root,
+)
 
 EXPECTED = "the folder that contains AudioWAV"
 FIRST_ACTOR, ACTORS, SESSIONS = 1001, 91, 10
@@ -26,17 +36,26 @@ WRONG_NAME = "not a file name of CREMA-D (actor, sentence, emotion, level: 1001_
 # One published file ends in a single X: 1040_ITH_SAD_X.wav.
 NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(?:LO|MD|HI|XX?)")
 GENDERS = {"Female": "female", "Male": "male"}
+DEMOGRAPHICS = "VideoDemographics.csv"
+RESPONSES, FIRST_RESPONSES = "finishedResponses.csv", "finishedEmoResponses.csv"
+QUESTION = ["sessionNums", "queryType", "questNum"]  # identifies a response in both files
+VOICE = "1"  # the value of queryType for voice alone
+LONGEST = 10_000  # milliseconds to the first response; later ones are not counted
 
 
 def cremad(root: str | Path | None) -> Corpus:
     """Read CREMA-D.
 
+    `emotion` is the intended one of the file name; `raters` has what was heard in the voice alone,
+    without responses that took over ten seconds, as the authors count them
+    (`processFinishedResponses.R`). Without `finishedResponses.csv` there are no raters.
+
     The corpus has no sessions. Ten groups of nine or ten actors with consecutive numbers replace
-    them, `01` to `10`; they do not depend on which actors are present. Genders come from
-    `VideoDemographics.csv`; without that file the column is absent.
+    them, `01` to `10`; they do not depend on which actors are present. Genders and ages come from
+    `VideoDemographics.csv`; without that file the columns are absent.
 
     Raises:
-        UserError: The root is not that of CREMA-D, or has no audio.
+        UserError: The root is not that of CREMA-D, or has no audio, or a table cannot be read.
     """
     folder = resolve_root(root, "SER_CREMAD_ROOT", EXPECTED)
     if not _has_audio(folder):
@@ -44,7 +63,7 @@ def cremad(root: str | Path | None) -> Corpus:
         raise wrong_root(folder, "CREMA-D", EXPECTED, content, _has_audio)
     rows: dict[str, dict[str, object]] = {}
     problems: list[Problem] = []
-    genders = _genders(folder / "VideoDemographics.csv", problems)
+    people = _people(folder / DEMOGRAPHICS, problems)
     for file in wav_files(folder / "AudioWAV"):
         name = NAME.fullmatch(file.stem)
         number = int(name[1]) - FIRST_ACTOR if name else -1
@@ -54,35 +73,65 @@ def cremad(root: str | Path | None) -> Corpus:
         rows[file.stem] = {
             "file": str(file),
             "speaker": name[1],
+            **(people or {}).get(name[1], {}),
+            "language": "en",
             "session": f"{number * SESSIONS // ACTORS + 1:02d}",
             "style": "acted",
             "text": name[2],
             "emotion": EMOTIONS[name[3]],
         }
-        if genders is not None:
-            rows[file.stem]["gender"] = genders.get(name[1])
-    if genders is not None:
-        for actor in sorted({str(row["speaker"]) for row in rows.values()} - genders.keys()):
+    if people is not None:
+        for actor in sorted({str(row["speaker"]) for row in rows.values()} - people.keys()):
             reason = f"the gender of actor {actor} is missing"
-            problems.append(Problem(folder / "VideoDemographics.csv", None, reason))
-    return build_corpus("cremad", rows, problems)
+            problems.append(Problem(folder / DEMOGRAPHICS, None, reason))
+    return build_corpus("cremad", rows, problems, _ratings(folder, rows, problems))
 
 
-def _genders(file: Path, problems: list[Problem]) -> dict[str, str] | None:
-    """Return the gender of each actor; None: there is no such file."""
+def _people(file: Path, problems: list[Problem]) -> dict[str, dict[str, object]] | None:
+    """Return gender and age of each actor; None: there is no such file."""
     if not file.is_file():
         return None
-    genders: dict[str, str] = {}
-    with open(file, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        for row in reader:
-            actor, sex = (row.get("ActorID") or "").strip(), (row.get("Sex") or "").strip()
-            if sex in GENDERS and actor:
-                genders[actor] = GENDERS[sex]
-            else:
-                reason = f"the columns ActorID and Sex (Female or Male) are required, found {sex!r}"
-                problems.append(Problem(file, reader.line_num, reason))
-    return genders
+    people: dict[str, dict[str, object]] = {}
+    for line, cells in read_rows(file, ("ActorID", "Age", "Sex")):
+        actor, age, sex = cells.values()
+        if sex in GENDERS and actor and age.isdecimal():
+            people[actor] = {"gender": GENDERS[sex], "age": float(age)}
+        else:
+            reason = f"ActorID, Age and Sex (Female or Male) are required, found {age!r}, {sex!r}"
+            problems.append(Problem(file, line, reason))
+    return people
+
+
+def _ratings(
+    folder: Path, utterances: Collection[str], problems: list[Problem]
+) -> pd.DataFrame | None:
+    """Return what raters heard in the voice alone; None: there is no file of responses."""
+    file = folder / RESPONSES
+    if not file.is_file():
+        return None
+    responses = read_table(file, [*QUESTION, "localid", "clipName", "respEmo"])
+    responses = responses[
+        (responses["queryType"] == VOICE) & responses["clipName"].isin(list(utterances))
+    ]
+    if (folder / FIRST_RESPONSES).is_file():
+        first = read_table(folder / FIRST_RESPONSES, [*QUESTION, "ttr"])
+        late = first[pd.to_numeric(first["ttr"], errors="coerce") > LONGEST]
+        late_questions = pd.MultiIndex.from_frame(late[QUESTION])
+        is_late = pd.MultiIndex.from_frame(responses[QUESTION]).isin(late_questions)
+        responses = responses[~is_late]
+    nouns = {code[0]: noun for code, noun in EMOTIONS.items()}
+    emotions = responses["respEmo"].map(nouns)
+    for line, found in responses.loc[emotions.isna(), "respEmo"].items():
+        reason = f"respEmo must be one of {', '.join(nouns)}, found {found!r}"
+        problems.append(Problem(file, int(str(line)) + 2, reason))
+    ratings = pd.DataFrame(
+        {
+            "utterance": responses["clipName"],
+            "rater": responses["localid"],
+            "emotions": [(emotion,) for emotion in emotions],
+        }
+    )
+    return ratings[emotions.notna()].drop_duplicates(["utterance", "rater"])
 
 
 def _has_audio(folder: Path) -> bool:

@@ -24,6 +24,19 @@ EMOTIONS = {
 SESSIONS = ("03+08", "10+09", "11+13", "12+14", "15+16")
 SESSION_OF = {speaker: session for session in SESSIONS for speaker in session.split("+")}
 WOMEN = frozenset({"08", "09", "13", "14", "16"})
+# In years, as documented with the corpus.
+AGES = {
+    "03": 31.0,
+    "08": 34.0,
+    "09": 21.0,
+    "10": 32.0,
+    "11": 26.0,
+    "12": 30.0,
+    "13": 32.0,
+    "14": 35.0,
+    "15": 25.0,
+    "16": 31.0,
+}
 NAME = re.compile(r"(\d\d)([a-z]\d\d)([A-Z])[a-z]")
 
 
@@ -50,6 +63,8 @@ def emodb(root: str | Path | None) -> Corpus:
             "file": str(file),
             "speaker": speaker,
             "gender": "female" if speaker in WOMEN else "male",
+            "age": AGES[speaker],
+            "language": "de",
             "session": SESSION_OF[speaker],
             "style": "acted",
             "text": name[2],

@@ -237,6 +237,7 @@ def _read_label(
             "file": str(audio[utterance]),
             "speaker": session + name[4],
             "gender": GENDERS[name[4]],
+            "language": "en",
             "session": session,
             "dialogue": name[1],
             "style": STYLES[name[3]],

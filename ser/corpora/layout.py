@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def wav_files(folder: Path) -> list[Path]:
 
 
 def read_rows(
-    file: Path, columns: Iterable[str], delimiter: str = ","
+    file: Path, columns: Collection[str], delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a table of labels, each with its line (the header is line 1).
 
@@ -111,15 +111,36 @@ def read_rows(
             reader = csv.DictReader(stream, delimiter=delimiter)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
-            if missing := [name for name in columns if name not in header]:
-                listing = ", ".join(header)
-                raise UserError(
-                    f"{file} lacks the column {', '.join(missing)}; its columns: {listing}"
-                )
+            _require_columns(file, columns, header)
             for cells in reader:
                 yield reader.line_num, {name: (cells[name] or "").strip() for name in columns}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as a table in UTF-8: {error}") from error
+
+
+def read_table(file: Path, columns: Collection[str]) -> pd.DataFrame:
+    """Read a table of labels that is too large for `read_rows`; all cells are text.
+
+    Args:
+        file: CSV with a header.
+        columns: That are required.
+
+    Raises:
+        UserError: The file cannot be read, or lacks a column.
+    """
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding_errors="replace")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as a table: {error}") from error
+    _require_columns(file, columns, list(table.columns))
+    return table
+
+
+def _require_columns(file: Path, columns: Collection[str], header: list[str]) -> None:
+    if missing := [name for name in columns if name not in header]:
+        raise UserError(
+            f"{file} lacks the column {', '.join(missing)}; its columns: {', '.join(header)}"
+        )
 
 
 def spoken_words(file: Path) -> str | float:

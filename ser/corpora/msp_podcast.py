@@ -24,7 +24,14 @@ from typing import TypeVar
 import pandas as pd
 
 from ser.corpora import Corpus, Problem
-from ser.corpora.layout import build_corpus, read_rows, resolve_root, spoken_words, wrong_root
+from ser.corpora.layout import (
+    build_corpus,
+    read_rows,
+    read_table,
+    resolve_root,
+    spoken_words,
+    wrong_root,
+)
 from ser.errors import UserError
 
 Number = TypeVar("Number", float, pd.Series)
@@ -202,18 +209,13 @@ def _ratings(file: Path, utterances: Collection[str], problems: list[Problem]) -
     Raises:
         UserError: The file cannot be read, or lacks a column.
     """
-    try:
-        published = pd.read_csv(file, dtype=str, keep_default_na=False, encoding_errors="replace")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as a table: {error}") from error
+    published = read_table(file, ["FileName"])
     if "EmoDetail" in published:
         cells = published["EmoDetail"].str.extract(f"^{DETAIL}$")
     else:
         cells = published.rename(columns=COLUMN_EACH)
-    if missing := [name for name in RATING if name not in cells] or "FileName" not in published:
-        raise UserError(
-            f"{file} needs FileName and EmoDetail, or a column each; missing: {missing}"
-        )
+    if missing := [name for name in RATING if name not in cells]:
+        raise UserError(f"{file} needs EmoDetail, or columns of each {', '.join(missing)}")
     cells = cells[list(RATING)].apply(lambda column: column.str.strip())
     names = cells["emotion"].str.lower().str.replace("^other.*", "other", regex=True)
     ratings = pd.DataFrame(

@@ -60,6 +60,7 @@ def ravdess(root: str | Path | None) -> Corpus:
                 "file": str(file),
                 "speaker": actor,
                 "gender": "male" if int(actor) % 2 else "female",
+                "language": "en",
                 "session": _session(int(actor)),
                 "style": "acted",
                 "text": name[3],
