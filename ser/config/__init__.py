@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,21 @@ def choices(group: str) -> list[str]:
         return [*choices("corpus"), "none"]
     files = (CONF / group).rglob("*.yaml")
     return sorted(str(file.relative_to(CONF / group).with_suffix("")) for file in files)
+
+
+@contextmanager
+def own_hydra() -> Iterator[None]:
+    """Initialise Hydra with `conf/`, and restore what another application of Hydra had."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def build(node: DictConfig) -> Any:

@@ -42,12 +42,28 @@ def check(cfg: DictConfig) -> None:
             choices.
     """
     cfg = _resolved(cfg)
+    problems = _option_problems(cfg)
+    _raise([*problems.values(), *_combination_problems(cfg, problems, COMBINATIONS)])
+
+
+def check_part(cfg: DictConfig, key: str) -> None:
+    """Validate the options of one part by itself, e.g. of the features.
+
+    Raises:
+        UserError: One line per problem.
+    """
+    part = OmegaConf.create({key: OmegaConf.to_container(cfg[key], resolve=True)})
+    _raise(_option_problems(part).values())
+
+
+def _option_problems(cfg: DictConfig) -> dict[str, str]:
+    """Return a message for each option that is unknown, missing or not valid, by its path."""
     problems = dict(bound_problems(cfg))
     for path, node in targets(cfg, ""):
         values_are_valid = not any(name.startswith(f"{path}.") for name in problems)
         for name, problem in _node_problems(path, node, values_are_valid):
             problems.setdefault(name, problem)
-    _raise([*problems.values(), *_combination_problems(cfg, problems, COMBINATIONS)])
+    return problems
 
 
 def check_values(cfg: DictConfig) -> None:

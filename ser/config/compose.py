@@ -1,14 +1,14 @@
-"""Compose configurations as `train.py` does, for all other commands."""
+"""Compose configurations as `train.py` does, for all other commands and the Python API."""
 
 from collections.abc import Sequence
 from itertools import product
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ser.config import CONF
+from ser.config import own_hydra
 from ser.config.explain import explain
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError
@@ -32,7 +32,7 @@ def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
                 choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
             else:
                 choices.append([str(override.input_line)])
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        with own_hydra():
             return [compose("train", list(combination)) for combination in product(*choices)]
     except HydraException as error:
         raise UserError("\n".join(explain(["-m", *overrides], error))) from None
@@ -48,3 +48,23 @@ def value_of(override: str) -> str:
         return str(OverridesParser.create().parse_override(override).value())
     except HydraException as error:
         raise UserError("\n".join(explain([override], error))) from None
+
+
+def compose_run(overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of one run, with Hydra's own node.
+
+    Args:
+        overrides: Arguments as of train.py, e.g. ["model=aae", "seed=3"].
+
+    Raises:
+        UserError: The overrides cannot be composed, or are those of several runs.
+    """
+    register_resolvers()
+    try:
+        with own_hydra():
+            cfg = compose("train", list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        raise UserError("\n".join(explain(overrides, error))) from None
+    if cfg.hydra.mode is not None and cfg.hydra.mode.name == "MULTIRUN":
+        raise UserError(f"{' '.join(overrides)}: several runs, which `python train.py` makes")
+    return cfg

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ser.config import CONF, choices
+from ser.config import CONF, choices, own_hydra
 
 # Extras of this package (`pip install -e ".[...]"`) that Hydra's launchers and sweepers are in.
 EXTRAS = {"optuna": "sweep", "submitit_local": "sweep", "submitit_slurm": "sweep", "ray": "ray"}
@@ -103,13 +103,11 @@ def _explain_word(text: str) -> str:
 
 
 def _explain_option(key: str, groups: list[str]) -> str | None:
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+    from hydra import compose
     from hydra.errors import HydraException
 
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        with own_hydra():
             cfg: Any = compose("train", groups)
     except HydraException:
         return None

@@ -81,7 +81,38 @@ def read(
             WAV, is not detected in formats that declare no length, such as Ogg.
     """
     samples, rate = _read_samples(Path(file), start, end)
-    return np.clip(samples.mean(axis=1, dtype=np.float32), -1.0, 1.0), rate
+    return _mono(samples), rate
+
+
+def from_array(samples: np.ndarray) -> np.ndarray:
+    """Return samples as `read` would return those of a file.
+
+    Args:
+        samples: (N,) or (N, channels), as soundfile and scipy return them: floats in [-1, 1], or
+            signed integers, which are divided by their full scale.
+
+    Returns:
+        (N,) float32 in [-1, 1], the mean of the channels.
+
+    Raises:
+        UserError: They have another shape or type, are empty, or are not within [-1, 1].
+    """
+    samples = np.asarray(samples)
+    is_matrix = samples.ndim == 2 and samples.shape[1] <= samples.shape[0]
+    if samples.ndim != 1 and not is_matrix:
+        raise UserError(f"a signal must be (N,) or (N, channels), not {samples.shape}")
+    if not samples.size:
+        raise UserError("the signal has no samples")
+    if samples.dtype.kind == "i":
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    if samples.dtype.kind != "f":
+        raise UserError(
+            f"a signal must have floats in [-1, 1] or signed integers, not {samples.dtype}"
+        )
+    samples = samples.astype(np.float32, copy=False)
+    if problem := _value_problem(samples):
+        raise UserError(problem)
+    return _mono(samples.reshape(len(samples), -1))
 
 
 def duration(file: Path) -> float:
@@ -166,11 +197,22 @@ def _read_samples(file: Path, start: float | None, end: float | None) -> tuple[n
         raise AudioError(
             file, f"truncated: {len(samples)} of {last - first} declared samples can be read"
         )
-    if not np.isfinite(samples).all():
-        raise AudioError(file, "some samples are not finite (NaN or inf)")
-    if (peak := np.abs(samples).max()) > LARGEST_PEAK:
-        raise AudioError(file, f"samples reach {peak:g}, but must be between -1 and 1")
+    if problem := _value_problem(samples):
+        raise AudioError(file, problem)
     return samples, rate
+
+
+def _value_problem(samples: np.ndarray) -> str | None:
+    """Return why samples cannot be audio; None: they can."""
+    if not np.isfinite(samples).all():
+        return "some samples are not finite (NaN or inf)"
+    peak = np.abs(samples).max()
+    return f"samples reach {peak:g}, but must be between -1 and 1" if peak > LARGEST_PEAK else None
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """Return the mean of the channels (N, channels), clipped to [-1, 1], (N,) float32."""
+    return np.clip(samples.mean(axis=1, dtype=np.float32), -1.0, 1.0)
 
 
 def _open(file: Path) -> soundfile.SoundFile:

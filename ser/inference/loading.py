@@ -257,9 +257,14 @@ def load_all(folder: Path) -> list[Recogniser]:
     Raises:
         UserError: None can be loaded, or they do not predict the same classes of the same target.
     """
+    return load_runs(RunFolder.all_finished(folder))
+
+
+def load_runs(runs: Sequence[RunFolder]) -> list[Recogniser]:
+    """Load finished runs, as `load_all`."""
     recognisers: list[Recogniser] = []
     reasons = []
-    for run in RunFolder.all_finished(folder):
+    for run in runs:
         try:
             recognisers.append(load(run.path))
         except UserError as error:

@@ -33,8 +33,7 @@ def _row(excerpt: Excerpt, classes: Sequence[str], calibrated: bool) -> dict[str
     p = excerpt.probabilities
     row["prediction"] = None if p is None else classes[int(p.argmax())]
     for number, name in enumerate(classes):
-        # Nine digits restore every float32 exactly, as in `predictions.csv`.
-        row[f"p_{name}"] = None if p is None else float(f"{p[number]:.9g}")
+        row[f"p_{name}"] = None if p is None else rounded(p[number])
     speech, distance = excerpt.speech, excerpt.distance
     return {
         **row,
@@ -47,6 +46,31 @@ def _row(excerpt: Excerpt, classes: Sequence[str], calibrated: bool) -> dict[str
     }
 
 
+def rounded(probability: float) -> float:
+    """Return a probability to nine digits, which restore every float32, as `predictions.csv`."""
+    return float(f"{probability:.9g}")
+
+
+def rows_of(
+    predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser]
+) -> list[dict[str, Any]]:
+    """Return the columns of a row per prediction, by name.
+
+    Args:
+        predicted: Recordings or windows.
+        recognisers: Runs that predicted them.
+    """
+    calibrated = all(each.is_calibrated for each in recognisers)
+    return [_row(excerpt, recognisers[0].classes, calibrated) for excerpt in predicted]
+
+
+def table_of(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser]) -> pd.DataFrame:
+    """Return a table with a row per prediction; None where a value is unknown."""
+    content = rows_of(predicted, recognisers)
+    columns = list(_row(Excerpt(Path()), recognisers[0].classes, False))
+    return pd.DataFrame(content, columns=columns, dtype=object)
+
+
 def formatted(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], suffix: str) -> str:
     """Return the content of a file with a row per prediction.
 
@@ -55,14 +79,12 @@ def formatted(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], s
         recognisers: Runs that predicted them.
         suffix: ".csv", ".json" or ".jsonl".
     """
-    run = recognisers[0].classes, all(each.is_calibrated for each in recognisers)
-    rows = [_row(excerpt, *run) for excerpt in predicted]
     if suffix == ".csv":
-        table = pd.DataFrame(rows, columns=list(_row(Excerpt(Path()), *run)), dtype=object)
+        table = table_of(predicted, recognisers)
         for name in ("calibrated", "speech", "unlike_training"):  # spelled as in JSON
             table[name] = table[name].map({True: "true", False: "false"})
         return csv_text(table, "%.9g")
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(predicted, recognisers)]
     if suffix == ".jsonl":
         return "".join(f"{line}\n" for line in lines)
     return "[\n" + ",\n".join(lines) + "\n]\n"

@@ -4,6 +4,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -52,25 +53,79 @@ def predict(
         UserError: An option, run or output file cannot be used. Recordings that cannot be predicted
             are reported row by row.
     """
-    _check_options(window, hop, out)
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers {workers}: at least 1")
-    torch.set_num_threads(1)
-    with threadpool_limits(1):  # sums depend on the number of threads
+    check_options(window, hop, workers)
+    if out is not None:
+        _require_writable(out)
+    with one_thread():
         recognisers = load_all(run)
-        for recogniser in recognisers:
-            recogniser.require_speaker(one_speaker)
-        predicted = predict_excerpts(
-            recognisers,
-            excerpts(recordings(paths), window, hop),
-            one_speaker=one_speaker,
-            workers=workers or joblib.cpu_count(),
+        predicted = predict_files(
+            recognisers, paths, window=window, hop=hop, one_speaker=one_speaker, workers=workers
         )
     if out is None:
         output.print_table(predicted, recognisers, windows=window is not None)
     else:
         write_text(out, output.formatted(predicted, recognisers, out.suffix))
     return output.summarise(predicted, recognisers, out, windows=window is not None)
+
+
+def predict_files(
+    recognisers: Sequence[Recogniser],
+    paths: Sequence[Path],
+    *,
+    window: float | None,
+    hop: float | None,
+    one_speaker: bool,
+    workers: int | None,
+) -> list[Excerpt]:
+    """Return a prediction, or the reason why there is none, for each recording or window.
+
+    Args:
+        recognisers: Runs, whose probabilities are averaged.
+        paths, window, hop, one_speaker, workers: As of `predict`.
+
+    Raises:
+        UserError: A run standardises by speaker, and the recordings are not one speaker's.
+    """
+    for recogniser in recognisers:
+        recogniser.require_speaker(one_speaker)
+    return predict_excerpts(
+        recognisers,
+        excerpts(recordings(paths), window, hop),
+        one_speaker=one_speaker,
+        workers=workers or joblib.cpu_count(),
+    )
+
+
+def predict_signal(recognisers: Sequence[Recogniser], signal: np.ndarray, rate: int) -> np.ndarray:
+    """Return class probabilities of one utterance, (C,), the mean over runs.
+
+    Args:
+        recognisers: Runs.
+        signal: (N,) float32, mono.
+        rate: Hz.
+
+    Raises:
+        UserError: It has no features, or a run needs all utterances of a speaker.
+    """
+    excerpt = Excerpt(Path("signal"))
+    _add_features(excerpt, _extractors(recognisers), signal, rate)
+    if excerpt.reason is not None:
+        raise UserError(excerpt.reason)
+    _predict(recognisers, [excerpt], one_speaker=False)
+    assert excerpt.probabilities is not None
+    return excerpt.probabilities
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, because sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def predict_excerpts(
@@ -85,7 +140,7 @@ def predict_excerpts(
     Threads extract features ahead, once for all runs that share them, while others are predicted.
     Memory holds the features of one batch, or of all excerpts if they are one speaker's.
     """
-    extractors = list({r.extractor.signature: r.extractor for r in recognisers}.values())
+    extractors = _extractors(recognisers)
     requested = list(requested)
     columns = (
         TextColumn("predicting"),
@@ -134,6 +189,21 @@ def extract(excerpt: Excerpt, extractors: Sequence[Extractor]) -> Excerpt:
     except audio.AudioError as error:
         excerpt.reason = error.reason
         return excerpt
+    _add_features(excerpt, extractors, signal, rate)
+    if excerpt.reason is None:
+        excerpt.speech = measure_speech(signal, rate)
+    return excerpt
+
+
+def _extractors(recognisers: Sequence[Recogniser]) -> list[Extractor]:
+    """Return the different extractors of some runs."""
+    return list({r.extractor.signature: r.extractor for r in recognisers}.values())
+
+
+def _add_features(
+    excerpt: Excerpt, extractors: Sequence[Extractor], signal: np.ndarray, rate: int
+) -> None:
+    """Fill in the features of a signal, or why there are none."""
     features = compute(extractors, signal, rate)
     for extractor in extractors:
         values = features[extractor.signature]
@@ -141,9 +211,6 @@ def extract(excerpt: Excerpt, extractors: Sequence[Extractor]) -> Excerpt:
             excerpt.reason = str(values)
         else:
             excerpt.arrays[extractor.signature] = values
-    if excerpt.reason is None:
-        excerpt.speech = measure_speech(signal, rate)
-    return excerpt
 
 
 def _is_full(batch: Sequence[Excerpt]) -> bool:
@@ -172,17 +239,21 @@ def _predict(
         excerpt.arrays = {}
 
 
-def _check_options(window: float | None, hop: float | None, out: Path | None) -> None:
+def check_options(window: float | None, hop: float | None, workers: int | None) -> None:
+    """Raise a UserError if recordings cannot be cut so, or not by so many workers."""
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: at least 1")
     if window is not None and not 0.1 <= window <= LONGEST:
         bound = f"{LONGEST:.0f} seconds at most" if window > LONGEST else "at least 0.1 seconds"
         raise UserError(f"--window {window:g}: {bound}")
     if hop is not None and (window is None or not 0.1 <= hop <= window):
         raise UserError(f"--hop {hop:g}: at least 0.1 seconds, at most the length of --window")
-    if out is None:
-        return
+
+
+def _require_writable(out: Path) -> None:
+    """Raise an error before the work, not after it, if the file cannot be written."""
     if out.suffix not in (".csv", ".json", ".jsonl"):
         raise UserError(f"--out {out}: the name must end in .csv, .json or .jsonl")
-    # Fail before the work, not after it, if the file cannot be written.
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out.parent):
         pass

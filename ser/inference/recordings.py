@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from ser.corpora import audio
+from ser.errors import UserError
 from ser.inference.speech import Speech
 
 # Longest utterance in seconds, which bounds memory; the longest of IEMOCAP has 35.
@@ -115,13 +116,26 @@ def excerpts(files: Sequence[Path], window: float | None, hop: float | None) -> 
             yield Excerpt(file, reason=reason)
             continue
         if window is None:
-            reason = f"{length:.0f} s long; an utterance has at most {LONGEST:.0f} s: --window 4"
-            yield Excerpt(file, 0.0, length, reason=reason if length > LONGEST else None)
+            yield Excerpt(file, 0.0, length, reason=_too_long(length))
             continue
         spare = max(0.0, length - window)
         for number in range(1 + math.ceil(spare / (hop or window) - 1e-9)):
             start = min(number * (hop or window), spare)
             yield Excerpt(file, start, min(start + window, length))
+
+
+def require_utterance(file: Path) -> None:
+    """Raise a UserError if a file cannot be read, or is too long for an utterance."""
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; a list of it, [folder], stands for its recordings")
+    if reason := _too_long(audio.duration(file)):
+        raise UserError(f"{file}: {reason}")
+
+
+def _too_long(seconds: float) -> str | None:
+    if seconds <= LONGEST:
+        return None
+    return f"{seconds:.0f} s long; an utterance has at most {LONGEST:.0f} s: --window 4"
 
 
 def _collect(unreadable: list[Path]) -> Callable[[OSError], None]:
