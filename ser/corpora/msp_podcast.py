@@ -94,7 +94,7 @@ RATING = ("rater", "emotion", *ATTRIBUTES.values())
 MOST = 100  # faulty ratings that are listed
 
 
-def msp_podcast(root: str | Path | None, transcripts: bool, ratings: bool) -> Corpus:
+def msp_podcast(root: str | Path | None, transcripts: bool, single_ratings: bool) -> Corpus:
     """Read MSP-Podcast.
 
     The attributes, 1 to 7 as published, are mapped linearly to 1 to 5. `split` is the published
@@ -105,7 +105,7 @@ def msp_podcast(root: str | Path | None, transcripts: bool, ratings: bool) -> Co
     Args:
         root: The folder with `Labels` and `Audios`.
         transcripts: Read the words of each utterance as `text`, from a file each.
-        ratings: Read the single ratings as `raters`. Of a rater who is listed twice for an
+        single_ratings: Read them as `raters`. Of a rater who is listed twice for an
             utterance the first rating counts.
 
     Raises:
@@ -138,7 +138,7 @@ def msp_podcast(root: str | Path | None, transcripts: bool, ratings: bool) -> Co
         for utterance, row in rows.items():
             row["text"] = spoken_words(folder / "Transcripts" / f"{utterance}.txt")
     raters = None
-    if ratings and (detailed := labels / DETAILED).is_file():
+    if single_ratings and (detailed := labels / DETAILED).is_file():
         raters = _ratings(detailed, rows, problems)
     return build_corpus("msp_podcast", rows, problems, raters)
 

@@ -155,7 +155,8 @@ def _utterance_problems(predictions: pd.DataFrame, speech: pd.DataFrame) -> Iter
 
 
 def _speaker_problems(speech: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[str]:
-    speakers = {str(part): set(group) for part, group in speech.groupby("part")["speaker"]}
+    known = speech[speech["speaker"].fillna("") != ""]
+    speakers = {str(part): set(group) for part, group in known.groupby("part")["speaker"]}
     for part, recorded in record["speakers"].items():
         if part in speakers and speakers[part] != set(map(str, recorded)):
             yield f"the {part} speakers of {UTTERANCES} are not those of {RESULT}"

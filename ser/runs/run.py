@@ -279,7 +279,8 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
         "classes": list(data.target.classes),
         "class_counts": data.class_counts().to_dict(),
         "speakers": {
-            split: sorted(speakers.loc[ids].unique()) for split, ids in data.fold.parts.items()
+            split: sorted(speakers.loc[ids].dropna().unique())
+            for split, ids in data.fold.parts.items()
         },
         "speaker_independent": data.fold.speaker_independent,
         "text_independent": data.fold.text_independent,

@@ -28,7 +28,7 @@ def test_help_lists_the_choices_of_short_groups(group: str) -> None:
 
 def test_help_marks_defaults() -> None:
     assert "cremad, demo*, emodb" in help_text()
-    assert "manifest, ravdess, none*" in help_text()
+    assert "savee, tess, none*" in help_text()
 
 
 def test_help_names_commands_that_list_experiments_and_grids() -> None:

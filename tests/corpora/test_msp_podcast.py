@@ -51,7 +51,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def read(root: Path, *, transcripts: bool = False, ratings: bool = True) -> Corpus:
-    return msp_podcast(root, transcripts=transcripts, ratings=ratings)
+    return msp_podcast(root, transcripts=transcripts, single_ratings=ratings)
 
 
 def test_the_published_layout_is_read(root: Path) -> None:
