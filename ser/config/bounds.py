@@ -38,6 +38,7 @@ Widths = Annotated[list[Width], MaxLen(64)]
 Channels = Annotated[list[Width], MinLen(1), MaxLen(16)]
 Sizes = Width | Annotated[list[Width], MinLen(1)]
 Names = Annotated[list[str | int], MinLen(1)]
+Layer = Annotated[int, Ge(0), Le(1_000)]
 
 
 def _folder_name(text: str) -> str:
@@ -107,6 +108,11 @@ BOUNDS: dict[str, Any] = {
     "leak": OpenShare,
     "octaves": Annotated[int, Ge(2), Le(16)],
     "coefficients": Width,
+    "features.layer": (
+        Literal["all", "middle"] | Layer | Annotated[list[Layer], MinLen(1), MaxLen(100)]
+    ),
+    "longest": Annotated[float, Ge(1), Le(3_600), AllowInfNan(False)],
+    "overlap": Positive,
     "segments.frames": Annotated[int, Ge(1), Le(10_000)],
     "segments.hop": Annotated[int, Ge(1), Le(10_000)],
     "segments.past": Annotated[int, Ge(0), Le(10_000)],

@@ -232,7 +232,7 @@ def _grid_problems(cfg: DictConfig) -> Iterator[str]:
 
 def _feature_problems(cfg: DictConfig) -> Iterator[str]:
     """Build the extractor, which checks its options, and ask for its columns."""
-    if "root" in cfg.features:  # precomputed features depend on files
+    if "root" in cfg.features or "model" in cfg.features:  # these depend on files
         return
     try:
         _ = build(cfg.features).columns
