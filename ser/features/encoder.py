@@ -151,7 +151,7 @@ class Encoder:
             rate: Hz.
 
         Returns:
-            (D,) float32, or (T, D) float16.
+            (D,) or (T, D) float32; frames are rounded to float16, as in the store.
 
         Raises:
             UserError: The signal is too short for one frame, or some samples or features are not
@@ -160,7 +160,7 @@ class Encoder:
         values = self.stored.all_outputs(signal, rate)[self.stored.signature]
         if isinstance(values, UserError):
             raise values
-        return values if self.stored is self else values[self.stored_columns]
+        return (values if self.stored is self else values[self.stored_columns]).astype(np.float32)
 
     def all_outputs(self, signal: np.ndarray, rate: int) -> dict[str, np.ndarray | UserError]:
         """Compute everything that one forward pass gives and the store keeps.

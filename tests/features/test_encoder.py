@@ -84,7 +84,7 @@ def test_features_are_the_hidden_states_of_transformers(kind: str, tiny_encoders
     frames = encoder(tiny_encoders / kind, "frame", 1)
     assert frames.columns[:2] == ("layer1_0", "layer1_1")
     values = frames(signal, RATE)
-    assert values.dtype == np.float16
+    assert values.dtype == np.float32
     np.testing.assert_array_equal(values, states[1].astype(np.float16))
 
 
