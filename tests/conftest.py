@@ -56,6 +56,25 @@ def emotale_root() -> Path:
     return _root_in("SER_EMOTALE_ROOT", "EmoTale")
 
 
+@pytest.fixture(scope="session")
+def encoder_root() -> Path:
+    """A real pretrained encoder at $SER_ENCODER_ROOT."""
+    root = os.environ.get("SER_ENCODER_ROOT")
+    if not root:
+        if os.environ.get("CI"):
+            pytest.fail("SER_ENCODER_ROOT is not set: in CI no test may be skipped")
+        pytest.skip("needs an encoder: set SER_ENCODER_ROOT to its folder")
+    return Path(root)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(once: Once) -> Path:
+    """Folder of randomly initialised encoders of two blocks: wav2vec2, hubert, wavlm, whisper."""
+    from encoders import save_tiny
+
+    return once("encoders", save_tiny)
+
+
 @cache
 def _composed(*overrides: str) -> Composed:
     register_resolvers()

@@ -39,6 +39,7 @@ Channels = Annotated[list[Width], MinLen(1), MaxLen(16)]
 Sizes = Width | Annotated[list[Width], MinLen(1)]
 Range = Annotated[list[Number], MinLen(2), MaxLen(2)]
 Names = Annotated[list[str | int], MinLen(1)]
+Layer = Annotated[int, Ge(0), Le(1_000)]
 
 
 def _folder_name(text: str) -> str:
@@ -120,6 +121,11 @@ BOUNDS: dict[str, Any] = {
     "leak": OpenShare,
     "octaves": Annotated[int, Ge(2), Le(16)],
     "coefficients": Width,
+    "features.layer": (
+        Literal["all", "middle"] | Layer | Annotated[list[Layer], MinLen(1), MaxLen(100)]
+    ),
+    "longest": Annotated[float, Ge(1), Le(3_600), AllowInfNan(False)],
+    "overlap": Positive,
     "segments.frames": Annotated[int, Ge(1), Le(10_000)],
     "segments.hop": Annotated[int, Ge(1), Le(10_000)],
     "segments.past": Annotated[int, Ge(0), Le(10_000)],

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ser.config import CONF, build, choices
 from ser.config.explain import nearest
@@ -96,6 +96,17 @@ def _tuned_problems(cfg: DictConfig) -> Iterator[str]:
             f"fit_on={cfg.fit_on}: with model=svm and model=logistic a representation is "
             "fitted on inner folds of labelled utterances: fit_on=target"
         )
+    if _has_layers(cfg):
+        yield (
+            f"features.layer={cfg.features.layer}: inner folds choose a layer or the code size of "
+            "a representation, not both: features.layer=middle, or representation=identity"
+        )
+
+
+def _has_layers(cfg: DictConfig) -> bool:
+    """Return whether the features are those of several layers of a pretrained encoder."""
+    layer = cfg.features.get("layer")
+    return cfg.features.level == "utterance" and (layer == "all" or isinstance(layer, ListConfig))
 
 
 def _untuned_problems(cfg: DictConfig) -> Iterator[str]:
@@ -258,7 +269,7 @@ def _grid_problems(cfg: DictConfig) -> Iterator[str]:
 
 def _feature_problems(cfg: DictConfig) -> Iterator[str]:
     """Build the extractor, which checks its options, and ask for its columns."""
-    if "root" in cfg.features:  # precomputed features depend on files
+    if "root" in cfg.features or "model" in cfg.features:  # these depend on files
         return
     try:
         _ = build(cfg.features).columns

@@ -10,11 +10,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 # Options that cannot change a result. In the key of a run, a fingerprint of the corpus takes the
-# place of its root, and a digest of the files that of `features.root` (see `ser.data.fingerprint`).
+# place of its root, and a digest of the files that of `features.root` and of the folder of a
+# pretrained encoder (see `ser.data.fingerprint`).
 WITHOUT_EFFECT = (
     "corpus.root",
     "corpus.ratings",
     "features.root",
+    "features.device",
     "store",
     "fitted",
     "logger",
@@ -63,6 +65,8 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
     corpus: Any = options["corpus"]
     if corpus.get("scale") is None:  # as of manifests before there was the option
         corpus.pop("scale", None)
+    if "model" in options["features"]:  # the folder of an encoder can move, but keeps its name
+        options["features"]["model"] = Path(str(options["features"]["model"])).name
     if not sees_segments(cfg):
         del options["segments"]
     data = options["data"]

@@ -199,6 +199,8 @@ def _target_problems(node: Mapping[str, Any], key: str, path: str) -> Iterator[s
             f"{path}.set={node.get('set')}: an openSMILE config file can write files; if you trust "
             "it, name its folder in the environment variable SER_OPENSMILE_CONFIGS"
         )
+    elif name == "ser.features.encoder.Encoder" and any(map(_has_target, node.values())):
+        yield f"{path}: an encoder takes plain arguments"
 
 
 def _may_be_built(name: str, key: str, partial: bool) -> bool:

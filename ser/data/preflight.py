@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ser.config import build
 from ser.config.checks import check_values
 from ser.config.machine import require_gpu
 from ser.data.fingerprint import RunKeys
@@ -13,6 +14,7 @@ from ser.results import RunFolder
 def require_valid(cfg: DictConfig) -> None:
     """Check the options of a configuration, and that this machine has its device.
 
+    The files of a pretrained encoder are found, or fetched, so that a wrong name is known at once.
     `RunKeys.fold` checks in addition that corpus, target and fold can be made.
 
     Raises:
@@ -20,6 +22,8 @@ def require_valid(cfg: DictConfig) -> None:
     """
     check_values(cfg)
     require_gpu(cfg)
+    if "model" in cfg.features:
+        _ = build(cfg.features).columns
 
 
 def finished_result(cfg: DictConfig, folder: RunFolder, keys: RunKeys) -> dict[str, Any] | None:

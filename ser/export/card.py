@@ -10,6 +10,7 @@ from opensmile import FeatureSet
 
 from ser.console import system
 from ser.errors import UserError
+from ser.features.encoder import Encoder
 from ser.inference.loading import Recogniser
 from ser.report import summarise
 from ser.report.data import ReportData
@@ -61,6 +62,7 @@ def render_card(
         "licence": licence,
         "comparison": comparison,
         "front_matter": _front_matter(recogniser, kind, licence, split),
+        "encoder": _encoder(recogniser),
         "usage": _feature_code(facts) if kind == "onnx" else None,
         "has_range": recogniser.training_range is not None,
         "counts": markdown(_count_table(result)),
@@ -132,6 +134,22 @@ def _feature_code(facts: Mapping[str, Any]) -> str:
         'extractor = instantiate(config["features"])\n'
         'features = extractor(*audio.read("speech.wav"))'
     )
+
+
+def _encoder(recogniser: Recogniser) -> dict[str, str] | None:
+    """Return what identifies the pretrained encoder of the features; None: there is none."""
+    extractor = recogniser.extractor
+    if not isinstance(extractor, Encoder):
+        return None
+    files, layer = extractor.files, recogniser.result.get("layer")
+    layers = extractor.layers if layer is None else (layer,)
+    return {
+        "name": Path(files.model).name if files.commit is None else files.model,
+        "revision": "a local folder" if files.commit is None else f"revision {files.commit}",
+        "layers": f"{'layer' if len(layers) == 1 else 'layers'} {', '.join(map(str, layers))}",
+        "digest": files.digest,
+        "licence": files.licence or "not stated in its folder",
+    }
 
 
 def _count_table(result: Mapping[str, Any]) -> Table:

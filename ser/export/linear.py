@@ -46,7 +46,7 @@ class LinearScores(nn.Module):
     """(N, K) features -> (N, C) logits of a standardisation and a linear classifier.
 
     Args:
-        pipeline: Fitted pipeline of both.
+        pipeline: Fitted pipeline of both, after the choice of a layer if there is one.
         inverse_temperature: Factor of the scores; None: they are not calibrated.
 
     Raises:
@@ -60,7 +60,8 @@ class LinearScores(nn.Module):
 
     def __init__(self, pipeline: Pipeline, inverse_temperature: float | None) -> None:
         super().__init__()
-        scaler, classifier = (step for _, step in pipeline.steps)
+        *before, scaler, classifier = (step for _, step in pipeline.steps)
+        self.layer = before[0] if before else None
         if not hasattr(classifier, "coef_"):
             raise UserError(
                 f"model.classifier: {classifier} is not linear in its features and cannot be "
@@ -80,6 +81,8 @@ class LinearScores(nn.Module):
         self.factor = 1.0 if inverse_temperature is None else inverse_temperature
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.layer is not None:
+            x = x[:, self.layer.columns(x.shape[1])]
         # In single precision, as scikit-learn's scaler computes it.
         x = (x - self.mean.to(x.dtype)) / self.scale.to(x.dtype)
         scores = x.double() @ self.weight.T + self.bias

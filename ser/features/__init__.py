@@ -98,6 +98,20 @@ class PrecomputedFeatures(ABC):
 FeatureSource = Extractor | PrecomputedFeatures
 
 
+def stored(source: FeatureSource) -> FeatureSource:
+    """Return the source whose output the store keeps.
+
+    It is the source itself, or its attribute `stored`, of which it has some columns:
+    `stored_columns`.
+    """
+    return getattr(source, "stored", source)
+
+
+def number_type(source: FeatureSource) -> np.dtype:
+    """Return the type of the numbers that the store keeps of a source: float32 or float16."""
+    return np.dtype(getattr(stored(source), "number_type", "<f4"))
+
+
 @dataclass(frozen=True)
 class Features:
     """The features of many utterances in one array.
@@ -105,11 +119,14 @@ class Features:
     Attributes:
         utterances: N utterance ids, in the order of the rows.
         values: float32, in memory or memory-mapped read-only: (N, D) at utterance level; at frame
-            level (sum of T, D), all frames of an utterance together.
+            level (sum of T, D), all frames of an utterance together. Mapped frames of a pretrained
+            encoder are float16.
         offsets: (N + 1,) int64 at frame level: utterance i owns values[offsets[i]:offsets[i + 1]];
             None at utterance level.
         columns: D names.
         level: as in `Extractor`.
+        layers: Layers of a pretrained encoder, each of which has an equal block of columns; empty:
+            other features.
     """
 
     utterances: pd.Index
@@ -117,6 +134,7 @@ class Features:
     offsets: np.ndarray | None
     columns: tuple[str, ...]
     level: Level
+    layers: tuple[int, ...] = ()
 
     @property
     def mapped(self) -> bool:

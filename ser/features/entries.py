@@ -2,7 +2,8 @@
 
 A file is written completely or not at all, and is verified whenever it is read.
 
-Layout: a header of 32 bytes (magic, rows, dim, checksum), then rows * dim float32, little-endian.
+Layout: a header of 32 bytes (magic, rows, dim, checksum), then rows * dim float32 or float16,
+little-endian.
 The checksum includes the name of the entry, so that an entry copied over another one is detected.
 CRC-32 protects against accidents, not against attacks, at a fifth of the cost of a cryptographic
 hash.
@@ -19,7 +20,8 @@ from uuid import uuid4
 import numpy as np
 
 _HOST = platform.node().replace("-", "_")
-_MAGIC = b"ser.arr1"
+_MAGIC = {np.dtype("<f4"): b"ser.arr1", np.dtype("<f2"): b"ser.arr2"}
+SINGLE = np.dtype("<f4")
 _HEADER = struct.Struct("<8sIII12x")
 
 
@@ -33,30 +35,32 @@ def write(file: str, values: np.ndarray, temporary: Path) -> None:
 
     Args:
         file: `<root>/<signature>/<first two digits of the key>/<key>`.
-        values: (T, D) float32.
+        values: (T, D); float16 is kept, anything else becomes float32.
         temporary: Folder on the same file system for unfinished files.
 
     Raises:
         OSError: The disk is full, or the store is read-only.
     """
-    data = np.ascontiguousarray(values, dtype="<f4")
-    header = _HEADER.pack(_MAGIC, *data.shape, _checksum(file, data))
+    kind = values.dtype if values.dtype in _MAGIC else SINGLE
+    data = np.ascontiguousarray(values, dtype=kind)
+    header = _HEADER.pack(_MAGIC[data.dtype], *data.shape, _checksum(file, data))
     # Without fsync, which would cost more than most extractions. After a power cut the checksum
     # detects entries that did not reach the disk, and they are extracted again.
     write_atomically(file, (header, data.data), temporary)
 
 
-def rows(file: str, dim: int) -> int | None:
+def rows(file: str, dim: int, kind: np.dtype = SINGLE) -> int | None:
     """Return T of an entry by its size alone; None: absent, or not an entry of D columns."""
+    bytes_per_row = kind.itemsize * dim
     try:
         size = os.stat(file).st_size - _HEADER.size
     except OSError:
         return None
-    return size // (4 * dim) if size > 0 and size % (4 * dim) == 0 else None
+    return size // bytes_per_row if size > 0 and size % bytes_per_row == 0 else None
 
 
 def read(file: str, out: np.ndarray) -> bool:
-    """Read an entry into a (T, D) float32 array; False: absent, truncated or altered."""
+    """Read an entry into a (T, D) array of its type; False: absent, truncated or altered."""
     try:
         with open(file, "rb", buffering=0) as stream:
             header, size = stream.read(_HEADER.size), stream.readinto(out.data)
@@ -64,13 +68,13 @@ def read(file: str, out: np.ndarray) -> bool:
         return False
     if len(header) != _HEADER.size or size != out.nbytes:
         return False
-    return header == _HEADER.pack(_MAGIC, *out.shape, _checksum(file, out))
+    return header == _HEADER.pack(_MAGIC[out.dtype], *out.shape, _checksum(file, out))
 
 
-def is_intact(file: str, dim: int) -> bool:
+def is_intact(file: str, dim: int, kind: np.dtype = SINGLE) -> bool:
     """Return whether an entry exists and is unaltered."""
-    count = rows(file, dim)
-    return count is not None and read(file, np.empty((count, dim), "<f4"))
+    count = rows(file, dim, kind)
+    return count is not None and read(file, np.empty((count, dim), kind))
 
 
 def write_atomically(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,7 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ser.corpora import audio
 from ser.errors import UserError
-from ser.features import Extractor, FeatureSource, PrecomputedFeatures, entries
+from ser.features import (
+    Extractor,
+    FeatureSource,
+    PrecomputedFeatures,
+    entries,
+    number_type,
+    stored,
+)
 from ser.features.checks import require_finite
 from ser.features.items import Item
 
@@ -33,7 +41,7 @@ def extract_and_store(
 
     Args:
         root: Folder of the store.
-        work: Items, each with the features that it lacks.
+        work: Items, each with the features that it lacks, as the store keeps them.
         workers: Number of parallel workers; None: as set by the active `joblib.parallel_config`,
             or else as many as its backend has.
         console: For the progress bar.
@@ -90,10 +98,24 @@ def compute(extractors: Sequence[Extractor], signal: np.ndarray, rate: int) -> R
         gives in addition is included.
     """
     results: Results = {}
-    for extractor in extractors:
-        if extractor.signature not in results:
-            results |= _compute_one(extractor, signal, rate)
+    # Frames first: a pretrained encoder gives the statistics of utterances with them.
+    for extractor in sorted(extractors, key=lambda each: each.level == "utterance"):
+        whole: Any = stored(extractor)
+        if whole.signature not in results:
+            results |= _compute_one(whole, signal, rate)
+        if whole is not extractor:
+            values, columns = results[whole.signature], getattr(extractor, "stored_columns", ...)
+            results[extractor.signature] = (
+                values if isinstance(values, UserError) else values[..., columns]
+            )
     return results
+
+
+def is_stored(root: str, source: FeatureSource, key: str) -> bool:
+    """Return whether a store has the intact features of an item."""
+    kept = stored(source)
+    file = entries.path(root, kept.signature, key)
+    return entries.is_intact(file, kept.dim, number_type(kept))
 
 
 def require_writable(root: Path, purpose: str) -> None:
@@ -145,7 +167,7 @@ def _process(
     lacking = [
         source
         for source in sources  # another process may have written some in the meantime
-        if not entries.is_intact(entries.path(root, source.signature, item.key), source.dim)
+        if not is_stored(root, source, item.key)
     ]
     if not lacking:
         return item.key, {}

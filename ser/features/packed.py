@@ -1,7 +1,7 @@
 """Packed files: the features of many utterances in one file, to be memory-mapped.
 
-Layout: the rows of all arrays in order (float32), the N + 1 offsets at which each array begins and
-the last one ends (int64), and a footer of 64 bytes.
+Layout: the rows of all arrays in order (float32 or float16), the N + 1 offsets at which each array
+begins and the last one ends (int64), and a footer of 64 bytes.
 
 The footer and the offsets are verified whenever a file is opened. The rows are verified only if the
 file was modified after it was written, because verifying them at every start would read a file that
@@ -20,19 +20,22 @@ import numpy as np
 
 from ser.features.entries import write_atomically
 
-_MAGIC = b"ser.pak1"
+_MAGIC = {np.dtype("<f4"): b"ser.pak1", np.dtype("<f2"): b"ser.pak2"}
 # magic, arrays, rows, dim, checksum of the rows, modification time, checksum of footer and offsets
 _FOOTER = struct.Struct("<8sQQIIQI20x")
-_BLOCK = 1 << 22  # float32 values that are read together when rows are verified
+_BLOCK = 1 << 22  # values that are read together when rows are verified
 
 
-def write(file: str, arrays: Iterable[np.ndarray], dim: int, temporary: Path) -> None:
+def write(
+    file: str, arrays: Iterable[np.ndarray], dim: int, kind: np.dtype, temporary: Path
+) -> None:
     """Write a packed file.
 
     Args:
         file: Path; an existing file is replaced.
-        arrays: (T, D) float32 each. A generator works too; one array at a time is in memory.
+        arrays: (T, D) each. A generator works too; one array at a time is in memory.
         dim: D.
+        kind: Type of their numbers, float32 or float16.
         temporary: Existing folder on the same file system.
 
     Raises:
@@ -48,23 +51,24 @@ def write(file: str, arrays: Iterable[np.ndarray], dim: int, temporary: Path) ->
             yield array.data
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8").tobytes()
         yield offsets
-        facts = (_MAGIC, len(lengths), sum(lengths), dim, checksum, modified)
+        facts = (_MAGIC[kind], len(lengths), sum(lengths), dim, checksum, modified)
         yield _FOOTER.pack(*facts, _footer_checksum(file, facts, offsets))
 
     # Synced, unlike entries, because the rows are not verified again.
     write_atomically(file, parts(), temporary, sync=True, modified=modified)
 
 
-def read(file: str, count: int, dim: int) -> tuple[np.ndarray, np.ndarray] | None:
+def read(file: str, count: int, dim: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
     """Map a packed file into memory.
 
     Args:
         file: Path.
         count: N, the number of arrays that it must contain.
         dim: D.
+        kind: Type of the numbers.
 
     Returns:
-        (sum of T, D) float32, memory-mapped read-only, and (N + 1,) int64 offsets; None: the file
+        (sum of T, D), memory-mapped read-only, and (N + 1,) int64 offsets; None: the file
         is absent, truncated or altered.
     """
     try:
@@ -78,13 +82,13 @@ def read(file: str, count: int, dim: int) -> tuple[np.ndarray, np.ndarray] | Non
         return None
     *facts, checksum_of_footer = _FOOTER.unpack(footer)
     magic, arrays, rows, columns, checksum, modified = facts
-    size = 4 * rows * dim + len(offsets) + _FOOTER.size
+    size = kind.itemsize * rows * dim + len(offsets) + _FOOTER.size
     if checksum_of_footer != _footer_checksum(file, tuple(facts), offsets):
         return None
-    if (magic, arrays, columns, size) != (_MAGIC, count, dim, status.st_size):
+    if (magic, arrays, columns, size) != (_MAGIC[kind], count, dim, status.st_size):
         return None
     # As a plain array, whose slices are faster than those of a memmap.
-    values = np.memmap(file, "<f4", "r", shape=(rows, dim)).view(np.ndarray)
+    values = np.memmap(file, kind, "r", shape=(rows, dim)).view(np.ndarray)
     if status.st_mtime_ns != modified * 10**9 and _rows_checksum(values) != checksum:
         return None
     return values, np.frombuffer(offsets, "<i8")

@@ -21,9 +21,18 @@ from rich.console import Console
 
 from ser.corpora import Problem
 from ser.errors import UserError
-from ser.features import Features, FeatureSource, PrecomputedFeatures, entries, packed
+from ser.features import (
+    Features,
+    FeatureSource,
+    PrecomputedFeatures,
+    entries,
+    number_type,
+    packed,
+    stored,
+)
 from ser.features.extraction import (
     extract_and_store,
+    is_stored,
     require_writable,
     temporary_folder,
     write_error,
@@ -107,20 +116,18 @@ class Store:
             is_precomputed = isinstance(source, PrecomputedFeatures)
             items = self._items(table, source) if is_precomputed else audio_items
             by_key = {item.key: item for item in items if isinstance(item, Item)}
-            lacking = {
-                key for key in by_key if not entries.is_intact(self._path(source, key), source.dim)
-            }
+            lacking = {key for key in by_key if not is_stored(str(self.root), source, key)}
             for key in lacking:
-                work.setdefault(key, (by_key[key], []))[1].append(source)
-            plans.append((source.signature, items, lacking))
+                work.setdefault(key, (by_key[key], []))[1].append(stored(source))
+            plans.append((source, items, lacking))
         reasons = extract_and_store(self.root, list(work.values()), self.workers, self.console)
         reports = []
-        for signature, items, lacking in plans:
-            results = with_failures(items, reasons.get(signature, {}))
+        for source, items, lacking in plans:
+            results = with_failures(items, reasons.get(stored(source).signature, {}))
             extracted = sum(isinstance(each, Item) and each.key in lacking for each in results)
             failures = problems(results)
             present = len(items) - extracted - len(failures)
-            reports.append(FillReport(signature, extracted, present, failures))
+            reports.append(FillReport(source.signature, extracted, present, failures))
             self._print(str(reports[-1]))
         for report in reports:
             self._report_failures(report.failures, report.signature, len(items), skip)
@@ -155,15 +162,17 @@ class Store:
             try:
                 values, offsets = gather(source, [item.key for item in parts])
             except _MissingEntries as missing:
-                work = {each.key: (each, [source]) for each in parts if each.key in missing.keys}
+                kept = [stored(source)]
+                work = {each.key: (each, kept) for each in parts if each.key in missing.keys}
                 reasons = extract_and_store(
                     self.root, list(work.values()), self.workers, self.console
                 )
-                items = with_failures(items, reasons.get(source.signature, {}))
+                items = with_failures(items, reasons.get(kept[0].signature, {}))
                 continue
             self._report_failures(problems(items), source.signature, len(items), skip)
             frames = None if source.level == "utterance" else offsets
-            return Features(table.index[usable], values, frames, columns, source.level)
+            layers = getattr(source, "layers", ())
+            return Features(table.index[usable], values, frames, columns, source.level, layers)
         raise UserError(f"another process keeps changing the store {self.root}")
 
     def contents(self, table: pd.DataFrame) -> pd.Series:
@@ -228,7 +237,7 @@ class Store:
         return items_of(table, source, self.root / "digests.json", self._temporary)
 
     def _path(self, source: FeatureSource, key: str) -> str:
-        return entries.path(str(self.root), source.signature, key)
+        return entries.path(str(self.root), stored(source).signature, key)
 
     def _read(self, source: FeatureSource, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Read entries into (sum of T, D) values and (N + 1,) offsets.
@@ -243,7 +252,7 @@ class Store:
         offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         values = np.empty((offsets[-1], source.dim), np.float32)
         for key, file, begin, end in zip(keys, files, offsets[:-1], offsets[1:], strict=True):
-            if not entries.read(file, values[begin:end]):
+            if not _read_entry(file, source, values[begin:end]):
                 missing.add(key)
         if missing:
             raise _MissingEntries(missing)
@@ -252,17 +261,18 @@ class Store:
     def _map(self, source: FeatureSource, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Map a packed file as `_read` would read it; write it if it is missing or damaged."""
         file = str(self.root / source.signature / "packed" / digest_of(keys))
-        if result := packed.read(file, len(keys), source.dim):
+        kind = number_type(source)
+        if result := packed.read(file, len(keys), source.dim, kind):
             return result
         purpose = (
             f"it has no packed file of these {len(keys)} utterances (in_memory=true needs none)"
         )
         require_writable(self.root, purpose)
         try:
-            packed.write(file, self._arrays(source, keys), source.dim, self._temporary)
+            packed.write(file, self._arrays(source, keys), source.dim, kind, self._temporary)
         except OSError as error:
             raise write_error(self.root, error, "the packed file is not complete") from error
-        if result := packed.read(file, len(keys), source.dim):
+        if result := packed.read(file, len(keys), source.dim, kind):
             return result
         raise UserError(f"{file} was damaged while it was written; check the disk")
 
@@ -275,8 +285,8 @@ class Store:
         missing = set()
         for key in keys:
             file = self._path(source, key)
-            values = np.empty((_frames(file, source) or 0, source.dim), np.float32)
-            if not entries.read(file, values):
+            values = np.empty((_frames(file, source) or 0, source.dim), number_type(source))
+            if not _read_entry(file, source, values):
                 missing.add(key)
             elif not missing:
                 yield values
@@ -299,5 +309,17 @@ class _MissingEntries(Exception):
 
 def _frames(file: str, source: FeatureSource) -> int | None:
     """Return T of an entry; None: it is absent, or its size is wrong."""
-    count = entries.rows(file, source.dim)
+    count = entries.rows(file, stored(source).dim, number_type(source))
     return None if source.level == "utterance" and count != 1 else count
+
+
+def _read_entry(file: str, source: FeatureSource, out: np.ndarray) -> bool:
+    """Read the columns of a source from an entry into (T, D); False: absent or damaged."""
+    kept, kind = stored(source), number_type(source)
+    if kept is source and out.dtype == kind:
+        return entries.read(file, out)
+    values = np.empty((len(out), kept.dim), kind)
+    if not entries.read(file, values):
+        return False
+    out[:] = values[:, getattr(source, "stored_columns", slice(None))]
+    return True

@@ -21,6 +21,7 @@ from ser.data.segments import Segments, each_alone
 from ser.data.standardise import per_speaker
 from ser.errors import UserError
 from ser.features import Extractor, FeatureSource, PrecomputedFeatures
+from ser.features.encoder_files import require_same_weights
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
 from ser.inference.training_range import TrainingRange
@@ -227,6 +228,7 @@ def _source(
             f"features.root={root}: these are other features ({source.signature}) than those that "
             f"{run.path} was trained on ({saved.signature})"
         )
+    require_same_weights(source.signature, saved.signature, run.path)
     log.warning(
         "%s: trained on features with signature %s; the installed extractor has %s",
         run.path,

@@ -14,19 +14,27 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser.errors import UserError
-from ser.models.steps import Coded, Synthesised, Synthetic
+from ser.models.steps import Coded, Layer, Synthesised, Synthetic
 from ser.models.tuning import Choice, class_scores, search
 from ser.representations import Representation
 from ser.results.estimators import load_estimator, save_estimator
 
 # Types in our models that skops does not trust by default.
-TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._TemperatureScaling"]
+TRUSTED = [
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._TemperatureScaling",
+    "ser.models.steps.Layer",
+]
+
+
+LAYER = "encoder__layer"  # option of the pipeline
 
 
 class Estimator:
     """A standardiser and a classifier, whose options are chosen by nested cross-validation.
 
     A representation is fitted in each inner fold, and the size of its codes is one of the options.
+    So is the layer of a pretrained encoder, where features of several layers are given.
 
     Probabilities are the softmax of the classifier's scores, divided by a temperature that is
     fitted on the scores of the speakers or sessions left out. The most probable class is the one
@@ -35,6 +43,8 @@ class Estimator:
     Args:
         representation: Representation whose codes are classified; None: features are classified.
         synthetic: Train on samples of the representation and classify features; None: do not.
+        layers: Layers of a pretrained encoder whose features stand side by side, one of which is
+            chosen; one or none: all features are used.
         classifier: A scikit-learn classifier.
         grid: Values of some of its options, e.g. {"C": [0.01, 0.1]}.
         leave_out: Unit that each inner fold leaves out.
@@ -47,6 +57,7 @@ class Estimator:
         self,
         representation: Representation | None,
         synthetic: Synthetic | None,
+        layers: tuple[int, ...] = (),
         *,
         classifier: ClassifierMixin,
         grid: Mapping[str, Sequence[Any]],
@@ -65,6 +76,9 @@ class Estimator:
             self.pipeline, where = Pipeline([("synthesised", synthesised)]), "synthesised__"
             where += "classifier__"
         grid = {f"{where}classifier__{option}": list(values) for option, values in grid.items()}
+        if len(layers) > 1:
+            self.pipeline = Pipeline([("encoder", Layer(layers, layers[0])), *plain])
+            grid = {LAYER: list(layers), **grid}
         # One grid per size, so that few fits of the representation are in memory at a time.
         self.grid = [{self._size_option: [size], **grid} for size in sizes] or [grid]
 

@@ -26,6 +26,33 @@ class Synthetic(NamedTuple):
     with_real: bool
 
 
+class Layer(TransformerMixin, BaseEstimator):
+    """Selects the features of one layer of a pretrained encoder.
+
+    Args:
+        layers: Layers whose features stand side by side, with an equal number of columns each.
+        layer: One of them.
+    """
+
+    def __init__(self, layers: tuple[int, ...], layer: int) -> None:
+        self.layers, self.layer = layers, layer
+
+    def fit(self, x: np.ndarray, y: np.ndarray | None = None) -> "Layer":
+        return self
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        return x[:, self.columns(x.shape[1])]
+
+    def columns(self, width: int) -> slice:
+        """Return the columns of the layer among `width` columns."""
+        size = width // len(self.layers)
+        begin = list(self.layers).index(self.layer) * size
+        return slice(begin, begin + size)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
 class Coded(TransformerMixin, BaseEstimator):
     """Transforms features into codes.
 

@@ -73,5 +73,5 @@ def _inputs(cfg: DictConfig, part: str) -> int:
     if part.endswith("upper"):
         return cfg.representation.lower.size
     sees_segments = classifies_segments(cfg) if is_model else cfg.features.level == "frame"
-    dim = cfg.features.dim or build(cfg.features).dim
+    dim = cfg.features.get("dim") or build(cfg.features).dim
     return dim * segment_length(cfg) if sees_segments else dim

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 from ser.data.prepare import Prepared
 from ser.inference import artifacts
 from ser.inference.training_range import TrainingRange
-from ser.models.estimator import Estimator
+from ser.models.estimator import LAYER, Estimator
 from ser.models.steps import Synthetic
 from ser.results import RunFolder
 from ser.runs import codes
@@ -44,7 +44,7 @@ def fit_estimator(
     synthetic = None
     if cfg.train_on != "real":
         synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
-    model: Estimator = components.model(components.representation, synthetic)
+    model: Estimator = components.model(components.representation, synthetic, data.features.layers)
     has_test = cfg.test and len(data.fold.test) > 0
 
     def table(*splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,6 +62,10 @@ def fit_estimator(
         100 * choice.score,
     )
     facts: dict[str, Any] = {"chosen": choice.options, "inner_ua": choice.score}
+    if LAYER in choice.tried:
+        best = choice.tried.groupby(LAYER)["ua"].max()
+        facts["layer"] = choice.options[LAYER]
+        facts["inner_ua_by_layer"] = {str(layer): score for layer, score in best.items()}
     if model.representation is not None:
         # The fit does not see the test split; its losses there are recorded for a figure.
         monitored = table("test")[:2] if has_test else None

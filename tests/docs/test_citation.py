@@ -20,4 +20,5 @@ def test_citation_has_the_keys_that_cff_requires() -> None:
 def test_citation_and_changelog_are_of_this_version() -> None:
     changelog = (PROJECT / "CHANGELOG.md").read_text()
     assert CITATION["version"] == VERSION
-    assert changelog.partition("\n## ")[2].split()[0] == VERSION
+    versions = [part.split()[0] for part in changelog.split("\n## ")[1:]]
+    assert next(each for each in versions if each != "Unreleased") == VERSION
