@@ -216,7 +216,9 @@ def sliced(data: ReportData, column: tuple[str, str]) -> Table | None:
                 f"{percent(of_value[s].ua)} / {percent(of_value[s].wa)}" if s in of_value else NONE
                 for s in systems
             ]
-            rows.append((by, value or "(none)", f"{first.utterances:,}", str(first.classes), *cells))
+            rows.append(
+                (by, value or "(none)", f"{first.utterances:,}", str(first.classes), *cells)
+            )
     columns = ("by", "", "utterances", "classes", *systems)
     notes = ["UA / WA in %, mean over seeds. UA is over the classes that occur in a slice."]
     if any(row[0] == "text" for row in rows):

@@ -93,7 +93,7 @@ def test_a_file_of_ratings_equals_columns(folder: Path, column: str, name: str) 
     assert corpus.table["activation"]["a"] == 2.75
     assert list(corpus.raters["rater"]) == ["x", "y", "x"]
     assert f"3 single ratings from {name}" in corpus.notes[0]
-    assert corpus.notes[2] == f"1 ratings in {name} are of utterances that the manifest lacks"
+    assert corpus.notes[2] == f"ratings in {name} of utterances that the manifest lacks: 1"
 
 
 @pytest.mark.parametrize(
