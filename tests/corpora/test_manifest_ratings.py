@@ -9,6 +9,8 @@ import pytest
 from ser.corpora import Corpus
 from ser.corpora.demo import demo
 from ser.corpora.manifest import manifest
+from ser.data import targets
+from ser.data.targets import emotion
 from ser.errors import UserError
 
 COLUMNS = ["utterance", "rater", "emotions", "valence", "activation", "dominance"]
@@ -53,6 +55,17 @@ def test_columns_of_raters_are_ratings_with_a_consensus(folder: Path) -> None:
     assert "emotion: one spelling is used, 'anger' from 'Anger'" in notes
     assert "emotion is the one that most raters chose; 2 of 3 utterances have none" in notes
     assert "activation: mean of the raters" in notes
+
+
+def test_targets_use_the_ratings(folder: Path) -> None:
+    corpus = wide(
+        folder, "emotion_1,emotion_2,valence_1,valence_2", "joy,joy,1,1", "joy,,1,", "fear,fear,5,5"
+    )
+    options = {"styles": None, "labelled_fraction": 1.0, "labelled_seed": 0}
+    target = emotion(corpus, classes=None, merge=None, min_agreement=2, **options)
+    assert target.labels.to_dict() == {"a": "joy", "c": "fear"}
+    levels = corpus.table["valence"]
+    assert targets.levels(corpus, levels, "majority").to_list() == ["low", "low", "high"]
 
 
 def test_a_given_consensus_stands(folder: Path) -> None:
