@@ -13,6 +13,7 @@ from ser.config import CONF, choices, own_hydra
 EXTRAS = {"optuna": "sweep", "submitit_local": "sweep", "submitit_slurm": "sweep", "ray": "ray"}
 PLUG_IN = re.compile(r"hydra/(launcher|sweeper)/(\w+)")
 MOST = 3  # options that a message suggests
+TABLES = (".csv", ".tsv", ".parquet")  # suffixes of manifests
 
 
 def explain(overrides: Sequence[str], error: Exception | None = None) -> list[str]:
@@ -70,6 +71,8 @@ def _explain_group(text: str) -> Iterator[str]:
             continue
         close = get_close_matches(value, names, n=1)
         hint = f"did you mean {key}={close[0]}? " if close else ""
+        if key == "corpus" and value.lower().endswith(TABLES):
+            hint = f"did you mean corpus=manifest corpus.root={value}? "
         yield f"{key}={value}: there is no such {key}; {hint}there are {', '.join(names)}"
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ser.errors import UserError
 NUMBERS = ("start", "end", "age", "valence", "activation", "dominance")
 MOST_FOLDERS = 500  # folders that are searched for the right root
 NO_WORD = re.compile(r"\[[^\]]*\]|[^\w\s']")  # marks such as [LAUGHTER], and punctuation
+TABLES = (".csv", ".tsv", ".parquet")  # suffixes of manifests
 LISTED = 6  # names of a folder that an error lists
 
 
@@ -46,9 +48,11 @@ def resolve_root(root: str | Path | None, variable: str, expected: str) -> Path:
         raise UserError(f"corpus.root={path} is neither a folder nor a file ({expected})")
     if not mode:
         nearest = next(parent for parent in path.parents if parent.exists())
+        close = get_close_matches(path.name, os.listdir(nearest), n=1) if nearest.is_dir() else []
+        hint = f" Did you mean {nearest / close[0]}?" if close and nearest == path.parent else ""
         raise UserError(
             f"corpus.root={path} does not exist ({expected}). The nearest existing folder is "
-            f"{nearest}; it contains {describe(nearest)}."
+            f"{nearest}; it contains {describe(nearest)}.{hint}"
         )
     if not os.access(path, os.R_OK):
         raise UserError(f"corpus.root={path} is not readable by this user")
@@ -76,6 +80,8 @@ def wrong_root(
 
 def describe(path: Path) -> str:
     """Return the first names in a folder, for an error."""
+    if path.suffix.lower() in TABLES and path.is_file():
+        return "a file, not a folder; corpus=manifest reads a table"
     if not path.is_dir():
         return "a file, not a folder"
     names = sorted(name for name in os.listdir(path) if not name.startswith("."))

@@ -18,7 +18,8 @@ from ser.data import targets
 from ser.errors import UserError
 
 COUNTED = ("corpus", "split", "emotion", "session", "speaker", "gender", "language", "style")
-VALUES = ("age", "activation", "valence", "dominance")
+ATTRIBUTES = ("activation", "valence", "dominance")
+VALUES = ("age", *ATTRIBUTES)
 PUBLISHED = ("utterances", *COUNTED, "subsets", "bins")
 SUBSET = ("classes", "merge", "utterances", *COUNTED)
 SHORTEST = 0.1  # seconds; openSMILE's longest frame has 0.06 s, and functionals need several
@@ -103,7 +104,10 @@ def check(
         ),
         "byte-identical files of different speakers": of_several,
     }
+    labels = ("emotion", *ATTRIBUTES)
+    lacks_labels = not set(labels) & set(corpus.table)
     warnings = {
+        "nothing can be predicted": [f"there is no {', '.join(labels)}"] if lacks_labels else [],
         "silent (peak below -60 dB)": _lines(audio_info, audio_info["silent"], _file),
         "clipped": _lines(audio_info, audio_info["clipped"], _file),
         "byte-identical files of one speaker": of_one,

@@ -68,8 +68,8 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
     names = [name for corpus in corpora for name in _names(corpus)]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(
-            f"two of the corpora are named {twice[0]}: give one of them another name with "
-            "corpus.name=..., or write parts of one corpus into one file"
+            f"two of the corpora are named {twice[0]}: give one manifest another name with "
+            "corpus.name=... after it, or write parts of one corpus into one file"
         )
     prefixed = [_prefixed(corpus) for corpus in corpora]
     table = pd.concat([corpus.table for corpus in prefixed]).sort_index()

@@ -7,6 +7,11 @@ from ser.config import CONF
 from ser.config.explain import explain
 
 
+def test_a_table_in_place_of_a_corpus_is_a_manifest() -> None:
+    (message,) = explain(["corpus=my.csv"])
+    assert "there is no such corpus; did you mean corpus=manifest corpus.root=my.csv?" in message
+
+
 def test_unknown_choices_and_options_are_explained() -> None:
     models = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
     assert explain(["model=mpl", "trainer.max_epoch=3"]) == [

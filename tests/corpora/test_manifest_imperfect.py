@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ser.corpora import Corpus
+from ser.corpora.demo import demo
 from ser.corpora.emodb import emodb
 from ser.corpora.manifest import manifest
 from ser.errors import UserError
@@ -161,6 +162,15 @@ def test_a_missing_file_comes_with_a_hint(write: Write, tmp_path: Path) -> None:
     assert "(the folder /home/nobody does not exist; /home does)" in reason("/home/nobody/x.wav")
     assert reason("my audio/03a01Fa.flac").endswith("(there is 03a01Fa.WAV)")
     assert reason("my audio/x.wav").endswith("no audio file " + str(tmp_path / "my audio/x.wav"))
+
+
+def test_a_wrong_name_of_the_table_is_named(write: Write) -> None:
+    file = write("file,speaker", lambda row: f"{row.file},{row.speaker}")
+    with pytest.raises(UserError, match=f"Did you mean {file}"):
+        manifest(file.with_suffix(".cvs"))
+    for reader in (demo, emodb):
+        with pytest.raises(UserError, match="corpus=manifest reads a table"):
+            reader(file)
 
 
 def test_a_speaker_may_be_unknown_where_the_split_is_published(write: Write) -> None:

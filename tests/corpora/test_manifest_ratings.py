@@ -9,6 +9,8 @@ import pytest
 from ser.corpora import Corpus
 from ser.corpora.demo import demo
 from ser.corpora.manifest import manifest
+from ser.data import targets
+from ser.data.targets import emotion
 from ser.errors import UserError
 
 COLUMNS = ["utterance", "rater", "emotions", "valence", "activation", "dominance"]
@@ -55,6 +57,17 @@ def test_columns_of_raters_are_ratings_with_a_consensus(folder: Path) -> None:
     assert "activation: mean of the raters" in notes
 
 
+def test_targets_use_the_ratings(folder: Path) -> None:
+    corpus = wide(
+        folder, "emotion_1,emotion_2,valence_1,valence_2", "joy,joy,1,1", "joy,,1,", "fear,fear,5,5"
+    )
+    options = {"styles": None, "labelled_fraction": 1.0, "labelled_seed": 0}
+    target = emotion(corpus, classes=None, merge=None, min_agreement=2, **options)
+    assert target.labels.to_dict() == {"a": "joy", "c": "fear"}
+    levels = corpus.table["valence"]
+    assert targets.levels(corpus, levels, "majority").to_list() == ["low", "low", "high"]
+
+
 def test_a_given_consensus_stands(folder: Path) -> None:
     corpus = wide(folder, "emotion,emotion_1,emotion_2", "joy,fear,fear", ",joy,joy", "joy,joy,")
     assert list(corpus.table["emotion"].fillna("-")) == ["joy", "-", "joy"]
@@ -93,7 +106,7 @@ def test_a_file_of_ratings_equals_columns(folder: Path, column: str, name: str) 
     assert corpus.table["activation"]["a"] == 2.75
     assert list(corpus.raters["rater"]) == ["x", "y", "x"]
     assert f"3 single ratings from {name}" in corpus.notes[0]
-    assert corpus.notes[2] == f"1 ratings in {name} are of utterances that the manifest lacks"
+    assert corpus.notes[2] == f"ratings in {name} of utterances that the manifest lacks: 1"
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,13 @@ def test_values_raters_and_notes_are_shown(corpus: Corpus, report: Report) -> No
     assert ["da", "6"] in lines
 
 
+def test_a_corpus_without_labels_is_a_warning(corpus: Corpus, report: Report) -> None:
+    table = corpus.table.drop(columns=["emotion", "valence"])
+    good, text = report(dataclasses.replace(corpus, table=table))
+    assert good
+    assert "there is no emotion, activation, valence, dominance" in text
+
+
 def test_identical_files_are_a_fault_if_speakers_differ(corpus: Corpus, report: Report) -> None:
     one, same, other = (file_of(corpus, u) for u in ("u0", "u2", "u3"))
     same.write_bytes(one.read_bytes())

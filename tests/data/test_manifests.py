@@ -104,7 +104,9 @@ def test_equal_names_of_two_corpora_stay_apart(tmp_path: Path) -> None:
     more = join([again, odd(tmp_path, "three")])
     assert list(more.table["corpus"].unique()) == ["one", "three", "two"]
     assert "one/@c" in more.table.index
-    with pytest.raises(UserError, match="two of the corpora are named one: give one of them"):
+    with pytest.raises(
+        UserError, match="two of the corpora are named one: give one manifest another"
+    ):
         join([again, Corpus("one", odd(tmp_path, "four").table)])
 
 

@@ -70,7 +70,9 @@ def test_the_error_for_an_empty_class_suggests_the_nearest() -> None:
 
 
 def test_the_error_for_a_missing_target_lists_the_targets_of_the_corpus() -> None:
-    with pytest.raises(UserError, match="no valence; its targets are emotion"):
+    with pytest.raises(
+        UserError, match="no valence; its targets are emotion: choose target=emotion"
+    ):
         attribute(corpus(emotion=EMOTIONS), name="valence", bins="rounded", styles=None, **ALL)
 
 

@@ -95,7 +95,7 @@ def read_ratings(
         raise UserError(f"{file} rates no utterance of the manifest, such as {min(known)!r}")
     notes = [*sheet.notes, *header.notes]
     if others:
-        notes.append(f"{others} ratings in {file.name} are of utterances that the manifest lacks")
+        notes.append(f"ratings in {file.name} of utterances that the manifest lacks: {others}")
     return list(ratings.values()), problems, notes
 
 

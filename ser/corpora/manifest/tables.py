@@ -10,13 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from ser.corpora.formulas import restored_text
-from ser.corpora.layout import LISTED
+from ser.corpora.layout import LISTED, TABLES
 from ser.corpora.manifest.headers import count_known
 from ser.errors import UserError
 
 EXPECTED = "a CSV or Parquet file with columns such as file, speaker, emotion"
-TEXTS, PARQUET = (".csv", ".tsv"), ".parquet"
-SUFFIXES = (*TEXTS, PARQUET)
+PARQUET = ".parquet"
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 SEPARATORS = (",", ";", "\t", "|")
 DECLARED = re.compile(r'"?sep=(.)"?[;,\t]*')  # first line of a CSV file for Excel
@@ -54,12 +53,12 @@ def read_sheet(file: Path) -> Sheet:
 
 def _require_table(file: Path) -> None:
     if file.is_dir():
-        tables = sorted(p.name for p in file.iterdir() if p.suffix.lower() in SUFFIXES)
+        tables = sorted(p.name for p in file.iterdir() if p.suffix.lower() in TABLES)
         hint = f"; it contains {', '.join(tables[:LISTED])}" if tables else ""
         raise UserError(f"corpus.root={file} is a folder; expected {EXPECTED}{hint}")
     if file.suffix.lower() in SPREADSHEETS:
         raise UserError(f"{file} is a spreadsheet: save it as CSV (UTF-8); expected {EXPECTED}")
-    if file.suffix.lower() not in SUFFIXES:
+    if file.suffix.lower() not in TABLES:
         raise UserError(f"corpus.root={file} is neither .csv nor .parquet; expected {EXPECTED}")
 
 
