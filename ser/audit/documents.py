@@ -81,7 +81,7 @@ def show(audit: Audit, out: Path, console: Console) -> None:
     for number, name in enumerate(main.columns):
         table.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
     for row in main.rows:
-        table.add_row(*map(Text, row), style=STYLES.get(row[-1]))
+        table.add_row(*map(Text, row), style=STYLES.get(row[main.columns.index(result.SEVERITY)]))
     console.print()
     console.print(table)
     for note in main.notes:

@@ -6,7 +6,7 @@ from ser.audit.result import Audit
 from ser.plots.axes import scale
 from ser.plots.svg import RIGHT, WIDTH, Figure, line, text
 
-LEFT, ROW, TOP, FOOT = 104, 15, 8, 18
+LEFT, ROW, TOP, FOOT = 118, 15, 8, 18
 TICKS = (0, 25, 50, 75, 100)
 
 

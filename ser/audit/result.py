@@ -14,6 +14,7 @@ from ser.audit.findings import Finding, percent, verdict
 from ser.audit.overlaps import Folds, Overlap
 from ser.report.tables import NONE, Table
 
+SEVERITY = "finding"  # column of the main table
 LISTED = 50  # copies that a page lists; the CSV file has all
 
 OVERLAPS = (
@@ -86,11 +87,11 @@ def baseline_table(audit: Audit) -> Table:
     rows = tuple(
         (
             each.nuisance,
-            each.values,
             percent(each.ua),
             f"{percent(each.low)} to {percent(each.high)}",
             percent(each.chance),
             severity(each),
+            each.values,
         )
         for each in audit.baselines
     )
@@ -108,8 +109,8 @@ def baseline_table(audit: Audit) -> Table:
         "utterance that is held out is then missing from the training part.",
         *((absent,) if audit.absent else ()),
     )
-    columns = ("nuisance", "values", "UA", "95%", "chance", "")
-    return Table("What predicts the label without listening to it", columns, rows, 2, notes=notes)
+    columns = ("nuisance", "UA", "95%", "chance", SEVERITY, "values")
+    return Table("What predicts the label without listening to it", columns, rows, notes=notes)
 
 
 def severity(baseline: Baseline) -> str:
@@ -219,4 +220,7 @@ def frames(audit: Audit) -> dict[str, pd.DataFrame]:
 
 
 def _number(value: float, unit: str) -> str:
-    return NONE if np.isnan(value) else f"{value:,.0f}" if unit == "Hz" else f"{value:.2f}"
+    if np.isnan(value):
+        return NONE
+    digits = {"Hz": 0, "dB": 1, "s": 2}[unit]
+    return f"{round(value, digits) + 0.0:,.{digits}f}"  # + 0.0: no -0.0

@@ -10,7 +10,7 @@ from ser.config.checks import check
 from ser.config.run_key import register_resolvers
 
 DOCUMENTS = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
-COMPOSED = ("train.py", "check", "extract", "report", "status")
+COMPOSED = ("train.py", "audit", "check", "extract", "report", "status")
 
 
 def found() -> list[tuple[str, list[str]]]:
