@@ -106,7 +106,9 @@ def write_manifest(corpus: Corpus, file: Path) -> list[Path]:
         raise UserError(f"--out {file}: the suffix must be .csv or .parquet")
     tables = {file: _table(corpus, file.absolute().parent)}
     if corpus.raters is not None:
-        tables[ratings_file(file)] = _ratings(corpus.raters)
+        # A corpus can have ratings of utterances that could not be read.
+        ratings = _ratings(corpus.raters[corpus.raters["utterance"].isin(corpus.table.index)])
+        tables |= {ratings_file(file): ratings} if len(ratings) else {}
     for path in (file, ratings_file(file)):
         if path.exists():
             raise UserError(f"{path} exists already; remove it or choose another name")

@@ -116,12 +116,14 @@ def test_raters_of_two_corpora_stay_apart(tmp_path: Path) -> None:
         raters = raters.assign(valence=1.0, activation=np.nan, dominance=np.nan)
         return Corpus(name, odd(tmp_path, name).table, raters)
 
-    joined = join([rated("one"), odd(tmp_path, "none"), rated("two")])
-    assert list(joined.raters["utterance"]) == ["one/-a", "two/-a"]
-    assert list(joined.raters["rater"]) == ["one/1", "two/1"]
+    lost = Corpus("none", rated("none").table.drop("-a"), rated("lost").raters)
+    joined = join([rated("one"), lost, rated("two")])
+    assert list(joined.raters["rater"]) == ["one/1", "none/1", "two/1"]
     write_manifest(joined, tmp_path / "joined.csv")
     again = manifest(tmp_path / "joined.csv")
+    assert list(again.raters["utterance"]) == ["one/-a", "two/-a"]  # of what is in the table
     assert list(again.raters["emotions"]) == [("joy", "fear")] * 2
+    assert write_manifest(lost, tmp_path / "lost.csv") == [tmp_path / "lost.csv"]
 
 
 def test_command_joins_manifests_and_corpora(
