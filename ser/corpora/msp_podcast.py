@@ -130,7 +130,7 @@ def msp_podcast(root: str | Path | None, transcripts: bool, single_ratings: bool
         elif name not in names:
             problems.append(Problem(consensus, line, f"no audio file {home / name}", "no audio"))
         else:
-            rows[name.removesuffix(".wav")] = {"file": str(home / name), **_row(cells)}
+            rows[name.removesuffix(".wav")] = {"file": os.path.join(home, name), **_row(cells)}
         labelled.add(name)
     for name in sorted(names - labelled - _hidden(folder)):
         problems.append(Problem(home / name, None, "audio without a label", "no label"))
@@ -222,7 +222,7 @@ def _ratings(file: Path, utterances: Collection[str], problems: list[Problem]) -
         {
             "utterance": published["FileName"].str.removesuffix(".wav"),
             "rater": cells["rater"],
-            "emotions": [(name,) for name in names.map(RATED_AS)],
+            "emotions": names.map({name: (noun,) for name, noun in RATED_AS.items()}),
         }
     )
     is_faulty = names.map(RATED_AS).isna() | cells["rater"].isna()
