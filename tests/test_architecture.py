@@ -25,8 +25,8 @@ LEVELS = (
     {"__main__", "api"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
-# Neither sweeps nor the plug-ins of Hydra may wait for torch.
-LIGHT = ("ser/sweeps", "ser/config", "hydra_plugins")
+# Neither sweeps nor the plug-ins of Hydra may wait for torch; an audit needs none.
+LIGHT = ("ser/sweeps", "ser/config", "hydra_plugins", "ser/audit")
 
 
 def name_of(file: Path) -> str:
