@@ -59,7 +59,7 @@ def _scores(data: ReportData) -> RichTable:
     """Return the main table of one target, with confidence intervals and WA."""
     (column,) = data.columns
     main = paper.main(data)
-    table = _table(f"{column[0]} {column[1]}: {main.title}")
+    table = rich_table(f"{column[0]} {column[1]}: {main.title}")
     for number, name in enumerate(main.columns):
         table.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
     for name in ("95% over speakers", "WA"):
@@ -76,7 +76,7 @@ def _scores(data: ReportData) -> RichTable:
 
 def _tests(data: ReportData, reference: str) -> RichTable:
     """Return the difference and p of the tests of one target against a reference."""
-    table = _table(f"against {reference}: points of UA, and p of each test (Holm)")
+    table = rich_table(f"against {reference}: points of UA, and p of each test (Holm)")
     table.add_column("system", overflow="fold")
     for name in ("difference", *KINDS):
         table.add_column(name, justify="right", overflow="fold")
@@ -95,7 +95,7 @@ def _tests(data: ReportData, reference: str) -> RichTable:
     return table
 
 
-def _table(title: str) -> RichTable:
+def rich_table(title: str) -> RichTable:
     # `Text`, so that brackets in names are not read as markup.
     return RichTable(box=None, header_style="bold", title=Text(title), title_justify="left")
 

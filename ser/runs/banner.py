@@ -38,7 +38,9 @@ def announce(
     for name, row in counts.iterrows():
         table.add_row(str(name), *map(str, row))
     table.add_row("all", *map(str, counts.sum()), style="bold")
-    speakers = {s: corpus.table["speaker"].loc[ids].unique() for s, ids in fold.parts.items()}
+    speakers = {
+        s: corpus.table["speaker"].loc[ids].dropna().unique() for s, ids in fold.parts.items()
+    }
     if fold.speaker_independent:
         table.add_row("speakers", *(_short(sorted(names)) for names in speakers.values()))
     if fold.text_independent:
