@@ -12,6 +12,7 @@ from ser.config.explain import explain
 from ser.config.help import help_text
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError, convert_disk_errors
+from ser.sweeps.jobs import with_multirun
 
 register_resolvers()
 
@@ -40,6 +41,7 @@ if __name__ == "__main__":
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())
         sys.exit()
+    sys.argv[1:] = with_multirun(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach the lines below, not Hydra's own printing
     try:
         with convert_disk_errors():

@@ -27,7 +27,8 @@ import pandas as pd
 from ser import results
 from ser.report import summarise, write
 from ser.report.gather import finished_runs
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 SYSTEMS = ("utterance_baseline", "utterance_aae_vanilla", "utterance_aae")
 SYSTEMS += ("frame_baseline", "frame_aae")

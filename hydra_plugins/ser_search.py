@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from ser.config import run_key
 from ser.config.checks import check
 from ser.errors import UserError
+from ser.sweeps.jobs import ALL, FOLD, NUMBERS
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -118,7 +119,9 @@ class Search(Sweeper):
             else:
                 searched.pop(key, None)
                 fixed.append(str(override.input_line))
-        for key in ("seed", "fold.index"):
+        if f"{FOLD}={ALL}" in fixed:
+            searched[FOLD] = ALL
+        for key in NUMBERS:
             if key in searched:
                 raise UserError(f"{key}={searched[key]}: a search needs one value, e.g. {key}=0")
         return searched, fixed

@@ -1,12 +1,15 @@
 """Hydra's basic sweeper with skipping of finished runs (see `ser.sweeps.sweep`).
 
-Finished runs are skipped before launching, a failed run does not stop the others, and a summary is
-printed at the end. Hydra imports this module whenever `train.py` starts, in every process of a
-launcher too, so the resolvers that name run folders are registered here.
+Finished runs are skipped before launching, a failed run does not stop the others, and a summary and
+the scores of complete systems are printed at the end. Hydra imports this module whenever `train.py`
+starts, in every process of a launcher too, so the resolvers that name run folders are registered
+here.
 """
 
 import logging
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,4 +51,22 @@ class Sweeper(BasicSweeper):
             write_text(Path(config.hydra.sweep.dir, "multirun.yaml"), OmegaConf.to_yaml(config))
         failed = sweep.run(lambda jobs: launcher.launch(jobs, initial_job_idx=0))
         log.info("%s", sweep.summary(failed))
+        # Of Hydra's own options those that say where the runs are.
+        places = [each for each in config.hydra.overrides.hydra if each.startswith("hydra.sweep.")]
+        _show_scores(sweep, [*arguments, *places])
         return len(failed) + sum(map(len, sweep.refused.values()))
+
+
+def _show_scores(sweep: Sweep, arguments: Sequence[str]) -> None:
+    """Print the scores of the systems of a sweep that are complete, and the command of a report."""
+    grid = sweep.complete()
+    if grid is None:
+        return
+    from ser import console
+    from ser.report import pooled
+
+    try:
+        pooled.show(grid, console.console)
+    except UserError as error:
+        log.warning("%s", error)
+    log.info("\nFull report\n  %s", shlex.join(["python", "-m", "ser", "report", *arguments]))

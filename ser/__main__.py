@@ -93,7 +93,10 @@ def status(selection: Sequence[str]) -> int:
     """
     from ser.sweeps.status import show_status
 
-    return show_status(lambda: _select_runs(selection))
+    grid = _select_runs(selection)
+    is_folder = not any("=" in each for each in selection)
+    # A sweep may add runs to a folder, but a grid stays what it is.
+    return show_status(lambda: _select_runs(selection) if is_folder else grid)
 
 
 def report(selection: Sequence[str], out: Path | None) -> int:

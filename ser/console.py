@@ -4,15 +4,12 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ser.errors import last_line
-
-if TYPE_CHECKING:  # `status` and `report` print, too, and need no torch
-    pass
 
 log = logging.getLogger(__name__)
 console = Console(highlight=False, soft_wrap=True)
@@ -64,6 +61,8 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
             *(f"{100 * result['val'][key]:.1f}" for key in ("ua", "wa", "f1")),
             style="dim",
         )
+    for name, of_set in result.get("test_sets", {}).items():
+        table.add_row(name, *(f"{100 * of_set[key]:.1f}" for key in ("ua", "wa", "f1")))
     console.print()
     console.print(table)
     console.print()
@@ -82,6 +81,24 @@ def _print_next(folder: Path, corpus: str) -> None:
     if corpus == "demo":
         console.print("  python train.py model=aae")
         console.print("  python train.py grid=demo && python -m ser report grid=demo")
+
+
+def one_of_many(result: Mapping[str, Any], command: str) -> None:
+    """Print how much of the corpus one fold has tested, and the command that trains all folds.
+
+    Args:
+        result: Content of `result.json`.
+        command: The command that trains all folds.
+    """
+    if result["fold_count"] == 1:
+        return
+    speakers = result["speakers"]
+    everyone = {name for names in speakers.values() for name in names}
+    console.print(
+        f"\nOne fold says little about the corpus: this is one of {result['fold_count']} and tests "
+        f"{len(speakers['test'])} of {len(everyone)} speakers. All folds, pooled:\n  {command}",
+        markup=False,
+    )
 
 
 def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> None:

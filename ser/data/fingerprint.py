@@ -136,6 +136,20 @@ class RunKeys:
         options = _text(cfg, "fold", "model", "representation")
         return self._cached(("fold", *self._labels(cfg), *options), make)
 
+    def fold_count(self, cfg: DictConfig) -> int:
+        """Return the number of folds of the partition of a configuration.
+
+        Raises:
+            UserError: The corpus, target or fold cannot be made.
+        """
+
+        def count() -> int:
+            corpus, target = self._corpus(cfg)
+            fold: Fold = build(cfg.fold)(corpus.table, target.labels)
+            return fold.count
+
+        return self._cached(("count", *self._labels(cfg), *_text(cfg, "fold")), count)
+
     def _labels(self, cfg: DictConfig) -> tuple[str, ...]:
         return _text(cfg, "corpus", "target", "skip_faulty")
 

@@ -14,7 +14,8 @@ from ser import metrics
 from ser.errors import UserError
 from ser.report.counts import Slices
 from ser.report.gather import Run
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 PARTS = ("test", "val")
 

@@ -30,7 +30,8 @@ from ser.results import (
     ResultFolder,
     RunFolder,
 )
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 from ser.sweeps.status import print_left_out
 
 # Files that reports read.

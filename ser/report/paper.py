@@ -99,7 +99,7 @@ def _notes(data: ReportData) -> Iterator[str]:
     if len(conventions) > 1:
         for cell in data.cells:
             yield f"{data.cell_name(cell)}: {cell.part} split, {JOINED[cell.joined]}."
-    yield from _folds(data)
+    yield from partial(data)
     other = [c for c in data.cells if c.paper.get("published") and not published_scores(c)]
     if any(cell.paper.get("corpus", cell.corpus) != cell.corpus for cell in other):
         yield "Published scores are not shown, because they are of another corpus."
@@ -142,7 +142,7 @@ def _repeated(summed: Summary) -> str:
     return f", predicted {summed.predictions:,} times with each seed: {how}"
 
 
-def _folds(data: ReportData) -> Iterator[str]:
+def partial(data: ReportData) -> Iterator[str]:
     """Yield a note if a grid has only some of the folds."""
     cells_of: dict[str, list[Cell]] = {}
     for cell in data.cells:

@@ -66,7 +66,7 @@ def _scores(data: ReportData) -> RichTable:
     """Return the main table of one target, with confidence intervals and WA."""
     (column,) = data.columns
     main = paper.main(data)
-    table = _table(f"{column[0]} {column[1]}: {main.title}")
+    table = rich_table(f"{column[0]} {column[1]}: {main.title}")
     for number, name in enumerate(main.columns):
         table.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
     for name in ("95% over speakers", "WA"):
@@ -83,7 +83,7 @@ def _scores(data: ReportData) -> RichTable:
 
 def _tests(data: ReportData, reference: str) -> RichTable:
     """Return the difference and p of the tests of one target against a reference."""
-    table = _table(f"against {reference}: points of UA, and p of each test (Holm)")
+    table = rich_table(f"against {reference}: points of UA, and p of each test (Holm)")
     table.add_column("system", overflow="fold")
     for name in ("difference", *KINDS):
         table.add_column(name, justify="right", overflow="fold")
@@ -104,7 +104,7 @@ def _tests(data: ReportData, reference: str) -> RichTable:
 
 def _transposed(table: Table) -> RichTable:
     """Return a table with a row per column, which fits where there are few rows."""
-    printed = _table(table.title)
+    printed = rich_table(table.title)
     first, *others = zip(table.columns, *table.rows, strict=True)
     for number, name in enumerate(first):
         printed.add_column(name, justify="right" if number else "left", overflow="fold")
@@ -113,7 +113,7 @@ def _transposed(table: Table) -> RichTable:
     return printed
 
 
-def _table(title: str) -> RichTable:
+def rich_table(title: str) -> RichTable:
     # `Text`, so that brackets in names are not read as markup.
     return RichTable(box=None, header_style="bold", title=Text(title), title_justify="left")
 

@@ -21,6 +21,7 @@ from ser import console
 from ser.config import build, run_key
 from ser.config.checks import check
 from ser.config.run_key import trains_network
+from ser.data.folds import Fold
 from ser.data.prepare import Prepared, prepare
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
@@ -33,6 +34,7 @@ from ser.runs.estimator import fit_estimator
 from ser.runs.fitting import fitting_of
 from ser.runs.log import run_log
 from ser.runs.network import fit_network
+from ser.sweeps.jobs import all_folds
 from ser.training.phased import PhasedModel
 
 # Prepares the folder for the run with a key, and returns the seconds spent on it before.
@@ -83,6 +85,8 @@ def run(
                 result = _finished_or_made(cfg, run_folder, choices, begin, wait=not brief)
                 if cfg.test and cfg.test_corpus is not None:
                     evaluate.evaluate_run(cfg, run_folder, brief=brief)
+                if hydra is not None:
+                    console.one_of_many(result, all_folds(hydra.overrides.task))
                 return result["val"]["ua"]
         except Exception as error:
             if hydra is not None:  # Hydra has created the folder
@@ -253,6 +257,7 @@ def _write(
         "training_audio": len(prepared.training_audio),
         "val": split_scores(table, "val", target.classes),
         "test": split_scores(table, "test", target.classes),
+        **_test_sets(fold, table, target.classes),
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
     folder.write_cost({"date": date, **cost})
@@ -261,6 +266,16 @@ def _write(
     folder.finish(result)
     console.report(folder.path, result, cost["seconds"], choices.get("experiment"))
     return result
+
+
+def _test_sets(fold: Fold, table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the scores of each test set under the key of `result.json`, if there are several."""
+    if not fold.test_sets:
+        return {}
+    tested = {name: table[table["utterance"].isin(ids)] for name, ids in fold.test_sets.items()}
+    return {
+        "test_sets": {name: split_scores(each, "test", classes) for name, each in tested.items()}
+    }
 
 
 def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:

@@ -4,12 +4,11 @@ A sweep skips the runs that are finished, `status` counts them and `report` list
 missing. All three get the runs, and their folders, from here.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -19,57 +18,12 @@ from ser.config import CONF, run_key, stored
 from ser.config.explain import explain
 from ser.errors import UserError, last_line
 from ser.results import RESULT, RunFolder
+from ser.sweeps.jobs import ALL, FOLD, Job, compose_jobs, fold_count, folder_of, without_numbers
+from ser.sweeps.naming import name_systems
+from ser.sweeps.planned import PlannedRun
 
-# Options that change nothing in a config but their own value. One composition (0.16 s) serves all
-# of their combinations.
-NUMBERS = ("seed", "fold.index")
-# Options that a table has rows and columns for. Every other option that varies is part of the name
-# of a system.
-AXES = {*NUMBERS, "corpus", "target", "grid", "experiment", "representation", "model"}
-
-Job = Sequence[str]  # the overrides of one run
-Compose = Callable[[list[str]], DictConfig]
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run of a grid, finished or not.
-
-    Attributes:
-        folder: Folder of the run.
-        system: Name that all runs of one row of a table share: the experiment or the model, and
-            the other options that vary, e.g. "utterance_aae" or "svm features=is10".
-        choices: Choice of each config group, e.g. {"corpus": "emodb"}.
-        fold: Index of the fold.
-        seed: Random seed.
-        paper: Key, published scores and averaging of the experiment's paper; None: no paper.
-        overrides: Overrides with which `train.py` trains the run.
-        variant: Digest of all that can change the result, except corpus, target, fold and seed.
-        varied: Options in the name of the system, e.g. {"representation.size": "128"}.
-        tested_on: Corpus of an evaluation of the run; None: its own corpus.
-    """
-
-    folder: Path
-    system: str
-    choices: Mapping[str, str]
-    fold: int
-    seed: int
-    paper: Mapping[str, Any] | None
-    overrides: tuple[str, ...]
-    variant: str
-    varied: Mapping[str, str] = field(default_factory=dict)
-    tested_on: str | None = None
-
-    @property
-    def corpus(self) -> str:
-        """The corpora of training and test, e.g. "emodb" or "emodb to ravdess"."""
-        own = self.choices["corpus"]
-        return own if self.tested_on is None else f"{own} to {self.tested_on}"
-
-    @property
-    def cell(self) -> tuple[str, str, str]:
-        """The cell of a table that the run belongs to: system, corpus, target."""
-        return self.system, self.corpus, self.choices["target"]
+if TYPE_CHECKING:
+    from ser.data.fingerprint import RunKeys
 
 
 @dataclass(frozen=True)
@@ -140,6 +94,8 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    from ser.data.fingerprint import RunKeys
+
     run_key.register_resolvers()
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
@@ -154,9 +110,14 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
             (jobs,) = BasicSweeper.split_arguments(
                 parser.parse_overrides(_sweep_overrides(cfg)) + for_jobs, None
             )
-            runs = _plan_runs(
-                jobs, lambda job: compose("train", [*for_hydra, *job], return_hydra_config=True)
+            variants: dict[tuple[str, ...], str] = {}
+            keys = RunKeys()
+            composed = compose_jobs(
+                jobs,
+                lambda job: compose("train", [*for_hydra, *job], return_hydra_config=True),
+                lambda cfg: _count_folds(cfg, keys),
             )
+            runs = name_systems([plan(job, each, variants) for job, each in composed])
     except HydraException as error:
         raise UserError("\n".join(explain(["-m", *overrides], error))) from None
     name = cfg.hydra.runtime.choices.get("grid") or "runs"
@@ -168,56 +129,54 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
     return Grid(name, tuple(runs), cfg.report.baseline, cfg.logger, cfg.report.tsne, comparisons)
 
 
-def compose_jobs(jobs: Sequence[Job], compose: Compose) -> Iterator[tuple[Job, DictConfig]]:
-    """Yield each job with its config, which is valid until the next one is requested.
-
-    Args:
-        jobs: Overrides of each run.
-        compose: Function that composes the config of a job, including Hydra's own node.
-
-    Raises:
-        UserError: There is no job, e.g. because a glob matches nothing.
-    """
-    if not jobs:
-        raise UserError("no run is selected; does a glob match nothing?")
-    known: dict[tuple[str, ...], DictConfig] = {}
-    for job in jobs:
-        system = without_numbers(job)
-        if system not in known:
-            known[system] = compose(list(job))
-        for key, value in _options(job).items():
-            if key in NUMBERS:
-                OmegaConf.update(known[system], key, yaml.safe_load(value))
-        yield job, known[system]
-
-
-def folder_of(cfg: DictConfig) -> Path:
-    """Return the folder in which a sweep puts the run of a config."""
-    return Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
-
-
 def _sweep_overrides(cfg: DictConfig) -> list[str]:
     """Return the overrides that a grid's own config sweeps over."""
     params = cfg.hydra.sweeper.get("params") or {}
     return [f"{key}={value}" for key, value in params.items()]
 
 
-def _plan_runs(jobs: Sequence[Job], compose: Compose) -> list[PlannedRun]:
-    """Return the runs of jobs, see `compose_jobs`."""
-    variants: dict[tuple[str, ...], str] = {}
-    runs = []
-    for job, cfg in compose_jobs(jobs, compose):
-        system = without_numbers(job)
-        if system not in variants:
-            variants[system] = _variant(cfg)
-        choices = dict(cfg.hydra.runtime.choices)
-        runs.append(_unnamed(folder_of(cfg), cfg, choices, job, variants[system]))
-    return _name_systems(runs)
+def plan(job: Job, cfg: DictConfig, variants: dict[tuple[str, ...], str]) -> PlannedRun:
+    """Return the run of a job, without the name of its system, which depends on the other runs.
+
+    Args:
+        job: Overrides of the run.
+        cfg: Its config, including Hydra's own node.
+        variants: Digests of configs by system; extended by that of this one.
+    """
+    system = without_numbers(job)
+    if system not in variants:
+        variants[system] = _variant(cfg)
+    choices = dict(cfg.hydra.runtime.choices)
+    return _unnamed(folder_of(cfg), cfg, choices, job, variants[system])
 
 
-def without_numbers(job: Job) -> tuple[str, ...]:
-    """Return the overrides that runs which differ in fold and seed only have in common."""
-    return tuple(text for text in job if text.partition("=")[0] not in NUMBERS)
+def _count_folds(cfg: DictConfig, keys: "RunKeys") -> int:
+    """Return the number of folds: of the corpus, or else as finished runs have recorded it.
+
+    Raises:
+        UserError: The corpus cannot be read, and no run is finished.
+    """
+    try:
+        return fold_count(cfg, keys)
+    except UserError as error:
+        recorded = _recorded_fold_count(cfg)
+        if recorded is None:
+            raise UserError(f"{FOLD}={ALL} needs the corpus to count its folds: {error}") from error
+        return recorded
+
+
+def _recorded_fold_count(cfg: DictConfig) -> int | None:
+    """Return the number of folds according to any finished run of a partition, or None."""
+    partition, _, _ = folder_of(cfg).parent.name.rpartition("-")
+    parent = folder_of(cfg).parent.parent
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+        name, _, index = folder.name.rpartition("-")
+        if name == partition and index.isdecimal():
+            cfg.fold.index = int(index)
+            run = RunFolder(folder_of(cfg))
+            if run.is_finished:
+                return (run.read_record() or {}).get("fold_count")
+    return None
 
 
 # ---- from a folder
@@ -238,7 +197,7 @@ def find_runs(folder: Path) -> Grid:
             damaged.append(str(error))
     if not runs:
         raise UserError(damaged[0] if damaged else f"{folder} contains no runs (no {RESULT})")
-    return Grid(folder.resolve().name, tuple(_name_systems(runs)), None, damaged=tuple(damaged))
+    return Grid(folder.resolve().name, tuple(name_systems(runs)), None, damaged=tuple(damaged))
 
 
 def _read_run(folder: RunFolder) -> PlannedRun:
@@ -290,65 +249,3 @@ def _variant(cfg: DictConfig) -> str:
         del content[key]
     del content["fold"]["index"]
     return run_key.digest(content)
-
-
-# ---- names of systems
-
-
-def _name_systems(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs with the shortest names that distinguish their systems."""
-    keys = _varied_options(runs)
-    named = []
-    for run in runs:
-        options = _options(run.overrides)
-        varied = {key: options[key] for key in keys if key in options}
-        words = [_base_name(run.choices), *(f"{key}={value}" for key, value in varied.items())]
-        named.append(replace(run, system=" ".join(words), varied=varied))
-    return _distinguish_variants(named)
-
-
-def _varied_options(runs: Sequence[PlannedRun]) -> list[str]:
-    """Return the options, sorted, that differ between runs and are part of a system's name."""
-    values: dict[str, set[str | None]] = defaultdict(set)
-    options = [_options(run.overrides) for run in runs]
-    for key in {key for each in options for key in each}:
-        if key not in AXES and not key.startswith(("hydra", *run_key.WITHOUT_EFFECT)):
-            values[key] = {each.get(key) for each in options}
-    return sorted(key for key, different in values.items() if len(different) > 1)
-
-
-def _base_name(choices: Mapping[str, str]) -> str:
-    """Return the name of an experiment, or of the representation and the model.
-
-    Examples:
-        >>> _base_name({"experiment": "parthasarathy2019/utterance_aae", "model": "aae"})
-        'utterance_aae'
-        >>> _base_name({"representation": "pca", "model": "svm"})
-        'pca-svm'
-    """
-    if experiment := choices.get("experiment"):
-        return experiment.rpartition("/")[2]
-    representation = choices.get("representation", "identity")
-    model = choices["model"]
-    return model if representation == "identity" else f"{representation}-{model}"
-
-
-def _distinguish_variants(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Add a digest to the names of systems that share a name but not a config.
-
-    This happens when files of conf/ have changed between two runs.
-    """
-    variants: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for run in runs:
-        variants[run.cell].add(run.variant)
-    return [
-        replace(run, system=f"{run.system} #{run.variant[:4]}")
-        if len(variants[run.cell]) > 1
-        else run
-        for run in runs
-    ]
-
-
-def _options(overrides: Job) -> dict[str, str]:
-    """Return overrides as values by key; those without a value, such as deletions, are left out."""
-    return dict(text.split("=", 1) for text in overrides if "=" in text)

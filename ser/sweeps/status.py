@@ -18,7 +18,8 @@ from rich.text import Text
 from ser.console import console
 from ser.errors import last_line
 from ser.results import RunFolder
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 State = Literal["done", "running", "failed", "stopped", "missing"]
 STATES: tuple[State, ...] = get_args(State)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
     from ser.results import RunFolder
-    from ser.sweeps.grid import Compose, Job
+    from ser.sweeps.grid import Grid
+    from ser.sweeps.jobs import Compose, Job
+    from ser.sweeps.planned import PlannedRun
 
     Launch = Callable[[Sequence[Job]], Sequence[JobReturn]]
 
@@ -50,16 +52,20 @@ class Sweep:
         from ser.data.fingerprint import RunKeys
         from ser.data.preflight import finished_result, require_valid
         from ser.results import RunFolder
-        from ser.sweeps import grid
+        from ser.sweeps.grid import plan
+        from ser.sweeps.jobs import compose_jobs, fold_count, folder_of, without_numbers
 
-        self.total = len(jobs)
         self.pending: dict[RunFolder, Job] = {}
         self.refused: dict[str, list[Job]] = defaultdict(list)  # jobs by reason
+        self.planned: list[PlannedRun] = []  # without the names of systems
         keys = RunKeys()
         checked: set[object] = set()  # parts of configurations, so that each is checked once
-        for job, cfg in grid.compose_jobs(jobs, compose):
-            folder = RunFolder(grid.folder_of(cfg))
-            parts = {grid.without_numbers(job), ("seed", cfg.seed), ("fold", cfg.fold.index)}
+        variants: dict[tuple[str, ...], str] = {}
+        for job, cfg in compose_jobs(
+            jobs, compose, lambda cfg: fold_count(cfg, keys), self._refuse
+        ):
+            folder = RunFolder(folder_of(cfg))
+            parts = {without_numbers(job), ("seed", cfg.seed), ("fold", cfg.fold.index)}
             try:
                 if parts - checked:
                     require_valid(cfg)
@@ -67,8 +73,17 @@ class Sweep:
                 keys.fold(cfg)
                 if finished_result(cfg, folder, keys) is None:
                     self.pending[folder] = job
+                self.planned.append(plan(job, cfg, variants))
             except UserError as error:
-                self.refused["; ".join(str(error).splitlines())].append(job)
+                self._refuse(job, error)
+
+    def _refuse(self, job: "Job", error: UserError) -> None:
+        self.refused["; ".join(str(error).splitlines())].append(job)
+
+    @property
+    def total(self) -> int:
+        """Number of runs, those that are refused included."""
+        return len(self.planned) + sum(map(len, self.refused.values()))
 
     def run(self, launch: "Launch") -> dict[Path, str]:
         """Launch the pending runs.
@@ -108,12 +123,29 @@ class Sweep:
                 failed[folder.path] = last_line(folder.read_error() or interruption)
         return failed
 
+    def complete(self) -> "Grid | None":
+        """Return the runs of the systems all of whose runs are finished; None if there are none."""
+        from ser.results import RunFolder
+        from ser.sweeps.grid import Grid
+        from ser.sweeps.naming import name_systems
+
+        cells: dict[tuple[str, ...], list[PlannedRun]] = defaultdict(list)
+        for run in name_systems(self.planned):
+            cells[run.cell].append(run)
+        runs = [
+            run
+            for cell in cells.values()
+            if all(RunFolder(run.folder).is_finished for run in cell)
+            for run in cell
+        ]
+        return Grid("sweep", tuple(runs), None) if runs else None
+
     def summary(self, failed: dict[Path, str]) -> str:
         """Return a line with the numbers of runs, and one per reason of failure."""
         refused = sum(map(len, self.refused.values()))
         lines = [
             f"{self.total} runs: {len(self.pending) - len(failed)} completed, "
-            f"{self.total - len(self.pending) - refused} already finished, "
+            f"{len(self.planned) - len(self.pending)} already finished, "
             f"{len(failed) + refused} failed"
         ]
         for reason, count in Counter(failed.values()).most_common():

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ser import results
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 CLASSES = ("low", "neutral", "high")
 SPEAKERS = ("1F", "1M", "2F", "2M", "3F", "3M")

@@ -19,7 +19,8 @@ from ser.report.contrasts import KINDS, Contrast, training_units
 from ser.report.data import ReportData
 from ser.report.gather import Run, SharedUtterances, finished_runs, read
 from ser.report.provenance import UNKNOWN_FIT
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 
 def by_kind(data: ReportData, system: str = "aae") -> dict[str, Contrast]:

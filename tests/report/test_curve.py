@@ -11,7 +11,8 @@ from written import Written, write_report
 
 from ser.report import compute, report
 from ser.report.figures.curve import curve
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 SIZE = "representation.size"
 SIZES = ("32", "64", "128", "256", "512")

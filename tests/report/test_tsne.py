@@ -25,7 +25,8 @@ from ser.report.figures.neighbours import (
 )
 from ser.report.figures.representations import with_codes
 from ser.report.figures.tsne import column, picture
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 
 FILES = {"tsne.png", "tsne.pdf", "neighbours.csv"}
 RNG = np.random.default_rng

@@ -10,7 +10,9 @@ from hydra import compose, initialize_config_dir
 from ser.config import CONF
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError
+from ser.results import RESULT, write_json
 from ser.sweeps import grid
+from ser.sweeps.jobs import folder_of, with_multirun
 
 # Number of runs, and number of runs per fold and seed.
 GRIDS = {
@@ -49,13 +51,20 @@ def folder_of_single_run(*overrides: str) -> Path:
     """The folder of a run that is composed by itself."""
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return grid.folder_of(compose("train", list(overrides), return_hydra_config=True))
+        return folder_of(compose("train", list(overrides), return_hydra_config=True))
+
+
+def is_large(name: str) -> bool:
+    return GRIDS[name][0] > 8
 
 
 @cache
 def compose_named(name: str) -> grid.Grid:
-    """Compose a grid once; of a large one only two seeds and one fold."""
-    narrowed = ["seed=0,1", "fold.index=0"] if GRIDS[name][0] > 200 else []
+    """Compose a grid once; of a large one only two seeds and one fold.
+
+    To count the folds needs the corpus, which often cannot be had.
+    """
+    narrowed = ["seed=0,1", "fold.index=0"] if is_large(name) else []
     return grid.compose_grid([f"grid={name}", *narrowed])
 
 
@@ -69,7 +78,7 @@ def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
     composed = compose_named(name)
     assert composed.name == name
     assert len({run.folder for run in composed.runs}) == len(composed.runs)
-    assert len(composed.runs) == (2 * per_fold_and_seed if count > 200 else count)
+    assert len(composed.runs) == (2 * per_fold_and_seed if is_large(name) else count)
     # A figure of codes compares no scores.
     systems = {run.system for run in composed.runs}
     assert composed.tsne or composed.baseline in systems
@@ -79,6 +88,51 @@ def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
     report = yaml.safe_load(header).get("report", {})
     # Pairs with an unknown system would be missing.
     assert len(composed.comparisons) >= len(report.get("comparisons", []))
+
+
+def test_grids_have_all_folds_of_the_corpus(few: list[str], emodb_root: Path) -> None:
+    name = "emodb_latif2018_oracle"
+    composed = grid.compose_grid([f"grid={name}", f"corpus.root={emodb_root}"])
+    assert len({run.folder for run in composed.runs}) == GRIDS[name][0]
+    assert {run.fold for run in composed.runs} == set(range(5))
+    # A corpus without pairs of speakers in sessions has other folds, and others in number.
+    paper = ["experiment=parthasarathy2019/utterance_baseline", "target=activation", "seed=0"]
+    for options, fold, count in (
+        ([], "speaker_kfold", 5),
+        (["fold.count=4"], "speaker_kfold", 4),
+        (["fold=loso"], "loso", 10),
+    ):
+        runs = grid.compose_grid(["grid=parthasarathy2019_table1", *few, *paper, *options]).runs
+        assert [run.fold for run in runs] == list(range(count))
+        for run in runs:
+            assert run.choices["fold"] == fold
+            assert run.folder.parent.name == f"{fold}-{run.fold}"
+            assert f"fold.index={run.fold}" in run.overrides
+    assert runs[3].folder == folder_of_single_run(*runs[3].overrides)
+
+
+def test_all_folds_of_a_corpus_that_is_elsewhere_are_those_of_a_finished_run(
+    few: list[str], tmp_path: Path
+) -> None:
+    overrides = ["corpus=emodb", "corpus.root=nowhere", "model=svm", f"hydra.sweep.dir={tmp_path}"]
+    with pytest.raises(UserError, match="fold.index=all needs the corpus .* nowhere does not exis"):
+        grid.compose_grid([*overrides, "fold.index=all"])
+    (run,) = grid.compose_grid([*overrides, "fold.index=3"]).runs
+    run.folder.mkdir(parents=True)
+    write_json(run.folder / RESULT, {"fold_count": 10})
+    composed = grid.compose_grid([*overrides, "fold.index=all", "seed=0,1"])
+    assert [(run.fold, run.seed) for run in composed.runs] == [
+        *((fold, seed) for seed in (0, 1) for fold in range(10))
+    ]
+    assert run.folder in {each.folder for each in composed.runs}
+    with pytest.raises(UserError, match="trainer.max_epochs=-1"):
+        grid.compose_grid(["corpus=emodb", "trainer.max_epochs=-1", "fold.index=all"])
+
+
+def test_all_folds_are_a_multirun() -> None:
+    assert with_multirun(["fold.index=all"]) == ["fold.index=all", "-m"]
+    for arguments in (["-m", "fold.index=all"], ["fold.index=0"], []):
+        assert with_multirun(arguments) == arguments
 
 
 def test_autoencoders_are_compared_with_their_encoders_alone() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ser import results
-from ser.sweeps.grid import Grid, PlannedRun
+from ser.sweeps.grid import Grid
+from ser.sweeps.planned import PlannedRun
 from ser.sweeps.status import RunStatus, read_status, seconds_left, show_status
 
 
@@ -90,7 +91,8 @@ def test_status_of_finished_runs_is_success(tmp_path: Path) -> None:
 
 def test_piped_status_has_all_columns(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from ser.sweeps.grid import Grid, PlannedRun\n"
+        "import sys; from pathlib import Path; from ser.sweeps.grid import Grid\n"
+        "from ser.sweeps.planned import PlannedRun\n"
         "from ser.sweeps.status import show_status\n"
         "choices = {'corpus': 'emodb', 'target': 'emotion', 'model': 'mlp'}\n"
         "run = PlannedRun(Path(sys.argv[1]), 'a long name ' * 6, choices, 0, 0, None, (), '')\n"

@@ -26,7 +26,7 @@ set_start_method("fork")
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-SHORT = ["trainer.max_epochs=2", "model.encoder.hidden=[32]"]
+SHORT = ["trainer.max_epochs=2", "model.encoder.hidden=[32]", "fold=session_swap"]
 SAME = (results.PREDICTIONS, results.RESULT, results.METRICS, results.UTTERANCES)
 
 

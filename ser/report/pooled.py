@@ -1,0 +1,69 @@
+"""The scores of complete systems at the end of a sweep: folds pooled, with intervals."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ser.report import summarise
+from ser.report.data import ReportData, remarks
+from ser.report.gather import finished_runs
+from ser.report.paper import partial
+from ser.report.tables import NONE, percent, spread
+from ser.report.terminal import rich_table
+from ser.sweeps.grid import Grid
+
+
+def show(grid: Grid, console: Console) -> None:
+    """Print the scores of systems whose runs are all finished.
+
+    Args:
+        grid: Their runs.
+        console: Where they are printed.
+
+    Raises:
+        UserError: All runs are damaged.
+    """
+    data = summarise(grid, finished_runs(grid))
+    for column in data.columns:
+        console.print()
+        console.print(_table(data.select(column)))
+    for note in _notes(data):
+        console.print(Text(note, style="dim"))
+    for remark in remarks(data):
+        console.print(Text(remark, style="yellow"))
+
+
+def _table(data: ReportData) -> Table:
+    """Return the table of one corpus and target; its last row is chance level."""
+    ((corpus, target),) = data.columns
+    parts = " or ".join(dict.fromkeys(cell.part for cell in data.cells))
+    folds, seeds = {len(c.folds) for c in data.cells}, {len(c.seeds) for c in data.cells}
+    pooled = f"{folds.pop()} folds pooled" if len(folds) == 1 else "folds pooled"
+    seeds_text = f"{seeds.pop()} seeds" if len(seeds) == 1 else "seeds"
+    over = "" if seeds_text == "1 seeds" else f", mean over {seeds_text}"
+    table = rich_table(f"{corpus} {target}: {parts} split, {pooled}{over}, in %")
+    table.add_column("system", overflow="fold")
+    for name in ("UA", "95% over speakers", "WA", "F1", "speakers"):
+        table.add_column(name, justify="right", overflow="fold")
+    for cell, summed, interval in data.rows:
+        if summed is None:
+            continue
+        ua = spread(summed.mean("pooled", "ua"), summed.sd("pooled", "ua"))
+        limits = NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+        others = [percent(summed.mean("pooled", name)) for name in ("wa", "f1")]
+        speakers = str(cell.speakers) if cell.knows_speakers else NONE
+        table.add_row(*map(Text, (cell.system, ua, limits, *others, speakers)))
+    for _, summed in list(data.scored)[:1]:
+        chance, largest = (percent(summed.mean("pooled", n)) for n in ("chance_ua", "majority_wa"))
+        table.add_row("chance (UA), largest class (WA)", chance, "", largest, style="dim")
+    return table
+
+
+def _notes(data: ReportData) -> Iterator[str]:
+    yield "95%: confidence interval of UA by a bootstrap over the tested speakers."
+    yield from partial(data)
+    for cell, summed in data.scored:
+        if summed.overlap:
+            yield f"{data.cell_name(cell)}: {summed.overlap}."

@@ -1,0 +1,129 @@
+"""The jobs of a sweep: the overrides of each run, and its configuration.
+
+`train.py` imports this module before Hydra starts, so nothing heavy is imported at its top.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from ser.errors import UserError
+
+if TYPE_CHECKING:
+    from ser.data.fingerprint import RunKeys
+
+# Options that change nothing in a config but their own value. One composition (0.16 s) serves all
+# of their combinations.
+FOLD = "fold.index"
+NUMBERS = ("seed", FOLD)
+ALL = "all"  # value of `fold.index` that stands for every fold of the partition
+
+Job = Sequence[str]  # the overrides of one run
+Compose = Callable[[list[str]], DictConfig]
+
+
+def with_multirun(arguments: Sequence[str]) -> list[str]:
+    """Return arguments of `train.py`, with `-m` if all folds are requested: they are many runs.
+
+    Examples:
+        >>> with_multirun(["model=svm", "fold.index=all"])
+        ['model=svm', 'fold.index=all', '-m']
+    """
+    requested = f"{FOLD}={ALL}" in arguments and not {"-m", "--multirun"} & set(arguments)
+    return [*arguments, *(["-m"] if requested else [])]
+
+
+def compose_jobs(
+    jobs: Sequence[Job],
+    compose: Compose,
+    count_folds: Callable[[DictConfig], int],
+    refuse: Callable[[Job, UserError], None] | None = None,
+) -> Iterator[tuple[Job, DictConfig]]:
+    """Yield each job with its config, which is valid until the next one is requested.
+
+    A job with `fold.index=all` is replaced by one for each fold of its partition.
+
+    Args:
+        jobs: Overrides of each run.
+        compose: Function that composes the config of a job, including Hydra's own node.
+        count_folds: Function that returns the number of folds of the partition of a config, whose
+            `fold.index` is 0.
+        refuse: Function that is called with a job whose folds cannot be counted, and the reason;
+            None: the reason is raised.
+
+    Raises:
+        UserError: There is no job, e.g. because a glob matches nothing.
+    """
+    if not jobs:
+        raise UserError("no run is selected; does a glob match nothing?")
+    known: dict[tuple[str, ...], DictConfig] = {}
+    counts: dict[tuple[str, ...], int] = {}
+    for job in map(list, dict.fromkeys(map(tuple, jobs))):
+        system = without_numbers(job)
+        if system not in known:
+            known[system] = compose(job)
+        cfg = known[system]
+        for key, value in options_of(job).items():
+            if key in NUMBERS:
+                OmegaConf.update(cfg, key, yaml.safe_load(value))
+        if cfg.fold.index != ALL:
+            yield job, cfg
+            continue
+        cfg.fold.index = 0
+        try:
+            if system not in counts:
+                counts[system] = count_folds(cfg)
+        except UserError as error:
+            if refuse is None:
+                raise
+            refuse(job, error)
+            continue
+        for index in range(counts[system]):
+            cfg.fold.index = index
+            yield [f"{FOLD}={index}" if _is_fold(text) else text for text in job], cfg
+
+
+def all_folds(overrides: Job) -> str:
+    """Return the command that trains the folds of a run, all of them.
+
+    Examples:
+        >>> all_folds(["model=svm", "fold.index=3", "seed=7"])
+        'python train.py -m model=svm seed=7 fold.index=all'
+    """
+    others = [text for text in overrides if not _is_fold(text)]
+    return shlex.join(["python", "train.py", "-m", *others, f"{FOLD}={ALL}"])
+
+
+def _is_fold(text: str) -> bool:
+    return text.partition("=")[0] == FOLD
+
+
+def fold_count(cfg: DictConfig, keys: "RunKeys") -> int:
+    """Return the number of folds of a partition, for which the corpus is read once.
+
+    Raises:
+        UserError: The corpus cannot be read, or the partition not be made.
+    """
+    from ser.config.checks import check_values
+
+    check_values(cfg)
+    return keys.fold_count(cfg)
+
+
+def folder_of(cfg: DictConfig) -> Path:
+    """Return the folder in which a sweep puts the run of a config."""
+    return Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+
+
+def without_numbers(job: Job) -> tuple[str, ...]:
+    """Return the overrides that runs which differ in fold and seed only have in common."""
+    return tuple(text for text in job if text.partition("=")[0] not in NUMBERS)
+
+
+def options_of(overrides: Job) -> dict[str, str]:
+    """Return overrides as values by key; those without a value, such as deletions, are left out."""
+    return dict(text.split("=", 1) for text in overrides if "=" in text)
