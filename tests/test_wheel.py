@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import tarfile
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def call(command: list[object], folder: Path, **variables: str) -> str:
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
+def call(command: list[object], folder: Path, env: Mapping[str, str] = os.environ) -> str:
     done = subprocess.run(
         [str(word) for word in command], cwd=folder, env=env, capture_output=True, text=True
     )
@@ -76,16 +76,17 @@ def test_the_wheel_trains_predicts_and_reports_in_an_empty_folder(
 ) -> None:
     (tmp_path / "outputs").mkdir()  # the corpus takes half a minute to synthesise
     (tmp_path / "outputs" / "demo").symlink_to(demo_root)
-    store = {"SER_STORE": str(demo_root.parent / "features")}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["SER_STORE"] = str(demo_root.parent / "features")
     program = python.with_name("ser")
-    assert "usage: ser " in call([program, "--help"], tmp_path)
-    printed = call([program, "train", *TINY], tmp_path, **store)
+    assert "usage: ser " in call([program, "--help"], tmp_path, env)
+    printed = call([program, "train", *TINY], tmp_path, env)
     assert "Next\n  ser predict outputs/runs/demo/" in printed
     (result,) = (tmp_path / "outputs" / "runs").rglob("result.json")
     cost = json.loads((result.parent / "cost.json").read_text())
     assert cost["commit"] is None  # not that of the repository around it
     recording = next(demo_root.rglob("*.wav"))
-    printed = call([python, "-c", USE, result.parent, recording], tmp_path, **store)
+    printed = call([python, "-c", USE, result.parent, recording], tmp_path, env)
     assert "{'anger': 0." in printed
     assert (tmp_path / "outputs" / "reports" / "runs" / "report.html").exists()
 
