@@ -1,6 +1,6 @@
-"""Commands for everything but training, which is `python train.py`.
+"""Train, test, compare and use systems that recognise emotions in speech.
 
-`python -m ser COMMAND --help` explains one command and shows an example.
+COMMAND --help explains one command and shows an example.
 """
 
 # Each command imports what it needs when it is called: --help must not wait for torch or Hydra.
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 REPORTS = Path("outputs/reports")
 BASELINE, COMPARISONS = "report.baseline=", "report.comparisons="
+
+
+def train(overrides: Sequence[str]) -> int:
+    """Train one system on one fold with one seed, and test it once; -m: many.
+
+    In a checkout, python train.py does the same.
+    """
+    from ser.runs.command import main as train_runs
+
+    train_runs(overrides)
+    return 0
 
 
 def check(overrides: Sequence[str]) -> int:
@@ -288,6 +299,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
+    Command(train, arguments.add_overrides, "corpus=emodb corpus.root=path/to/emodb model=aae"),
     Command(check, arguments.add_overrides, "corpus=emodb corpus.root=path/to/emodb"),
     Command(audit, arguments.add_audit, "corpus=emodb corpus.root=path/to/emodb"),
     Command(
@@ -311,9 +323,8 @@ COMMANDS = (
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m ser", description=__doc__, formatter_class=plain
-    )
+    program = arguments.program()
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=plain)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     for run, add_arguments, example in COMMANDS:
         name, text = run.__name__, inspect.getdoc(run) or ""
@@ -321,7 +332,7 @@ def make_parser() -> argparse.ArgumentParser:
             name,
             help=text.partition("\n")[0].rstrip("."),
             description=text,
-            epilog=f"example:\n  python -m ser {name} {example}",
+            epilog=f"example:\n  {program} {name} {example}",
             formatter_class=plain,
         )
         add_arguments(command)
@@ -331,6 +342,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, list the commands."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["train"]:  # whose flags are Hydra's
+        return train(words[1:])
     parser = make_parser()
     parsed, others = parser.parse_known_args(words)
     options = vars(parsed)

@@ -1,10 +1,22 @@
-"""Arguments of the commands of `python -m ser`."""
+"""How commands are called, and their arguments."""
 
 import argparse
+import sys
 from pathlib import Path
 
 ONE_RUN = "folder of a finished run"
 RUNS = "folder of a finished run, or a folder that contains several, e.g. of all folds and seeds"
+
+
+def program() -> str:
+    """Return how commands are called: `ser`, or `python -m ser` in a checkout without it."""
+    in_checkout = Path(__file__).parents[1].joinpath("train.py").exists()
+    return "python -m ser" if in_checkout and Path(sys.argv[0]).stem != "ser" else "ser"
+
+
+def train_program() -> str:
+    """Return how runs are trained: `ser train`, or `python train.py`."""
+    return "ser train" if program() == "ser" else "python train.py"
 
 
 def add_overrides(command: argparse.ArgumentParser) -> None:

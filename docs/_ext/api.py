@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-# From the lowest to the highest; what is not named here comes last.
+# What users import, then from the lowest to the highest; what is not named here comes last.
 PACKAGES = (
+    "api",
     "config",
     "corpora",
     "features",

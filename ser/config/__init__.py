@@ -10,7 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-CONF = Path(__file__).parent.parent.parent / "conf"
+# Inside the installed package, or at the top of a checkout, whose `ser/` has none.
+PACKAGE = Path(__file__).parents[1]
+CONF = next(each for each in (PACKAGE / "conf", PACKAGE.parent / "conf") if each.is_dir())
 
 
 def choices(group: str) -> list[str]:

@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from ser.arguments import train_program
 from ser.config import own_hydra
 from ser.config.explain import explain
 from ser.config.run_key import register_resolvers
@@ -66,5 +67,5 @@ def compose_run(overrides: Sequence[str]) -> DictConfig:
     except HydraException as error:
         raise UserError("\n".join(explain(overrides, error))) from None
     if cfg.hydra.mode is not None and cfg.hydra.mode.name == "MULTIRUN":
-        raise UserError(f"{' '.join(overrides)}: several runs, which `python train.py` makes")
+        raise UserError(f"{' '.join(overrides)}: several runs; `{train_program()}` makes them")
     return cfg

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from ser.arguments import train_program
 from ser.config import CONF, choices, own_hydra
 
 # Extras of this package (`pip install -e ".[...]"`) that Hydra's launchers and sweepers are in.
@@ -46,7 +47,7 @@ def explain(overrides: Sequence[str], error: Exception | None = None) -> list[st
     if not reasons and not many:
         several = [text for text in texts if _is_sweep(text)]
         reasons = [
-            f"{text}: several values are several runs, one for each: python train.py -m {text}"
+            f"{text}: several values are several runs, one for each: {train_program()} -m {text}"
             for text in several
         ]
     return reasons or ([str(error).splitlines()[0]] if error is not None else [])

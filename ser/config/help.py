@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+from ser.arguments import program, train_program
 from ser.config import CONF, choices
 
 HEADER = """\
@@ -35,7 +36,7 @@ def help_text() -> str:
     """Return the help of `train.py`."""
     lines = (CONF / "train.yaml").read_text().splitlines()
     lines = lines[: lines.index("hydra:")]
-    return "\n".join(
+    text = "\n".join(
         [
             HEADER,
             "Groups: python train.py GROUP=CHOICE (* marks the default)",
@@ -47,6 +48,9 @@ def help_text() -> str:
             FOOTER,
         ]
     )
+    if program() == "ser":
+        text = text.replace("python train.py", train_program()).replace("ls conf/", f"ls {CONF}/")
+    return text
 
 
 def _groups(lines: list[str]) -> Iterator[str]:

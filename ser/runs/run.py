@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
 from ser import console
-from ser.config import build, run_key
+from ser.config import CONF, build, run_key
 from ser.config.checks import check
 from ser.config.run_key import trains_network
 from ser.data.folds import Fold
@@ -307,9 +307,13 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
 
 def _commit() -> str | None:
     """Return the commit of the code, marked if files differ from it; None without a checkout."""
+    # An installed package may lie below the checkout of something else.
+    checkout = CONF.parent
+    if not (checkout / ".git").exists():
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        process = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+        process = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     except FileNotFoundError:  # no git
         return None
     return process.stdout.strip() or None

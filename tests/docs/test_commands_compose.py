@@ -10,7 +10,7 @@ from ser.config.checks import check
 from ser.config.run_key import register_resolvers
 
 DOCUMENTS = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
-COMPOSED = ("train.py", "audit", "check", "extract", "report", "status")
+COMPOSED = ("train.py", "train", "audit", "check", "extract", "report", "status")
 
 
 def found() -> list[tuple[str, list[str]]]:
@@ -23,7 +23,7 @@ def found() -> list[tuple[str, list[str]]]:
         for block in blocks(document):
             for words in commands(block) if block.language == "bash" else ():
                 overrides = tuple(word for word in words if "=" in word)
-                if words[0] == "python" and set(COMPOSED) & set(words[1:4]) and overrides:
+                if words[0] in ("python", "ser") and set(COMPOSED) & set(words[1:4]) and overrides:
                     listed.setdefault(overrides, f"{document.stem}:{block.line}")
     return [(where, list(overrides)) for overrides, where in listed.items()]
 
