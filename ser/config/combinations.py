@@ -109,6 +109,18 @@ def _has_layers(cfg: DictConfig) -> bool:
     return cfg.features.level == "utterance" and (layer == "all" or isinstance(layer, ListConfig))
 
 
+def _layer_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check that a weighted sum over layers gets the features of several layers."""
+    encoder: Any = cfg.model.get("encoder") or {}
+    if not class_attribute(encoder.get("_target_", ""), "sums_layers"):
+        return
+    if not _has_layers(cfg) or cfg.representation is not None:
+        yield (
+            "this model sums the layers of a pretrained encoder: features=encoder "
+            "features.layer=all representation=identity"
+        )
+
+
 def _untuned_problems(cfg: DictConfig) -> Iterator[str]:
     size = cfg.representation.get("upper", cfg.representation).size
     if not isinstance(size, int):
@@ -291,6 +303,7 @@ LIGHT_COMBINATIONS = (
     (("features", "representation", "test_corpus"), _test_corpus_problems),
     (("features", "augment", "in_memory"), _augmentation_problems),
     (("model", "data", "representation"), _perturbation_problems),
+    (_SYSTEM, _layer_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("model", "representation", "trainer"), _stopping_problems),

@@ -57,6 +57,7 @@ class Task:
         groups: Columns of the features by kind, e.g. {"mfcc": [7, 8]}.
         variants: (V,) weights with which a model averages its outputs for the V codes of an item,
             which are concatenated, (..., V * inputs); None: an item has one code.
+        layers: Layers of a pretrained encoder, whose features have equal shares of the inputs.
     """
 
     inputs: int
@@ -64,6 +65,7 @@ class Task:
     class_weights: Tensor | None
     groups: dict[str, list[int]]
     variants: Tensor | None = None
+    layers: int = 1
 
 
 class Rows:

@@ -106,6 +106,7 @@ class DataModule(pl.LightningDataModule):
             class_weights=self._balanced() if class_weights else None,
             groups=column_groups(features.columns),
             variants=shares if view.variants > 1 else None,
+            layers=max(1, len(features.layers)),
         )
 
     @cached_property

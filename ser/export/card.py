@@ -62,7 +62,7 @@ def render_card(
         "licence": licence,
         "comparison": comparison,
         "front_matter": _front_matter(recogniser, kind, licence, split),
-        "encoder": _encoder(recogniser),
+        "encoder": about_encoder(recogniser),
         "usage": _feature_code(facts) if kind == "onnx" else None,
         "has_range": recogniser.training_range is not None,
         "counts": markdown(_count_table(result)),
@@ -136,7 +136,7 @@ def _feature_code(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _encoder(recogniser: Recogniser) -> dict[str, str] | None:
+def about_encoder(recogniser: Recogniser) -> dict[str, str] | None:
     """Return what identifies the pretrained encoder of the features; None: there is none."""
     extractor = recogniser.extractor
     if not isinstance(extractor, Encoder):

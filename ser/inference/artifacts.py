@@ -38,7 +38,8 @@ class Artifacts:
         """
         # The groups of columns matter to diagnostics of training alone.
         task = Task(self.facts["inputs"], classes, _tensor(self.facts["class_weights"]), {})
-        return replace(task, variants=_tensor(self.facts["variants"]))
+        layers = self.facts.get("layers", 1)  # runs of earlier versions had none
+        return replace(task, variants=_tensor(self.facts["variants"]), layers=layers)
 
 
 def write(
@@ -59,7 +60,7 @@ def write(
     facts: dict[str, Any] = {"features": signature}
     if data is not None:
         data.standardiser.save(folder.checkpoints)
-        facts["inputs"] = data.task.inputs
+        facts["inputs"], facts["layers"] = data.task.inputs, data.task.layers
         for name in ("class_weights", "variants"):
             numbers: torch.Tensor | None = getattr(data.task, name)
             facts[name] = None if numbers is None else numbers.tolist()

@@ -26,6 +26,7 @@ from ser.models.losses import (
 )
 from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
+from ser.networks.layer_sum import built
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class AAE(PhasedModel):
             and "discriminator" not in phases[: list(phases).index("generator")]
         ):
             raise UserError(f"phases={list(phases)}: generator needs discriminator before it")
-        self.encoder = encoder(task.inputs)
+        self.encoder = built(encoder, task.inputs, task.layers)
         self.latents: Mapping[str, Latent] = nn.ModuleDict(  # type: ignore[assignment]
             {
                 name: Latent(

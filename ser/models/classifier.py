@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.models.losses import labelled, mixed_cross_entropy
 from ser.networks import Encoder
+from ser.networks.layer_sum import built
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
 
@@ -33,7 +34,7 @@ class Classifier(PhasedModel):
         self, task: Task, *, encoder: Callable[[int], Encoder], optimiser: Optimiser
     ) -> None:
         super().__init__(task, optimiser)
-        self.encoder = encoder(task.inputs)
+        self.encoder = built(encoder, task.inputs, task.layers)
         self.head = nn.Linear(self.encoder.outputs, task.classes)
         self.cross_entropy = nn.CrossEntropyLoss(task.class_weights, ignore_index=UNLABELLED)
         self.register_buffer("variants", task.variants, persistent=False)

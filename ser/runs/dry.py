@@ -53,7 +53,8 @@ def _representations(cfg: DictConfig) -> Iterator[str]:
 def _parameters(cfg: DictConfig, part: str) -> int:
     """Build a network and its phases, and return the number of its parameters."""
     classes = cfg.target.get("classes")
-    task = Task(_inputs(cfg, part), len(classes) if classes else CLASSES, None, {})
+    layers = len(build(cfg.features).layers) if "layer" in cfg.features else 1
+    task = Task(_inputs(cfg, part), len(classes) if classes else CLASSES, None, {}, layers=layers)
     if part == "model":
         model: PhasedModel = build(cfg.model)(task)
     else:

@@ -20,6 +20,7 @@ from ser.data.segments import Segments, each_alone
 from ser.features import Features
 from ser.inference import artifacts
 from ser.inference.training_range import TrainingRange
+from ser.networks.layer_sum import LayerSum
 from ser.representations import Fitted, Items, Representation
 from ser.representations.learned import Network
 from ser.results import RunFolder
@@ -84,8 +85,21 @@ def fit_network(
     predicted, temperature = calibration.calibrated(
         cfg.calibrate, predicted, data.classes_of(data.fold.val)
     )
+    facts |= _layer_weights(model, data)
     facts["fitted_on"] = {"splits": ["train"], "utterances": len(data.labelled)}
     return Outcome(predicted, {"best_epoch": selected.epoch, **facts, **temperature})
+
+
+def _layer_weights(model: PhasedModel, data: DataModule) -> dict[str, Any]:
+    """Return the learned weights of the layers of a pretrained encoder; nothing if there are none.
+
+    The weights are those of the selected epoch.
+    """
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, LayerSum):
+        return {}
+    weights = encoder.weights.tolist()
+    return {"layer_weights": dict(zip(map(str, data.features.layers), weights, strict=True))}
 
 
 def fit_representation(

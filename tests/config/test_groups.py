@@ -39,7 +39,9 @@ def test_every_choice_of_an_independent_group_is_tested() -> None:
 
 @pytest.mark.parametrize("name", choices("model"))
 def test_models(name: str, composed: Compose) -> None:
-    check(composed(f"model={name}", *(["features=lld"] if name in SEQUENCE_MODELS else [])))
+    features = "lld" if name in SEQUENCE_MODELS else "functionals"
+    features = "wavlm" if name.endswith("_layer_sum") else features
+    check(composed(f"model={name}", f"features={features}"))
 
 
 @pytest.mark.parametrize("name", choices("representation"))
