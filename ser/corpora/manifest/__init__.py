@@ -76,8 +76,8 @@ def manifest(
     rated, rating_problems, notes = _ratings(file, ratings, header, usable, locator, limits)
     notes = [*sheet.notes, *header.notes, *_respelt(locator), *notes, *_unify(usable, rated)]
     notes += _add_consensus(usable, rated, header)
-    is_synthetic = any(entry.values.pop(SYNTHETIC, None) for entry in usable)
-    notes += [*_similar_speakers(usable), *(_other_scale(usable, limits))]
+    is_synthetic = any(entry.values.get(SYNTHETIC) for entry in usable)
+    notes += [*_similar_speakers(usable), *_other_scale(usable, limits)]
     return build_corpus(
         name or file.stem,
         {entry.utterance: _row(entry) for entry in usable},
