@@ -15,7 +15,7 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ser.audit import documents, findings
-from ser.audit.baselines import Data, baselines, nuisances
+from ser.audit.baselines import Data, nuisances, score_nuisances
 from ser.audit.copies import find_copies
 from ser.audit.overlaps import folds, published
 from ser.audit.reading import read_all
@@ -59,7 +59,7 @@ def make_audit(cfg: DictConfig, command: str) -> Audit:
     target = target.only(table.index)
     _require_pairs(target)
     data = Data(table.loc[target.labels.index], target.codes.to_numpy(), len(target.classes))
-    scores = baselines(data, _progress)
+    scores = score_nuisances(data, _progress)
     copies = find_copies(table, recordings.reindex(table.index).dropna(), readings.landmarks)
     splits = published(table, copies)
     make = partial(build(cfg.fold), corpus.table, target.labels)

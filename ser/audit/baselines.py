@@ -143,7 +143,9 @@ def nuisances(table: pd.DataFrame) -> tuple[dict[str, list[str]], list[str]]:
     return varying, absent
 
 
-def baselines(data: Data, progress: Callable[[Sequence[str]], Iterator[str]]) -> list[Baseline]:
+def score_nuisances(
+    data: Data, progress: Callable[[Sequence[str]], Iterator[str]]
+) -> list[Baseline]:
     """Return the baseline of each nuisance variable, and of all of a kind together.
 
     Args:
