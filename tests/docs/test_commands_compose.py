@@ -45,6 +45,8 @@ def first_job(overrides: list[str]) -> list[str]:
     single = []
     for override in OverridesParser.create().parse_overrides(overrides):
         value = override.input_line
+        if value == "fold.index=all":  # replaced by every fold of the corpus
+            value = "fold.index=0"
         if override.is_sweep_override():
             value = f"{override.key_or_group}={next(iter(override.sweep_string_iterator()))}"
         single.append(str(value))
