@@ -10,7 +10,7 @@ from rich.text import Text
 from ser.report import paper
 from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
-from ser.report.documents import CURVE_FILES, REPRESENTATION_FILES
+from ser.report.documents import CURVE_FILES, LAYERS, REPRESENTATION_FILES
 from ser.report.figures import captions
 from ser.report.frames import cost
 from ser.report.tables import NONE, about_scores, p_value, percent
@@ -48,7 +48,11 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
     for line in missing(data):
         _print(console, f"missing: {line}", "yellow")
     _print(console, _cost(data))
-    named = (("Scores over an option", CURVE_FILES), ("Representations", REPRESENTATION_FILES))
+    named = (
+        ("Scores over an option", CURVE_FILES),
+        ("Layers", (LAYERS,)),
+        ("Representations", REPRESENTATION_FILES),
+    )
     for title, names in named:
         if paths := [str(path) for path in optional if path.name in names]:
             _print(console, f"{title}: {', '.join(paths)}")
