@@ -14,6 +14,7 @@ from ser.report.data import ReportData, missing, remarks
 from ser.report.figures import captions, curve
 from ser.report.figures.confusion import confusion
 from ser.report.figures.dots import bounds, dots
+from ser.report.figures.layers import layers
 from ser.report.figures.learning_curves import curves
 from ser.report.figures.losses import losses
 from ser.report.figures.reliability import reliability
@@ -148,6 +149,11 @@ class Contents:
     @cached_property
     def curves(self) -> list[Titled]:
         drawn = ((self._title(c), curves(c)) for c, _ in self.data.scored)
+        return [(title, figure) for title, figure in drawn if figure is not None]
+
+    @cached_property
+    def layers(self) -> list[Titled]:
+        drawn = ((self._title(c), layers(c)) for c, _ in self.data.scored)
         return [(title, figure) for title, figure in drawn if figure is not None]
 
     def _title(self, cell: Cell) -> str:

@@ -18,8 +18,8 @@ CURVE_FILES = CURVE, POINTS = ("curve.svg", "curve.csv")
 LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
-ROBUSTNESS = "robustness.csv"
-OPTIONAL_FILES = (*CURVE_FILES, *REPRESENTATION_FILES, ROBUSTNESS)
+ROBUSTNESS, LAYERS = "robustness.csv", "layers.svg"
+OPTIONAL_FILES = (*CURVE_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS)
 
 # Titles of sections in the navigation, where they differ from the anchor.
 TITLES = {
@@ -121,6 +121,7 @@ def _sheets(contents: Contents) -> dict[str, Sheet]:
             "Reliability", captions.RELIABILITY, rows(contents, contents.reliability)
         ),
         "curves.svg": Sheet("Learning curves", captions.CURVES, rows(contents, contents.curves)),
+        LAYERS: Sheet("Layers of the encoder", captions.LAYERS, rows(contents, contents.layers)),
         LOSSES: Sheet(
             "Losses of representations", contents.about_losses, rows(contents, contents.losses)
         ),
@@ -180,7 +181,7 @@ def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
         yield "robustness", "corrupted audio"
     if contents.quality:
         yield "quality", "representations"
-    names = ("dots", "confusions", "reliability", "slices", "curves", "losses", "codes", "tsne")
-    for name in names:
+    names = ("dots", "confusions", "reliability", "slices", "curves", "layers", "losses")
+    for name in (*names, "codes", "tsne"):
         if getattr(contents, name):
             yield name, TITLES.get(name, name)

@@ -64,6 +64,8 @@ class Run:
             trained by epochs.
         representation: What its representation has learned; empty if it has none, or if it was made
             by an earlier version.
+        layers: Learned weight, or UA of inner folds, by layer of a pretrained encoder; empty if
+            there is neither.
     """
 
     planned: PlannedRun
@@ -78,6 +80,7 @@ class Run:
     software: Software
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
     representation: Mapping[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, float] = field(default_factory=dict)
 
 
 def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
@@ -170,6 +173,7 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
             Software.of(result, cost),
             _read_curves(run_folder.metrics_file),
             result.get("representation") or {},
+            result.get("layer_weights") or result.get("inner_ua_by_layer") or {},
         )
     except KeyError as error:
         raise damaged(planned.folder, KeyError(f"{folder.RECORD} has no {error}")) from error

@@ -10,7 +10,7 @@ from rich.text import Text
 from ser.report import paper, robustness
 from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
-from ser.report.documents import CURVE_FILES, REPRESENTATION_FILES, ROBUSTNESS
+from ser.report.documents import CURVE_FILES, LAYERS, REPRESENTATION_FILES, ROBUSTNESS
 from ser.report.figures import captions
 from ser.report.frames import cost
 from ser.report.tables import NONE, Table, about_scores, p_value, percent
@@ -53,6 +53,7 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
     _print(console, _cost(data))
     named = (
         ("Scores over an option", CURVE_FILES),
+        ("Layers", (LAYERS,)),
         ("Representations", REPRESENTATION_FILES),
         ("Scores on corrupted audio", (ROBUSTNESS,)),
     )

@@ -15,6 +15,11 @@ CURVES = (
     f"Lines: means over the runs of complete seeds; bands: {BAND[0]}th to {BAND[1]}th percentile. "
     "Both end where fewer than half of the runs continue."
 )
+LAYERS = (
+    "By layer of the pretrained encoder (0: before the first block), in %: the learned weight of a "
+    "weighted sum, or the UA over the inner folds by which a layer is chosen, with the best C. "
+    "Dots: runs of complete seeds; lines: their means. No test split is involved."
+)
 CURVE = (
     "Means over complete seeds, with split and joining of folds as in the main table; bars: ± one "
     "standard deviation over seeds; hollow marks: fewer seeds than planned; dashed line: chance "
