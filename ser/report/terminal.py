@@ -103,17 +103,6 @@ def _tests(data: ReportData, reference: str) -> RichTable:
     return table
 
 
-def _transposed(table: Table) -> RichTable:
-    """Return a table with a row per column, which fits where there are few rows."""
-    printed = rich_table(table.title)
-    first, *others = zip(table.columns, *table.rows, strict=True)
-    for number, name in enumerate(first):
-        printed.add_column(name, justify="right" if number else "left", overflow="fold")
-    for row in others:
-        printed.add_row(*map(Text, row))
-    return printed
-
-
 def rich_table(title: str) -> RichTable:
     # `Text`, so that brackets in names are not read as markup.
     return RichTable(box=None, header_style="bold", title=Text(title), title_justify="left")
@@ -128,3 +117,15 @@ def _cost(data: ReportData) -> str:
 
 def _print(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))
+
+
+def _transposed(table: Table) -> RichTable:
+    """Return a table with a row per column, which fits where there are few rows."""
+    title = Text(table.title)
+    printed = RichTable(box=None, header_style="bold", title=title, title_justify="left")
+    first, *others = zip(table.columns, *table.rows, strict=True)
+    for number, name in enumerate(first):
+        printed.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in others:
+        printed.add_row(*map(Text, row))
+    return printed

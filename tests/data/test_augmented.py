@@ -168,7 +168,9 @@ def fitted(folder: Path) -> dict[str, str]:
     return {name: hashlib.blake2b(each).hexdigest() for name, each in contents.items()}
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(
+    "learner", ["mlp", "svm", pytest.param("segments", marks=pytest.mark.slow)]
+)
 def test_nothing_that_is_fitted_depends_on_the_audio_of_the_test_split(
     learner: str, config: Config, home: Path, composed: Callable[..., Composed], tmp_path: Path
 ) -> None:
