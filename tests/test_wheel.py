@@ -88,7 +88,7 @@ def test_the_wheel_trains_predicts_and_reports_in_an_empty_folder(
     recording = next(demo_root.rglob("*.wav"))
     printed = call([python, "-c", USE, result.parent, recording], tmp_path, env)
     assert "{'anger': 0." in printed
-    assert (tmp_path / "outputs" / "reports" / "runs" / "report.html").exists()
+    assert (tmp_path / "outputs" / "reports" / "runs" / "report.md").exists()
 
 
 def test_a_checkout_reads_its_own_configuration() -> None:
