@@ -110,3 +110,9 @@ def test_values_are_resolved_and_loggers_left_out(tmp_path: Path) -> None:
     assert cfg.fold.index == 3
     assert cfg.model == {"_target_": "ser.networks.mlp.MLPEncoder", "lr": 1e-5}
     assert cfg.corpus == {"root": None, "name": "b"}
+
+
+def test_an_encoder_takes_plain_arguments(tmp_path: Path) -> None:
+    inner = "{_target_: ser.features.spectrogram.LogMel, level: frame}"
+    text = f"features: {{_target_: ser.features.encoder.Encoder, model: {inner}}}\n"
+    assert "features: an encoder takes plain arguments" in read(tmp_path, text)
