@@ -69,4 +69,5 @@ def _show_scores(sweep: Sweep, arguments: Sequence[str]) -> None:
         pooled.show(grid, console.console)
     except UserError as error:
         log.warning("%s", error)
-    log.info("\nFull report\n  %s", shlex.join(["python", "-m", "ser", "report", *arguments]))
+    command = shlex.join(["python", "-m", "ser", "report", *arguments])
+    console.console.print(f"\nFull report\n  {command}", markup=False)

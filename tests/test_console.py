@@ -29,3 +29,13 @@ def test_one_of_many_runs_is_told_in_a_line_by_its_experiment(
     with console.quiet(True):
         console.report(Path("run"), RESULT, 7.4, experiment)
     assert capsys.readouterr().out == told
+
+
+def test_one_fold_names_the_command_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    speakers = {"train": ["a", "b"], "val": ["c"], "test": ["d"]}
+    console.one_of_many({"fold_count": 4, "speakers": speakers}, "python train.py -m [x]")
+    printed = capsys.readouterr().out
+    assert "this is one of 4 and tests 1 of 4 speakers" in printed
+    assert printed.endswith("\n  python train.py -m [x]\n")
+    console.one_of_many({"fold_count": 1, "speakers": speakers}, "")
+    assert not capsys.readouterr().out

@@ -115,7 +115,7 @@ def test_all_folds_of_a_corpus_that_is_elsewhere_are_those_of_a_finished_run(
     few: list[str], tmp_path: Path
 ) -> None:
     overrides = ["corpus=emodb", "corpus.root=nowhere", "model=svm", f"hydra.sweep.dir={tmp_path}"]
-    with pytest.raises(UserError, match="fold.index=all needs the corpus .* nowhere does not exis"):
+    with pytest.raises(UserError, match="fold.index=all needs the corpus .*nowhere does not exist"):
         grid.compose_grid([*overrides, "fold.index=all"])
     (run,) = grid.compose_grid([*overrides, "fold.index=3"]).runs
     run.folder.mkdir(parents=True)

@@ -99,6 +99,36 @@ def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     assert contents(copied) == after  # logs and Hydra's own files included
 
 
+def test_sweep_ends_with_pooled_scores(copied: Path, few: list[str]) -> None:
+    """Of complete systems only, here of one of two that share the folder."""
+    overrides = [*few, "fold.index=0,1", "seed=0,1", "hydra/launcher=basic"]
+    completed = sweep(copied, *overrides)
+    assert summary(completed) == (4, 0, 4, 0)
+    lines = completed.stdout.splitlines()
+    (title,) = [line for line in lines if "folds pooled" in line]
+    assert title.strip() == "manifest emotion: test split, 2 folds pooled, mean over 2 seeds, in %"
+    (row,) = [line.split() for line in lines if line.startswith(" mlp ")]
+    assert row[-1] == "2"  # speakers
+    assert "Scores are based on 2 of 10 folds only." in lines
+    command = next(line for line in lines if "python -m ser report" in line)
+    assert f"hydra.sweep.dir={copied}" in command
+    incomplete = sweep(copied, *overrides, "fold.index=0,17")
+    assert "1 folds pooled" in incomplete.stdout  # that which does not exist was refused
+
+
+def test_all_folds_are_trained_in_one_command(few: list[str], tmp_path: Path) -> None:
+    folds = ["fold=speaker_kfold", "fold.count=3", "fold.index=all"]
+    options = [*SHORT, *few, *folds, f"hydra.sweep.dir={tmp_path}", "hydra/launcher=basic"]
+    completed = warm.run([warm.TRAIN, *options])
+    assert summary(completed) == (3, 3, 0, 0)
+    assert "3 folds pooled" in completed.stdout
+    assert [line.split()[-1] for line in completed.stdout.splitlines() if " mlp " in line] == ["10"]
+    records = [json.loads(file.read_text()) for file in sorted(tmp_path.rglob(results.RESULT))]
+    assert [record["fold_index"] for record in records] == [0, 1, 2]
+    tested = [name for record in records for name in record["speakers"]["test"]]
+    assert len(tested) == len(set(tested)) == 10
+
+
 # Each run of submitit has a process of its own; those of joblib and ray may share one. Workers are
 # new interpreters, which take seconds to import torch: ray starts one of them.
 LAUNCHERS = {
