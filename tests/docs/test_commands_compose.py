@@ -1,7 +1,7 @@
 """Commands in the guide and on the pages of papers compose: every option that they name exists."""
 
 import pytest
-from blocks import DOCS, PROJECT, blocks, commands
+from blocks import DOCS, NEEDS, PROJECT, blocks, commands
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -21,6 +21,8 @@ def found() -> list[tuple[str, list[str]]]:
         if "_build" in folders or "results" in folders or "reference" in folders:
             continue
         for block in blocks(document):
+            if block.text.startswith(f"{NEEDS}my_conf"):  # a folder of the reader's
+                continue
             for words in commands(block) if block.language == "bash" else ():
                 overrides = tuple(word for word in words if "=" in word)
                 if words[0] in ("python", "ser") and set(COMPOSED) & set(words[1:4]) and overrides:
