@@ -16,7 +16,7 @@ import pytest
 from ser.config import CONF
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("ser", "conf", "hydra_plugins", "train.py", "pyproject.toml", "setup.py", "MANIFEST.in")
+SOURCES = ("ser", "conf", "hydra_plugins", "train.py", "pyproject.toml")
 DOCUMENTS = ("README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
 HOOK = "import sys, setuptools.build_meta as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
 TINY = ["trainer.max_epochs=1", "model.encoder.hidden=[8]"]
