@@ -1,12 +1,13 @@
 """Fixtures that several test packages share."""
 
-import copy
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 # One thread per process, as in runs: tests run in parallel, and threads slow each other down on
 # busy cores. The libraries read these variables when they are imported.
@@ -21,6 +22,8 @@ import pytest
 import torch
 from filelock import FileLock
 from hydra import compose, initialize_config_dir
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from processes import exit_codes, fork
 from small import SHORT, Composed
 
@@ -56,6 +59,25 @@ def emotale_root() -> Path:
     return _root_in("SER_EMOTALE_ROOT", "EmoTale")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once() -> Iterator[None]:
+    """Parse every yaml once; Hydra parses about 30 files for each composition."""
+    Plugins.instance()  # registers the source of files
+    source_class = SourcesRegistry.instance().resolve("file")
+    load = source_class.load_config
+    results: dict[tuple[str, str], object] = {}
+
+    def load_once(source: Any, config_path: str) -> object:
+        key = (source.path, config_path)
+        if key not in results:
+            results[key] = load(source, config_path)
+        return deepcopy(results[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_class, "load_config", load_once)
+        yield
+
+
 @cache
 def _composed(*overrides: str) -> Composed:
     register_resolvers()
@@ -72,7 +94,7 @@ def composed() -> Callable[..., Composed]:
 
     def compose_with(*overrides: str) -> Composed:
         register_resolvers()  # a test may have cleared them
-        return copy.deepcopy(_composed(*overrides))
+        return deepcopy(_composed(*overrides))
 
     return compose_with
 

@@ -1,38 +1,16 @@
 """Fixtures for tests of the configuration."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
-from typing import Any
 
 import hydra
 import pytest
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from ser.config import CONF
 from ser.config.run_key import register_resolvers
-
-
-@pytest.fixture(scope="session", autouse=True)
-def parsed_once() -> Iterator[None]:
-    """Parse every yaml once; Hydra parses about 30 files for each composition."""
-    Plugins.instance()  # registers the source of files
-    source_class = SourcesRegistry.instance().resolve("file")
-    load = source_class.load_config
-    results: dict[tuple[str, str], object] = {}
-
-    def load_once(source: Any, config_path: str) -> object:
-        key = (source.path, config_path)
-        if key not in results:
-            results[key] = load(source, config_path)
-        return deepcopy(results[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source_class, "load_config", load_once)
-        yield
 
 
 @cache

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,15 @@ def denoising(node: str, made: DictConfig) -> list[str]:
     return [*epochs, f"{node}.module.hidden=[8]", f"{node}.stopping.max_epochs=2"]
 
 
+def kinds_of(options: Any) -> Any:
+    """Options with the type of each number in its place."""
+    if isinstance(options, Mapping):
+        return {key: kinds_of(value) for key, value in options.items()}
+    if isinstance(options, list):
+        return [kinds_of(value) for value in options]
+    return type(options).__name__ if isinstance(options, int | float) else options
+
+
 Trained = Callable[..., Path]
 
 
@@ -75,7 +85,7 @@ def trained(
     composed: Callable[..., Composed],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Trained:
-    """Trains a system, once for all that differ in corpus, target, fold and sizes alone."""
+    """Trains a system, once for all that differ in corpus, target, fold and numbers alone."""
     folders: dict[str, Path] = {}
     fitted = tmp_path_factory.mktemp("fitted")
 
@@ -92,10 +102,8 @@ def trained(
             options.append("target.classes=[anger,happiness,neutral,sadness]")
             options.append("target.min_agreement=0")
         cfg, names = composed(*overrides, *options, *small(cfg))
-        same = {
-            k: v for k, v in run_key.result_options(cfg).items() if k not in ("target", "corpus")
-        }
-        key = run_key.digest(same)
+        kinds = kinds_of(run_key.result_options(cfg))
+        key = run_key.digest({k: v for k, v in kinds.items() if k not in ("target", "corpus")})
         if key not in folders:
             folders[key] = tmp_path_factory.mktemp("run")
             (folders[key] / ".hydra").mkdir()
