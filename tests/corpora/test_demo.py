@@ -125,6 +125,7 @@ def few_dialogues(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_corpus_is_created_again_with_the_same_bits(
     demo_root: Path, few_dialogues: list[str], tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def exports(
 Exports = Callable[[str], tuple[Path, Path]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_onnx_model_gives_the_probabilities_of_the_run(
     name: str, exports: Exports, emodb_root: Path

@@ -206,6 +206,7 @@ def test_unusable_signals_are_errors_with_a_reason():
         EXTRACTOR(np.full(4000, np.nan, np.float32), RATE)
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_threads_processes_or_blocks(monkeypatch):
     signals = [
         voice(Pulse(rd, f0), vowel, 0.5)

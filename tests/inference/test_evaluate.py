@@ -249,6 +249,7 @@ def test_a_run_tests_itself_on_another_corpus(
     ).exists()
 
 
+@pytest.mark.slow
 def test_a_report_sets_it_beside_the_test_of_its_own(
     make: Make, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,7 @@ def compared(
     return compare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", HONEST)
 def test_every_experiment_s_run_tells_of_a_recording_what_it_told_in_its_test(
     experiment: str, compared: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]

@@ -151,6 +151,7 @@ def odd(folder: Path, whole: Path) -> dict[str, str]:
     return reasons
 
 
+@pytest.mark.slow
 def test_a_hundred_files_each_get_a_prediction_or_a_reason(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

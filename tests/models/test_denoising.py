@@ -151,6 +151,7 @@ def test_input_is_corrupted_and_target_is_clean() -> None:
         torch.testing.assert_close(model.codes(batch), model.encoder(batch.x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Deep, Stacked])
 def test_longer_training_improves_the_reconstruction(kind: type[Deep], tmp_path: Path) -> None:
     x, y = classes_in(12, 256)

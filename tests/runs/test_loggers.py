@@ -106,6 +106,7 @@ def test_a_process_that_continues_a_run_logs_all_of_it(
     assert [(row["_step"], row["val/ua"]) for row in read(tmp_path).rows] == list(enumerate(curve))
 
 
+@pytest.mark.slow
 def test_killed_and_continued_it_is_one_run_of_all_epochs(
     finished: Path, emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_run_leaves_what_it_says(finished: Path) -> None:
     assert not (finished / results.UNFINISHED).exists()
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_in_the_same_bytes(
     finished: Path, emodb: list[str], tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_restored_it_gives_the_same_probabilities(
     np.testing.assert_allclose(model.probabilities(batch).detach(), stored, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_svm_learns_emotions_and_not_shuffled_ones(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:

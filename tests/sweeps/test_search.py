@@ -150,6 +150,7 @@ def test_search_stops_and_reports_the_reason_if_every_trial_fails(tmp_path: Path
     assert states(study) == [TrialState.FAIL]
 
 
+@pytest.mark.slow
 def test_killed_search_keeps_its_trials_and_never_scores_the_test_split(
     few: list[str], composed: Callable, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def _of_python(script: str) -> list[str]:
     return words[start + 2 :]
 
 
+@pytest.mark.slow
 def test_killed_sweep_is_continued(serial: Path, few: list[str], tmp_path: Path) -> None:
     """SIGKILL to all of its processes, as soon as the first run is finished."""
     overrides = [*few, "fold.index=0,1", "seed=0,1"]
@@ -205,6 +206,7 @@ def test_killed_sweep_is_continued(serial: Path, few: list[str], tmp_path: Path)
     assert contents(tmp_path, SAME) == contents(serial, SAME)
 
 
+@pytest.mark.slow
 def test_sweep_continues_after_a_worker_is_killed(
     serial: Path, few: list[str], tmp_path: Path
 ) -> None:
@@ -225,6 +227,7 @@ def test_sweep_continues_after_a_worker_is_killed(
     assert len(made) == 4 * len(SAME)
 
 
+@pytest.mark.slow
 def test_sweeps_over_the_same_runs_share_them(serial: Path, few: list[str], tmp_path: Path) -> None:
     """Three at once: each run is made by one of them, and none of them fails."""
     overrides = [*few, "fold.index=0", "seed=0,1", "hydra/launcher=basic"]

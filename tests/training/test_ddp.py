@@ -114,6 +114,7 @@ def test_gradients_of_several_ranks_are_those_of_one(
         assert (actual - expected).norm() < 1e-5 * expected.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["aae", "aae frames"])
 def test_each_utterance_is_validated_once(name: str, tmp_path: Path) -> None:
     """Ten of them on three ranks: the record's row is that of one process with these weights."""
@@ -205,6 +206,7 @@ def lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_with_byte_identical_results(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:
