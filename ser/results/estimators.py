@@ -1,4 +1,7 @@
-"""Fitted scikit-learn objects as files without code, by skops. Equal objects give equal bytes."""
+"""Fitted scikit-learn objects as files without code, by skops. Equal objects give equal bytes.
+
+skops imports all of scikit-learn, nearly a second: it is imported where it is used.
+"""
 
 import io
 import json
@@ -6,9 +9,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from ser.errors import UserError
 from ser.results.files import damaged, require_intact_archive, write_bytes
@@ -22,6 +22,8 @@ def save_estimator(path: Path, fitted: Any) -> None:
     skops names arrays by addresses in memory or random numbers, and dates them. Here they are
     numbered in the order of their use, so that equal runs have equal files.
     """
+    import skops.io
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(fitted))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -45,6 +47,9 @@ def load_estimator(path: Path, trusted: Sequence[str] = ()) -> Any:
     Raises:
         UserError: The file is missing, damaged or contains other types.
     """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     require_intact_archive(path)
     try:
         return skops.io.load(path, trusted=list(trusted))
