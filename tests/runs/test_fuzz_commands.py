@@ -9,6 +9,12 @@ from small import SMALL
 
 COMMANDS = 20
 SECONDS = 60  # of one command
+CODER = [
+    "representation.size=2",
+    "representation.stopping.max_epochs=2",
+    "representation.module.encoder.hidden=[8,8]",
+    "representation.module.decoder.hidden=[8,8]",
+]
 GROUPS = {
     "model": ["mlp", "svm", "logistic"],
     "fold": ["session_swap", "session", "speakers", "holdout", "random"],
@@ -53,6 +59,8 @@ def test_commands_end_with_a_result_or_a_line(few: list[str], tmp_path: Path) ->
     for _ in range(COMMANDS):
         overrides = command(rng)
         network = SMALL["mlp"] if not {"model=svm", "model=logistic"} & set(overrides) else []
+        if {"representation=autoencoder", "representation=cvae"} & set(overrides):
+            network = [*network, *CODER]
         arguments = [warm.TRAIN, *small, *network, *overrides]
         done = warm.Process(arguments, cwd=tmp_path).result(SECONDS)
         output = done.stdout + done.stderr
