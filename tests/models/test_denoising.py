@@ -154,7 +154,7 @@ def test_input_is_corrupted_and_target_is_clean() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Deep, Stacked])
 def test_longer_training_improves_the_reconstruction(kind: type[Deep], tmp_path: Path) -> None:
-    x, y = classes_in(12, 256)
+    x, y = classes_in(12, 128)
     options: dict[str, Any] = {} if kind is Deep else {"tied": True, "epochs_each": 20}
 
     def error(fitted: Network) -> float:
