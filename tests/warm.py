@@ -153,11 +153,17 @@ def _server() -> socket.socket:
 def _import() -> dict[str, str]:
     """Import what commands need and return the environment variables that the imports set."""
     before = dict(os.environ)
+    import skops.io  # noqa: F401
+    from hydra import compose, initialize_config_dir
     from hydra.core.plugins import Plugins
 
     import ser.runs.run  # noqa: F401
+    from ser.config import CONF
+    from ser.config.checks import check
 
     Plugins.instance()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        check(compose("train"))  # fills the caches of parsers, and of annotations that are checked
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
