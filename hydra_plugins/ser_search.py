@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from ser.arguments import train_program
 from ser.config import run_key
 from ser.config.checks import check
 from ser.errors import UserError
@@ -143,7 +144,7 @@ class Search(Sweeper):
             "best validation UA: %.1f%% (%s). Train it again and test it once with\n  %s",
             100 * best.best_value,
             path,
-            shlex.join(["python", "train.py", *words]),
+            f"{train_program()} {shlex.join(words)}",
         )
 
 

@@ -17,6 +17,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from ser.arguments import program
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 from ser.sweeps.sweep import Sweep
@@ -69,5 +70,6 @@ def _show_scores(sweep: Sweep, arguments: Sequence[str]) -> None:
         pooled.show(grid, console.console)
     except UserError as error:
         log.warning("%s", error)
-    command = shlex.join(["python", "-m", "ser", "report", *arguments])
-    console.console.print(f"\nFull report\n  {command}", markup=False)
+    console.console.print(
+        f"\nFull report\n  {program()} report {shlex.join(arguments)}", markup=False
+    )

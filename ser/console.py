@@ -155,7 +155,7 @@ def corrupted(run: Path, evaluations: Mapping[str, Sequence[Mapping[str, Any]]])
     console.print(f"\n{system(first)}{count}")
     console.print(table)
     print_remarks(evaluations[list(evaluations)[-1]][0]["remarks"])
-    console.print(f"\npython -m ser report {_relative(run)} writes a table with all runs")
+    console.print(f"\n{program()} report {_relative(run)} writes a table with all runs")
 
 
 def _mean(values: Iterable[Any]) -> float:

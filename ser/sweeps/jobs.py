@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from ser.arguments import train_program
 from ser.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def all_folds(overrides: Job) -> str:
         'python train.py -m model=svm seed=7 fold.index=all'
     """
     others = [text for text in overrides if not _is_fold(text)]
-    return shlex.join(["python", "train.py", "-m", *others, f"{FOLD}={ALL}"])
+    return f"{train_program()} -m {shlex.join([*others, f'{FOLD}={ALL}'])}"
 
 
 def _is_fold(text: str) -> bool:
