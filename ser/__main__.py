@@ -9,7 +9,6 @@ import argparse
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,10 +17,6 @@ from ser.errors import UserError, convert_disk_errors
 
 if TYPE_CHECKING:
     from ser.latents.page import Audio
-    from ser.sweeps.grid import Grid
-
-REPORTS = Path("outputs/reports")
-BASELINE, COMPARISONS = "report.baseline=", "report.comparisons="
 
 
 def train(overrides: Sequence[str]) -> int:
@@ -102,12 +97,13 @@ def status(selection: Sequence[str]) -> int:
 
     The exit status is 1 until all runs are done.
     """
+    from ser.sweeps.selection import select_runs
     from ser.sweeps.status import show_status
 
-    grid = _select_runs(selection)
+    grid = select_runs(selection)
     is_folder = not any("=" in each for each in selection)
     # A sweep may add runs to a folder, but a grid stays what it is.
-    return show_status(lambda: _select_runs(selection) if is_folder else grid)
+    return show_status(lambda: select_runs(selection) if is_folder else grid)
 
 
 def report(selection: Sequence[str], out: Path | None) -> int:
@@ -118,9 +114,10 @@ def report(selection: Sequence[str], out: Path | None) -> int:
     report.comparisons=[[SYSTEM,REFERENCE],...] further pairs.
     """
     from ser.report import report as write_report
+    from ser.sweeps.selection import REPORTS, report_name, select_runs
 
-    grid = _select_runs(selection)
-    out = out or REPORTS / _name_of(selection, grid.name)
+    grid = select_runs(selection)
+    out = out or REPORTS / report_name(selection, grid.name)
     write_report(grid, out)
     if grid.logger is not None and "wandb" in grid.logger:
         from ser.runs.loggers import log_report
@@ -234,53 +231,6 @@ def _require_finished(run: Path) -> None:
     from ser.results import RunFolder
 
     RunFolder.all_finished(run)
-
-
-def _select_runs(selection: Sequence[str]) -> "Grid":
-    """Return the runs below a folder, or those of a grid that is given by overrides.
-
-    Raises:
-        UserError: The selection mixes folders and overrides, or selects no run.
-    """
-    from ser.sweeps import grid
-
-    folders = [each for each in selection if "=" not in each]
-    if not folders:
-        return grid.compose_grid(selection)
-    overrides = [each for each in selection if "=" in each]
-    if len(folders) > 1 or any(not e.startswith((BASELINE, COMPARISONS)) for e in overrides):
-        raise UserError(
-            f"expected one folder of runs, optionally with {BASELINE}NAME or "
-            f"{COMPARISONS}[[SYSTEM,REFERENCE]], or only overrides such as grid=demo seed=0,1"
-        )
-    runs = grid.find_runs(Path(folders[0]))
-    for override in overrides:
-        if override.startswith(BASELINE):
-            runs = replace(runs, baseline=override.removeprefix(BASELINE))
-        else:
-            pairs = grid.parse_comparisons(override.removeprefix(COMPARISONS))
-            runs = replace(runs, comparisons=pairs)
-    return runs
-
-
-def _name_of(selection: Sequence[str], grid: str) -> Path:
-    """Return the name of a report: the grid, or the path of a folder, as their names may be equal.
-
-    Examples:
-        >>> _name_of(["outputs/runs/emodb"], "emodb")
-        PosixPath('runs/emodb')
-        >>> _name_of(["grid=emodb_table1"], "emodb_table1")
-        PosixPath('emodb_table1')
-    """
-    folders = [each for each in selection if "=" not in each]
-    if not folders:
-        return Path(grid)
-    folder, working = Path(folders[0]).resolve(), Path.cwd()
-    if not folder.is_relative_to(working) or folder == working:
-        return folder.relative_to(folder.anchor)
-    relative = folder.relative_to(working)
-    outputs = REPORTS.parent
-    return relative.relative_to(outputs) if outputs in relative.parents else relative
 
 
 class Command(NamedTuple):

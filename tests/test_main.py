@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ser.__main__ import COMMANDS, Command, _name_of, main, make_parser
+from ser.__main__ import COMMANDS, Command, main, make_parser
+from ser.sweeps.selection import report_name
 
 
 def test_check_of_a_whole_corpus_succeeds(
@@ -106,7 +107,7 @@ def test_reports_of_folders_of_one_name_are_kept_apart(
     selections = [
         ["a/runs"], ["b/runs"], ["outputs/runs"], [str(tmp_path.parent / "runs")], ["grid=demo"],
     ]  # fmt: skip
-    names = [str(_name_of(selection, "demo")) for selection in selections]
+    names = [str(report_name(selection, "demo")) for selection in selections]
     assert names[:3] == ["a/runs", "b/runs", "runs"]
     assert names[4] == "demo"
     assert len(set(names)) == len(names)
