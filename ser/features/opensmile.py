@@ -25,6 +25,7 @@ from ser.features.checks import (
 )
 
 PAIR = ("func", "lld")  # one pass gives both at the cost of one
+LISTED = 12  # outputs that an error lists
 LEVELS: dict[str, Level] = {"func": "utterance", "lld": "frame", "lld_de": "frame"}
 
 
@@ -73,9 +74,11 @@ class OpenSmile:
         path = opensmile_engine.config_path(self.set)
         available = opensmile_engine.outputs(path)
         if self.output not in available:
+            known = sorted(available, key=lambda name: (len(name), name))  # the usual ones first
+            more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
             raise UserError(
-                f"openSMILE's {self.set} has no {self.output}; "
-                f"its outputs are {', '.join(sorted(available)) or 'none'}"
+                f"openSMILE's {self.set} has no {self.output}; its outputs are "
+                f"{', '.join(known[:LISTED]) or 'none'}{more}"
             )
         try:
             (names,) = opensmile_engine.columns(path, self.rate, (self.output,))

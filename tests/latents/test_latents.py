@@ -170,6 +170,7 @@ def train(composed: Callable[..., Composed], folder: Path, manifest: Path, *over
         f"corpus.root={manifest}",
         f"store.root={folder / 'store'}",
         "store.workers=1",
+        "fold=session_swap",
         "model=aae",
         "trainer.max_epochs=3",
         *overrides,
