@@ -1,4 +1,4 @@
-"""An audit of a corpus: can the label be had without listening to the emotion?
+"""An audit of a corpus: can the label be predicted without listening to the emotion?
 
 Scores from nuisance variables alone, recordings that occur twice, and what published splits and the
 folds of the configuration have in common. No torch is imported.

@@ -140,17 +140,16 @@ def verdict(findings: Sequence[Finding], baselines: Sequence[Baseline], target: 
     if faults:
         more = f" {count(len(faults) - NAMED, 'more fault')} below." if len(faults) > NAMED else ""
         return f"{count(len(faults), 'fault')}. {' '.join(faults[:NAMED])}{more}"
-    groups = {each.nuisance: each for each in baselines if each.nuisance in GROUPING}
+    harmless = [b for b in baselines if b.nuisance in GROUPING and not b.is_warning]
     text = "No fault."
-    if groups:
-        scores = [f"{name} {percent(each.ua)}%" for name, each in groups.items()]
-        chance = percent(next(iter(groups.values())).chance)
-        text += (
-            f" The {target} cannot be had from {join(scores, 'or')} alone (UA; chance {chance}%)."
-        )
+    if harmless:
+        scores = [f"{LABELS[each.nuisance]} ({percent(each.ua)}%)" for each in harmless]
+        chance = percent(harmless[0].chance)
+        text += f" The {target} cannot be predicted from {join(scores, 'or')} alone"
+        text += f" (UA, chance {chance}%)."
     warned = sorted((each for each in baselines if each.is_warning), key=lambda each: -each.ua)
     if warned:
-        scores = [f"{each.nuisance} {percent(each.ua)}%" for each in warned]
+        scores = [f"{each.nuisance} ({percent(each.ua)}%)" for each in warned]
         text += f" But a model can use {join(scores, 'and')}."
     return text
 

@@ -83,7 +83,7 @@ def findings(out: Path, severity: str) -> list[str]:
 def test_a_corpus_without_shortcut_passes(balanced: Path, audit: Audit) -> None:
     status, output, out = audit(pd.read_csv(balanced / "all.csv"), balanced)
     assert status == 0
-    assert "Passed. No fault. The emotion cannot be had from speaker" in output
+    assert "Passed. No fault. The emotion cannot be predicted from the speaker" in output
     assert findings(out, "fault") == []
     scores = pd.read_csv(out / "baselines.csv").set_index("nuisance")
     assert scores.at["speaker", "ua"] < 0.5

@@ -62,7 +62,7 @@ def is_large(name: str) -> bool:
 def compose_named(name: str) -> grid.Grid:
     """Compose a grid once; of a large one only two seeds and one fold.
 
-    To count the folds needs the corpus, which often cannot be had.
+    To count the folds needs the corpus, which is often not available.
     """
     narrowed = ["seed=0,1", "fold.index=0"] if is_large(name) else []
     return grid.compose_grid([f"grid={name}", *narrowed])
