@@ -40,7 +40,10 @@ def _table(data: ReportData) -> Table:
     ((corpus, target),) = data.columns
     parts = " or ".join(dict.fromkeys(cell.part for cell in data.cells))
     folds, seeds = {len(c.folds) for c in data.cells}, {len(c.seeds) for c in data.cells}
-    pooled = f"{folds.pop()} folds pooled" if len(folds) == 1 else "folds pooled"
+    pooled = "folds pooled"
+    if len(folds) == 1:
+        (number,) = folds
+        pooled = f"{number} folds pooled" if number > 1 else "1 fold"
     seeds_text = f"{seeds.pop()} seeds" if len(seeds) == 1 else "seeds"
     over = "" if seeds_text == "1 seeds" else f", mean over {seeds_text}"
     table = rich_table(f"{corpus} {target}: {parts} split, {pooled}{over}, in %")

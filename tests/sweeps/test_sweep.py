@@ -113,7 +113,7 @@ def test_sweep_ends_with_pooled_scores(copied: Path, few: list[str]) -> None:
     command = next(line for line in lines if "python -m ser report" in line)
     assert f"hydra.sweep.dir={copied}" in command
     incomplete = sweep(copied, *overrides, "fold.index=0,17")
-    assert "1 folds pooled" in incomplete.stdout  # that which does not exist was refused
+    assert "test split, 1 fold," in incomplete.stdout  # that which does not exist was refused
 
 
 def test_all_folds_are_trained_in_one_command(few: list[str], tmp_path: Path) -> None:
