@@ -1,4 +1,4 @@
-"""Definitions of all scores, on confusion matrices and on reliability counts.
+"""Scores of classes, on confusion matrices and on reliability counts.
 
 A confusion matrix is (C, C) counts with a row per true class and a column per predicted class, in
 the order of the target's classes. Reliability counts are (BINS, 3): the number, confidence and
