@@ -13,6 +13,7 @@ from ser.arguments import program, train_program
 from ser.errors import last_line
 
 log = logging.getLogger(__name__)
+CLASS_SCORES, VALUE_SCORES = ("UA", "WA", "F1"), ("CCC", "Pearson", "RMSE", "MAE")
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -53,21 +54,18 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     scores = result[split]
     if console.quiet:
         name = system(result, experiment)
-        print(f"{name}: {split} UA {100 * scores['ua']:.1f}%, {seconds:.0f} s", flush=True)
+        print(f"{name}: {split} {first_score(scores)}, {seconds:.0f} s", flush=True)
         return
-    table = _scores(f"{split} %", system(result), scores)
+    table = _scores(split, system(result), scores)
     if split == "test":
-        table.add_row(
-            "on validation",
-            *(f"{100 * result['val'][key]:.1f}" for key in ("ua", "wa", "f1")),
-            style="dim",
-        )
+        table.add_row("on validation", *_cells(result["val"]), style="dim")
     for name, of_set in result.get("test_sets", {}).items():
-        table.add_row(name, *(f"{100 * of_set[key]:.1f}" for key in ("ua", "wa", "f1")))
+        table.add_row(name, *_cells(of_set))
     console.print()
     console.print(table)
     console.print()
-    console.print(_confusion(result["classes"], scores))
+    if result["classes"]:
+        console.print(_confusion(result["classes"], scores))
     if absent := _absent(scores):
         log.warning("%s: absent from %s, and left out of UA and F1", ", ".join(absent), split)
     print_remarks(result["remarks"])
@@ -116,10 +114,10 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
     unlike = evaluation.get("unlike_training")  # unknown of earlier runs
     if brief:
         share = "" if unlike is None else f", {100 * unlike:.0f}% unlike the training data"
-        print(f"{name}: {corpus} UA {100 * scores['ua']:.1f}%{share}", flush=True)
+        print(f"{name}: {corpus} {first_score(scores)}{share}", flush=True)
         return
     console.print()
-    console.print(_scores(f"{corpus} %", name, scores))
+    console.print(_scores(corpus, name, scores))
     console.print()
     # A row for each class that the corpus has, a column for each that the run predicts.
     console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))
@@ -164,18 +162,37 @@ def _mean(values: Iterable[Any]) -> float:
 
 
 def _scores(head: str, name: str, scores: Mapping[str, Any]) -> Table:
+    """Return a table with a row of scores, and one of the chance level."""
+    is_value = "ccc" in scores
     table = Table(box=None, header_style="bold")
-    table.add_column(head)
-    for score in ("UA", "WA", "F1"):
+    table.add_column(head if is_value else f"{head} %")
+    for score in VALUE_SCORES if is_value else CLASS_SCORES:
         table.add_column(score, justify="right")
-    table.add_row(name, *(f"{100 * scores[key]:.1f}" for key in ("ua", "wa", "f1")))
-    chance = (f"{100 * scores[key]:.1f}" for key in ("chance_ua", "majority_wa"))
-    table.add_row("chance (UA), largest class (WA)", *chance, "")
+    table.add_row(name, *_cells(scores))
+    if is_value:
+        table.add_row("chance (CCC)", "0.000", "", "", "")
+    else:
+        chance = (f"{100 * scores[key]:.1f}" for key in ("chance_ua", "majority_wa"))
+        table.add_row("chance (UA), largest class (WA)", *chance, "")
     return table
 
 
+def _cells(scores: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a row of scores: classes in percent, values as they are."""
+    if "ccc" not in scores:
+        return [f"{100 * scores[key.lower()]:.1f}" for key in CLASS_SCORES]
+    values = [scores[key.lower()] for key in VALUE_SCORES]
+    return ["-" if value is None else f"{value:.3f}" for value in values]
+
+
+def first_score(scores: Mapping[str, Any]) -> str:
+    """Return the score by which systems are compared, e.g. "UA 61.9%" or "CCC 0.614"."""
+    cell = _cells(scores)[0]
+    return f"CCC {cell}" if "ccc" in scores else f"UA {cell}%"
+
+
 def _absent(scores: Mapping[str, Any]) -> list[str]:
-    return [name for name, recall in scores["recall"].items() if recall is None]
+    return [name for name, recall in scores.get("recall", {}).items() if recall is None]
 
 
 def failed(folder: Path, error: Exception) -> None:
@@ -187,8 +204,8 @@ def failed(folder: Path, error: Exception) -> None:
 def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
     """Print that a run is already finished, and its score."""
     split = "test" if result["test"] else "val"
-    score = f"{split} UA {100 * result[split]['ua']:.1f}%"
-    console.print(f"{_relative(folder)} is finished: {score} (force=true trains it again)")
+    score = first_score(result[split])
+    console.print(f"{_relative(folder)} is finished: {split} {score} (force=true trains it again)")
     print_remarks(result["remarks"])
 
 

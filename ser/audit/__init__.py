@@ -62,7 +62,7 @@ def make_audit(cfg: DictConfig, command: str) -> Audit:
     scores = score_nuisances(data, _progress)
     copies = find_copies(table, recordings.reindex(table.index).dropna(), readings.landmarks)
     splits = published(table, copies)
-    make = partial(build(cfg.fold), corpus.table, target.labels)
+    make = partial(build(cfg.fold), corpus.table, target.strata)
     name = cfg.fold._target_.rpartition(".")[2]
     own = folds(name, lambda index: make(index=index), corpus.table, recordings, copies)
     remarks = [f"{reason} (left out)" for reason in readings.faulty] + list(target.remarks)

@@ -75,6 +75,7 @@ BOUNDS: dict[str, Any] = {
     "bins": (
         Literal["extremes", "rounded", "strict", "majority"]
         | Annotated[list[Number], MinLen(2), MaxLen(2)]
+        | None
     ),
     "labelled_fraction": Share,
     "labelled_seed": Seed,

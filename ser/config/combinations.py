@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ser.config import CONF, build, choices
 from ser.config.explain import nearest
 from ser.config.libraries import library_problem, options_of
-from ser.config.run_key import classifies_segments, reading
+from ser.config.run_key import classifies_segments, predicts_values, reading
 from ser.config.static import class_attribute
 from ser.errors import UserError
 
@@ -199,6 +199,23 @@ def _augmentation_problems(cfg: DictConfig) -> Iterator[str]:
         yield "augment: features of copies are kept in memory: in_memory=true"
 
 
+def _value_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check that what learns can predict values, where the target is one."""
+    if not predicts_values(cfg):
+        return
+    classes = "target.bins=null is for values"
+    if not class_attribute(cfg.model._target_, "takes_values"):
+        yield f"{classes}, which this model does not predict: model=mlp|cnn|lstm|aae"
+    if cfg.calibrate != "none":
+        yield f"{classes}, and calibrate={cfg.calibrate} for probabilities: calibrate=none"
+    if cfg.data.class_weights is not None:
+        yield f"{classes}, and data.class_weights for classes: data.class_weights=null"
+    node = cfg.representation or {}
+    module: Any = node.get("module") or {}
+    if module.get("condition") or "reading" in module or "LinearDiscriminant" in str(node):
+        yield f"{classes}, and this representation needs classes: representation=pca|vae"
+
+
 def _perturbation_problems(cfg: DictConfig) -> Iterator[str]:
     """Check that SpecAugment gets frames, and mixup a model that takes mixtures."""
     masks, mixup = cfg.data.get("spec_augment"), cfg.data.get("mixup")
@@ -306,6 +323,7 @@ LIGHT_COMBINATIONS = (
     (_SYSTEM, _layer_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
+    (("model", "target", "calibrate", "data", "representation"), _value_problems),
     (("model", "representation", "trainer"), _stopping_problems),
 )
 # These import what they check.

@@ -80,6 +80,8 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         for kind in options["augment"].values():
             if isinstance(kind, dict):
                 kind.pop("root", None)
+    if not predicts_values(cfg):  # the loss of values is not used
+        options["model"].pop("loss", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]
     return _without_modules(options)
@@ -116,6 +118,11 @@ def classifies_segments(cfg: DictConfig) -> bool:
     Read from the module of its network, because its attribute `level` would need torch.
     """
     return str(cfg.model.get("encoder", {}).get("_target_")).startswith(SEGMENT_NETWORKS)
+
+
+def predicts_values(cfg: DictConfig) -> bool:
+    """Whether the target is a value and not a class."""
+    return "bins" in cfg.target and cfg.target.bins is None
 
 
 def trains_network(cfg: DictConfig) -> bool:

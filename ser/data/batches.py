@@ -31,7 +31,9 @@ class Batch(NamedTuple):
 
     Attributes:
         x: (B, D) standardised features; at frame level (B, T, F), padded with zeros.
-        y: (B,) class indices, `UNLABELLED` where there is none; (U,) if there are windows.
+        y: (B,) class indices, `UNLABELLED` where there is none; (U,) if there are windows. If a
+            target is not one of classes, (B, Y) floats with columns for each `Head`, NaN where
+            there is no label.
         lengths: (B,) frames without padding; None at utterance level.
         windows: (B,) utterance of each window, from 0 to U - 1; None: each item is an utterance.
         partners: (B,) class index of the item that is mixed into each; None: none are mixed.
@@ -45,6 +47,31 @@ class Batch(NamedTuple):
     partners: Tensor | None = None
     shares: Tensor | None = None
 
+    @property
+    def classes(self) -> Tensor:
+        """Class indices (B,); `UNLABELLED` where there is none, or the target is not of classes."""
+        if self.y.ndim == 1:
+            return self.y
+        return torch.full((len(self.y),), UNLABELLED, device=self.y.device)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model predicts of one task.
+
+    Attributes:
+        name: Name of the task, e.g. "activation".
+        classes: C; 0: a value.
+        weight: Weight of its loss among those of other tasks.
+        values: (N,) values of the training utterances, which scale the output; None: unknown, as
+            before data are read and after training.
+    """
+
+    name: str
+    classes: int
+    weight: float = 1.0
+    values: Tensor | None = None
+
 
 @dataclass(frozen=True)
 class Task:
@@ -52,12 +79,13 @@ class Task:
 
     Attributes:
         inputs: D, or F at frame level.
-        classes: C.
+        classes: C; 0 if the target is not one of classes.
         class_weights: (C,) for the cross-entropy, or None.
         groups: Columns of the features by kind, e.g. {"mfcc": [7, 8]}.
         variants: (V,) weights with which a model averages its outputs for the V codes of an item,
             which are concatenated, (..., V * inputs); None: an item has one code.
         layers: Layers of a pretrained encoder, whose features have equal shares of the inputs.
+        heads: What a model predicts instead of one of C classes; none: the class.
     """
 
     inputs: int
@@ -66,6 +94,7 @@ class Task:
     groups: dict[str, list[int]]
     variants: Tensor | None = None
     layers: int = 1
+    heads: tuple[Head, ...] = ()
 
 
 class Rows:
@@ -98,7 +127,7 @@ class Batches:
         rows: Features.
         utterances: (N,) row of each item of the split; or (N, L), rows that are concatenated into
             one item of L * D values.
-        y: (N,) class indices.
+        y: (N,) class indices, or (N, Y) floats.
         batch_size: B of all ranks together. A last batch with one utterance per rank is joined to
             the one before, because batch normalisation needs at least two.
         seed: Of the order (see `shuffled`); None: the given order.
@@ -187,6 +216,9 @@ class Batches:
         shares = mixing.shares[self.share]
         weight = shares.reshape(-1, *[1] * (batch.x.ndim - 1))
         x = weight * batch.x + (1 - weight) * self._partners(partners, batch)
+        if self.y.ndim == 2:  # values can be mixed as features are
+            mixed = torch.lerp(self.y[partners], batch.y, shares[:, None])
+            return batch._replace(x=x, y=mixed)
         return batch._replace(x=x, partners=self.y[partners], shares=shares)
 
     def _partners(self, positions: Tensor, batch: Batch) -> Tensor:

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from ser.data.batches import UNLABELLED, Batches, Rows, Task
 from ser.data.folds import Fold
+from ser.data.labels import Labels
 from ser.data.loaders import make_batches
 from ser.data.perturbations import Perturbations, SpecAugment
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser, per_speaker
-from ser.data.targets import Target
+from ser.data.targets import LEVELS, Target
+from ser.errors import UserError
 from ser.features import Features
 
 
@@ -43,11 +45,11 @@ class View:
 
 
 class DataModule(pl.LightningDataModule):
-    """Features and classes of one fold.
+    """Features and labels of one fold.
 
     Args:
         features: Features of every utterance that the run may use.
-        target: Classes of the labelled utterances.
+        target: Labels of the utterances.
         fold: Utterance ids of the splits, and copies of training utterances, which have features.
         speakers: Speaker by utterance id, without copies.
         seed: Seed of the order of the training batches.
@@ -67,7 +69,7 @@ class DataModule(pl.LightningDataModule):
         task: What a model is built for.
 
     Raises:
-        UserError: No labelled training utterance has one of the classes.
+        UserError: No labelled training utterance has one of the classes, or a value has weights.
     """
 
     def __init__(
@@ -95,10 +97,15 @@ class DataModule(pl.LightningDataModule):
         masks = spec_augment if spec_augment is not None and spec_augment.masks else None
         self.perturbations = Perturbations(masks, mixup)
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
-        self._classes = _class_indices(target, fold)
+        self.labels = Labels.of(target, fold)
         width = features.values.shape[1]
         if view.segments is not None:
             width = self.segments_of(fold.train[:1], view.segments).shape[1]
+        if target.is_value and class_weights:
+            raise UserError(
+                f"data.class_weights={class_weights} is for classes, and target {target.name} is a "
+                "value: data.class_weights=null"
+            )
         shares = torch.from_numpy(self._class_counts() / len(self.labelled)).float()
         self.task = Task(
             inputs=width // view.variants,
@@ -107,6 +114,7 @@ class DataModule(pl.LightningDataModule):
             groups=column_groups(features.columns),
             variants=shares if view.variants > 1 else None,
             layers=max(1, len(features.layers)),
+            heads=self.labels.heads(self.labelled),
         )
 
     @cached_property
@@ -154,8 +162,7 @@ class DataModule(pl.LightningDataModule):
     @property
     def labelled(self) -> pd.Index:
         """Training utterances whose label may be used, without copies."""
-        classes = self._classes.loc[self.fold.train]
-        return classes.index[classes != UNLABELLED]
+        return self.labels.labelled(self.fold.train)
 
     def table(self, *splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the labelled utterances of some splits as scikit-learn takes them.
@@ -164,13 +171,13 @@ class DataModule(pl.LightningDataModule):
         speakers is the same whichever of the two is tested.
 
         Returns:
-            Features before standardisation by the training split (N, D), class indices (N,), ids
-            (N,), where those of the training split include copies.
+            Features before standardisation by the training split (N, D), class indices or values
+            (N,), ids (N,), where those of the training split include copies.
         """
         labelled = self._with_copies(self.labelled)
         ids_of = [labelled if split == "train" else self.fold.parts[split] for split in splits]
         ids = pd.Index(np.concatenate([ids.to_numpy() for ids in ids_of])).sort_values()
-        return self.values_of(ids), self._classes.loc[ids].to_numpy(), ids.to_numpy()
+        return self.values_of(ids), self.labels.column(ids), ids.to_numpy()
 
     def sources_of(self, ids: pd.Index) -> pd.Index:
         """Return the utterances that some copies are of; utterances themselves as they are."""
@@ -186,8 +193,8 @@ class DataModule(pl.LightningDataModule):
         return self.values[self._numbers.loc[ids].to_numpy()]
 
     def classes_of(self, ids: pd.Index) -> np.ndarray:
-        """Return class indices, (N,); `UNLABELLED` for utterances without label."""
-        return self._classes.reindex(ids, fill_value=UNLABELLED).to_numpy()
+        """Return class indices, (N,); `UNLABELLED` for utterances without label, and for values."""
+        return self.labels.classes_of(ids)
 
     def segments_of(self, ids: pd.Index, cut: Callable[..., Segments]) -> Segments:
         """Return segments of frame-level features before standardisation by the training split.
@@ -200,10 +207,10 @@ class DataModule(pl.LightningDataModule):
         return cut(self.values, self.features.offsets, numbers, self.features.mapped)
 
     def class_counts(self) -> pd.DataFrame:
-        """Return the number of utterances by class (rows) and split (columns)."""
-        labels = self.target.labels
+        """Return the number of utterances by class, or level of a value (rows), and split."""
+        labels = self.target.strata
         counts = {split: labels.loc[ids].value_counts() for split, ids in self.fold.parts.items()}
-        return pd.DataFrame(counts, index=list(self.target.classes)).fillna(0).astype(int)
+        return pd.DataFrame(counts, index=list(self.target.classes or LEVELS)).fillna(0).astype(int)
 
     @property
     def _share(self) -> tuple[int, int]:
@@ -215,7 +222,7 @@ class DataModule(pl.LightningDataModule):
         return make_batches(
             self.rows,
             self._numbers.loc[ids].to_numpy(),
-            torch.tensor(self._classes.loc[ids].to_numpy()),
+            self.labels.batched(ids),
             offsets=self.features.offsets,
             segments=None if cut is None else self.segments_of(ids, cut),
             max_frames=self.max_frames,
@@ -234,21 +241,12 @@ class DataModule(pl.LightningDataModule):
         return np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in numbers])
 
     def _class_counts(self) -> np.ndarray:
-        return np.bincount(self._classes.loc[self.labelled], minlength=len(self.target.classes))
+        counts = self.labels.classes_of(self.labelled)
+        return np.bincount(counts[counts != UNLABELLED], minlength=len(self.target.classes))
 
     def _balanced(self) -> Tensor:
         counts = self._class_counts()
         return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
-
-
-def _class_indices(target: Target, fold: Fold) -> pd.Series:
-    """Return class indices by utterance id; `UNLABELLED` where a training label is withheld."""
-    target.require_training_classes(fold.index, fold.train)
-    classes = target.codes
-    classes.loc[target.withheld(fold.train)] = UNLABELLED
-    if fold.copies.empty:
-        return classes
-    return pd.concat([classes, classes.loc[fold.copies].set_axis(fold.copies.index)])
 
 
 def column_groups(columns: tuple[str, ...]) -> dict[str, list[int]]:

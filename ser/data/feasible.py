@@ -22,7 +22,7 @@ def make_fold(cfg: DictConfig, corpus: Corpus, target: Target, recordings: pd.Se
     Raises:
         UserError: There is no such fold, or its splits are not separate.
     """
-    fold: Fold = build(cfg.fold)(corpus.table, target.labels)
+    fold: Fold = build(cfg.fold)(corpus.table, target.strata)
     verify(fold, corpus.table, recordings)
     return fold
 

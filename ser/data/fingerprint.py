@@ -129,7 +129,7 @@ class RunKeys:
 
         def make() -> Fold:
             corpus, target = self._corpus(cfg)
-            fold: Fold = build(cfg.fold)(corpus.table, target.labels)
+            fold: Fold = build(cfg.fold)(corpus.table, target.strata)
             require_feasible(cfg, corpus, target, fold)
             return fold
 
@@ -145,7 +145,7 @@ class RunKeys:
 
         def count() -> int:
             corpus, target = self._corpus(cfg)
-            fold: Fold = build(cfg.fold)(corpus.table, target.labels)
+            fold: Fold = build(cfg.fold)(corpus.table, target.strata)
             return fold.count
 
         return self._cached(("count", *self._labels(cfg), *_text(cfg, "fold")), count)

@@ -49,8 +49,8 @@ class Segments:
         return np.unique(self.frames)
 
     def of_each(self, values: np.ndarray) -> np.ndarray:
-        """Repeat values of utterances, (U,), for their segments, (N,)."""
-        return np.repeat(values, np.diff(self.offsets))
+        """Repeat values of utterances, (U, ...), for their segments, (N, ...)."""
+        return np.repeat(values, np.diff(self.offsets), axis=0)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield everything that identifies the segments: values, frame numbers, offsets."""

@@ -296,7 +296,7 @@ class NetworkGraph(nn.Module):
     def __init__(self, network: NetworkClassifier) -> None:
         super().__init__()
         kind = type(network.model)
-        if kind.probabilities is not PhasedModel.probabilities:
+        if kind.predictions is not PhasedModel.predictions:
             raise UserError(
                 f"model={kind.__name__} predicts an utterance from statistics of its segments, "
                 "which cannot be exported; use python -m ser predict"
@@ -320,7 +320,7 @@ class NetworkGraph(nn.Module):
         return masked_mean(probabilities.unflatten(0, parts.shape[:2]), counts)
 
     def _probabilities(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return self.model(unlabelled_batch(x, lengths)).softmax(dim=1)
+        return self.model.outputs.predict(self.model(unlabelled_batch(x, lengths)))
 
 
 class EstimatorGraph(nn.Module):

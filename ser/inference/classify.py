@@ -12,7 +12,7 @@ from ser.data.loaders import make_batches
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser
 from ser.training.phased import PhasedModel
-from ser.training.prediction import batch_probabilities
+from ser.training.prediction import batch_predictions
 
 if TYPE_CHECKING:  # a network does not need scikit-learn
     from sklearn.calibration import CalibratedClassifierCV
@@ -60,7 +60,7 @@ class NetworkClassifier:
             batch_size=self.batch_size,
             seed=None,
         )
-        return batch_probabilities(self.model, batches).numpy()
+        return batch_predictions(self.model, batches).numpy()
 
 
 @dataclass(frozen=True)

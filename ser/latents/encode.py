@@ -7,7 +7,7 @@ import torch
 from ser.data.datamodule import DataModule
 from ser.data.prepare import Prepared
 from ser.models.aae import AAE
-from ser.training.prediction import probabilities
+from ser.training.prediction import predictions
 
 
 def encode(model: AAE, data: DataModule) -> dict[str, np.ndarray]:
@@ -41,6 +41,6 @@ def describe(prepared: Prepared, model: AAE) -> pd.DataFrame:
         if len(ids):
             table = prepared.corpus.table.loc[ids].copy()
             table["part"], table["truth"] = part, data.target.labels.loc[ids]
-            table["prediction"] = names[probabilities(model, data, part).argmax(dim=1).numpy()]
+            table["prediction"] = names[predictions(model, data, part).argmax(dim=1).numpy()]
             parts.append(table)
     return pd.concat(parts)

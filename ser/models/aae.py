@@ -1,8 +1,11 @@
 """Adversarial autoencoders: one encoder and several latents, each matched to a prior.
 
 parthasarathy2019 (section 4.1) has two latents: y is categorical and also the classifier; z is
-Gaussian and encodes everything else. sahu2017 (section 3.3.1) has one latent, matched to a mixture
-of one Gaussian per class, and no classifier: the model is a representation.
+Gaussian and encodes everything else. The paper matches y to the distribution of what it predicts,
+which is classes; where a target is a value, y is one number, matched to the distribution of the
+training ratings, and classification becomes regression. Of several tasks, each has a latent y.
+sahu2017 (section 3.3.1) has one latent, matched to a mixture of one Gaussian per class, and no
+classifier: the model is a representation.
 """
 
 import logging
@@ -17,12 +20,15 @@ from torch import Tensor, nn
 from ser.data.batches import UNLABELLED, Batch, Task
 from ser.errors import UserError
 from ser.models import diagnostics
+from ser.models.latent import Latent, of_each, of_tasks
 from ser.models.losses import (
+    ValueLoss,
     discriminator_loss,
     frames,
     generator_loss,
     labelled,
     reconstruction_loss,
+    supervised_loss,
 )
 from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
@@ -30,56 +36,6 @@ from ser.networks.layer_sum import built
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
 log = logging.getLogger(__name__)
-
-
-class Latent(nn.Module):
-    """A part of the code: a head on the encoder, a prior and a discriminator.
-
-    Args:
-        inputs: Width of the encoder's output.
-        classes: C.
-        size: K of this latent; None: one per class.
-        prior: Distribution that the codes are matched to.
-        condition: "label": the discriminator is conditioned on the class, one-hot, or zeros for
-            unlabelled items (Makhzani et al. 2015, section 2.3), and real samples are of the
-            classes of the batch.
-        discriminator: Partial of a network (B, K) or (B, K + C) -> (B,) logits of being real.
-        batch_norm: Normalise the head.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        classes: int,
-        *,
-        size: int | None,
-        prior: diagnostics.Prior,
-        condition: Literal["label"] | None,
-        discriminator: Callable[[int], nn.Module],
-        batch_norm: bool,
-    ) -> None:
-        super().__init__()
-        size = classes if size is None else size
-        self.size, self.prior, self.classes = size, prior, classes
-        self.is_conditioned = condition == "label"
-        layers: list[nn.Module] = [nn.Linear(inputs, size)]
-        if batch_norm:
-            layers.append(nn.BatchNorm1d(size))
-        self.head = nn.Sequential(*layers)
-        self.discriminator = discriminator(size + classes * self.is_conditioned)
-
-    def sample_prior(self, labels: Tensor) -> Tensor:
-        """(B,) labels -> (B, K) samples of the prior, of these classes if it is conditioned."""
-        labels = labels if self.is_conditioned else torch.full_like(labels, UNLABELLED)
-        return self.prior.sample(labels, self.size, self.classes)
-
-    def discriminate(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) codes and their (B,) labels -> (B,) logits of being real."""
-        if self.is_conditioned:
-            # `UNLABELLED` is encoded as an additional class, whose column is then removed.
-            one_hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
-            codes = torch.cat([codes, one_hot.to(codes)], dim=1)
-        return self.discriminator(codes)
 
 
 @dataclass(frozen=True)
@@ -111,7 +67,8 @@ class AAE(PhasedModel):
         encoder: Partial of a network that encodes (B, D) or (B, T, F).
         decoder: Partial of a network that decodes (B, K) codes.
         latents: `size`, `prior` and `condition` of a `Latent`, by name.
-        classifier: Latent whose head returns the class logits; None: there is no classifier.
+        classifier: Latent whose head returns the class logits, or a value; None: there is none. Of
+            several tasks, there is one such latent for each, called `<classifier>_<task>`.
         discriminator: Partial of a network (B, K) -> (B,).
         discriminator_rate: Learning rate of the discriminators relative to the other phases (0.1:
             a "strengthened" generator, section 5.2).
@@ -119,6 +76,7 @@ class AAE(PhasedModel):
             (section 3.3.1) literally says; the discriminator then tends to dominate.
         batch_norm: Normalise the heads of the latents.
         phases: Phases, in order.
+        loss: Loss of values; "ccc", as in configurations before there was a choice.
         optimiser: Partial of a torch optimiser.
 
     Raises:
@@ -127,6 +85,7 @@ class AAE(PhasedModel):
     """
 
     uses_unlabelled = True
+    takes_values = True
 
     def __init__(
         self,
@@ -141,6 +100,7 @@ class AAE(PhasedModel):
         discriminator_moves_encoder: bool,
         batch_norm: bool,
         phases: Sequence[Literal["reconstruction", "discriminator", "generator", "classification"]],
+        loss: ValueLoss = "ccc",
         optimiser: Optimiser,
     ) -> None:
         super().__init__(task, optimiser)
@@ -163,11 +123,12 @@ class AAE(PhasedModel):
                     batch_norm=batch_norm,
                     **latent,
                 )
-                for name, latent in latents.items()
+                for name, latent in of_tasks(latents, classifier, self.outputs).items()
             }
         )
+        self._predicting = [] if classifier is None else of_each(classifier, self.outputs)
         self.decoder = decoder(self.width, task.inputs)
-        self.classifier = classifier
+        self.classifier, self.loss = classifier, loss
         self.discriminator_rate = discriminator_rate
         self.discriminator_moves_encoder = discriminator_moves_encoder
         self.phase_names = list(phases)
@@ -176,14 +137,19 @@ class AAE(PhasedModel):
         self._warned: set[str] = set()
 
     @property
+    def classifiers(self) -> list[Latent]:
+        """Latents that predict, one for each task; empty if there is no classifier."""
+        return [self.latents[name] for name in self._predicting]
+
+    @property
     def phases(self) -> Sequence[Phase]:
         latents = self.latents.values()
         heads = [latent.head for latent in latents]
         encoder = [self.encoder, *heads]
         discriminators = [latent.discriminator for latent in latents]
         discriminators += encoder if self.discriminator_moves_encoder else []
-        label_head = [] if self.classifier is None else [self.latents[self.classifier].head]
-        autoencoder, classifier = [*encoder, self.decoder], [self.encoder, *label_head]
+        label_heads = [latent.head for latent in self.classifiers]
+        autoencoder, classifier = [*encoder, self.decoder], [self.encoder, *label_heads]
         known = partial(labelled, class_weights=self.cross_entropy.weight)
         every = (
             Phase("reconstruction", self.reconstruction_loss, autoencoder, items=frames),
@@ -213,7 +179,7 @@ class AAE(PhasedModel):
             # Without `detach` the phase would update the encoder, too.
             seen = fake[name] if self.discriminator_moves_encoder else fake[name].detach()
             both = torch.cat([adversarial.real[name], seen])
-            logits = latent.discriminate(both, batch.y.repeat(2))
+            logits = latent.discriminate(both, batch.classes.repeat(2))
             real_logits[name], fake_logits[name] = logits.chunk(2)
         return replace(adversarial, fake=fake, real_logits=real_logits, fake_logits=fake_logits)
 
@@ -225,11 +191,15 @@ class AAE(PhasedModel):
     def generator_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         # The discriminator phase's codes are up to date unless it has updated the encoder.
         fake = self.encode(batch) if self.discriminator_moves_encoder else adversarial.fake
-        logits = [latent.discriminate(fake[name], batch.y) for name, latent in self.latents.items()]
+        logits = [
+            latent.discriminate(fake[name], batch.classes) for name, latent in self.latents.items()
+        ]
         return torch.stack([generator_loss(each) for each in logits]).sum()
 
     def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
+        if batch.y.ndim == 2:
+            return supervised_loss(self.outputs, logits, batch, self.loss)
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)
@@ -239,13 +209,13 @@ class AAE(PhasedModel):
     def draw(self, batch: Batch) -> AdversarialBatch:
         """Return samples of the priors, for the classes of the batch where conditioned."""
         return AdversarialBatch(
-            {name: latent.sample_prior(batch.y) for name, latent in self.latents.items()}
+            {name: latent.sample_prior(batch.classes) for name, latent in self.latents.items()}
         )
 
     def forward(self, batch: Batch) -> Tensor:
-        """(B, D) or (B, T, F) features -> (B, C) logits."""
-        assert self.classifier is not None
-        return self.latents[self.classifier].head(self.encoder(batch.x, batch.lengths))
+        """(B, D) or (B, T, F) features -> (B, C) logits, or standardised values."""
+        encoded = self.encoder(batch.x, batch.lengths)
+        return torch.cat([latent.head(encoded) for latent in self.classifiers], dim=1)
 
     def encode(self, batch: Batch) -> dict[str, Tensor]:
         """Features -> (B, K) codes of each latent, by name."""
@@ -297,7 +267,7 @@ class AAE(PhasedModel):
         sums: dict[str, Tensor] = {}
         for name, fake in adversarial.fake.items():
             latent = self.latents[name]
-            sums |= diagnostics.code_sums(name, latent.prior, latent.classes, fake, batch.y)
+            sums |= diagnostics.code_sums(name, latent.prior, latent.classes, fake, batch.classes)
             sums[f"train/{name}_real_accuracy"] = (adversarial.real_logits[name] > 0).sum()
             sums[f"train/{name}_fake_accuracy"] = (adversarial.fake_logits[name] < 0).sum()
         return sums

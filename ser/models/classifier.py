@@ -1,4 +1,4 @@
-"""Classifier of an encoder and a linear layer: parthasarathy2019's baselines (5.1 and 5.3)."""
+"""Recogniser of an encoder and a linear layer: parthasarathy2019's baselines (5.1 and 5.3)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -7,35 +7,43 @@ import torch
 from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED, Batch, Task
-from ser.models.losses import labelled, mixed_cross_entropy
+from ser.models.losses import ValueLoss, labelled, mixed_cross_entropy, supervised_loss
 from ser.networks import Encoder
 from ser.networks.layer_sum import built
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
 
 class Classifier(PhasedModel):
-    """Classifier trained by cross-entropy in one phase.
+    """Recogniser trained in one phase, by cross-entropy or by a loss of values.
 
-    `model=mlp`, `cnn` and `lstm` differ in their encoder. If an item has several codes, one under
-    each class, its probabilities are the average over its codes, weighted as in `Task.variants`,
-    both in training and in testing.
+    `model=mlp`, `cnn` and `lstm` differ in their encoder. Several tasks share the encoder. If an
+    item has several codes, one under each class, its probabilities are the average over its codes,
+    weighted as in `Task.variants`, both in training and in testing.
 
     Args:
         task: Inputs and classes of the model.
         encoder: Partial of a network that encodes (B, D) or (B, T, F).
+        loss: Loss of values; "ccc", as in configurations before there was a choice.
         optimiser: Partial of a torch optimiser.
     """
 
+    takes_values = True
     takes_variants = True
     takes_mixtures = True
     variants: Tensor | None
 
     def __init__(
-        self, task: Task, *, encoder: Callable[[int], Encoder], optimiser: Optimiser
+        self,
+        task: Task,
+        *,
+        encoder: Callable[[int], Encoder],
+        loss: ValueLoss = "ccc",
+        optimiser: Optimiser,
     ) -> None:
         super().__init__(task, optimiser)
         self.encoder = built(encoder, task.inputs, task.layers)
-        self.head = nn.Linear(self.encoder.outputs, task.classes)
+        self.head = nn.Linear(self.encoder.outputs, self.outputs.width)
+        self.loss = loss
         self.cross_entropy = nn.CrossEntropyLoss(task.class_weights, ignore_index=UNLABELLED)
         self.register_buffer("variants", task.variants, persistent=False)
 
@@ -46,7 +54,7 @@ class Classifier(PhasedModel):
         return [Phase("classification", self.classification_loss, modules, items=known)]
 
     def forward(self, batch: Batch) -> Tensor:
-        """(B, D) or (B, T, F) features, or (B, T, V * F) with V variants -> (B, C) logits."""
+        """(B, D) or (B, T, F) features, or (B, T, V * F) with V variants -> (B, C) outputs."""
         if self.variants is None:
             return self.head(self.encoder(batch.x, batch.lengths))
         count = len(self.variants)
@@ -57,6 +65,8 @@ class Classifier(PhasedModel):
         return (each + self.variants.log()[:, None, None]).logsumexp(dim=0)
 
     def classification_loss(self, batch: Batch, noise: None) -> Tensor:
+        if batch.y.ndim == 2:
+            return supervised_loss(self.outputs, self(batch), batch, self.loss)
         if batch.partners is None:
             return self.cross_entropy(self(batch), batch.y)
         return mixed_cross_entropy(self(batch), batch, self.cross_entropy.weight)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ser.data.batches import UNLABELLED
-from ser.models.priors import Categorical, Gaussian, GaussianMixture
+from ser.models.priors import Categorical, Gaussian, GaussianMixture, Ratings
 
-Prior = Categorical | Gaussian | GaussianMixture
+Prior = Categorical | Gaussian | GaussianMixture | Ratings
 
 
 def code_sums(name: str, prior: Prior, classes: int, codes: Tensor, labels: Tensor) -> dict:
@@ -23,7 +23,7 @@ def code_sums(name: str, prior: Prior, classes: int, codes: Tensor, labels: Tens
     """
     if isinstance(prior, Categorical):
         return {f"{name}/mean": codes.sum(dim=0)}
-    if isinstance(prior, Gaussian):
+    if isinstance(prior, Gaussian | Ratings):
         return {f"{name}/mean": codes.sum(dim=0), f"{name}/second_moment": codes.T @ codes}
     # The codes of each class are matched to the component of that class.
     centres = prior.centres(codes.shape[1], classes).to(codes)
@@ -137,7 +137,10 @@ def problems(name: str, size: int, row: Mapping[str, float]) -> dict[str, str]:
 
 
 def _compare_with_normal(name: str, mean: Tensor, second_moment: Tensor) -> dict[str, float]:
-    """Return statistics of the codes that are 0, 1 and 0 for samples of N(0, I)."""
+    """Return statistics of the codes that are 0, 1 and 0 for samples of N(0, I).
+
+    The first two are the same for samples of standardised ratings.
+    """
     covariance = second_moment - torch.outer(mean, mean)
     off_diagonal = covariance - covariance.diag().diag()
     size = len(mean)

@@ -84,10 +84,10 @@ class DNNELM(Classifier):
         self.output.copy_(torch.linalg.solve(normal, hidden.T @ targets))
         self.is_fitted.fill_(True)
 
-    def probabilities(self, batch: Batch) -> Tensor:
+    def predictions(self, batch: Batch) -> Tensor:
         """Return (U, C) of utterances; before `fit_closed_form`, the means over segments."""
         if not self.is_fitted:
-            return super().probabilities(batch)
+            return super().predictions(batch)
         # The outputs are fitted to 0 and 1, so the softmax is not calibrated; the order is right.
         scores = self._hidden(self.statistics(batch)) @ self.output
         return scores.softmax(dim=1)

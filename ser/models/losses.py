@@ -7,6 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ser.data.batches import UNLABELLED, Batch
+from ser.training.heads import Outputs, ValueOutput
+
+ValueLoss = Literal["ccc", "mse"]
 
 
 def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | None) -> Tensor:
@@ -47,10 +50,12 @@ def frames(batch: Batch) -> float | Tensor:
 
 
 def labelled(batch: Batch, class_weights: Tensor | None) -> Tensor:
-    """Return what a cross-entropy divides by: labelled items, or the sum of their class weights."""
+    """Return what a supervised loss divides by: labelled items, or their class weights' sum."""
     if batch.partners is not None and batch.shares is not None and class_weights is not None:
         own, other = class_weights[batch.y], class_weights[batch.partners]
         return (batch.shares * own + (1 - batch.shares) * other).sum()
+    if batch.y.ndim == 2:
+        return (~batch.y.isnan()).any(dim=1).sum()
     known = batch.y[batch.y != UNLABELLED]
     return torch.tensor(len(known)) if class_weights is None else class_weights[known].sum()
 
@@ -71,6 +76,52 @@ def mixed_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | No
     )
     total = (batch.shares * own + (1 - batch.shares) * other).sum()
     return total / labelled(batch, class_weights)
+
+
+def supervised_loss(outputs: Outputs, predicted: Tensor, batch: Batch, loss: ValueLoss) -> Tensor:
+    """Return the sum over tasks of cross-entropies and losses of values, by the tasks' weights.
+
+    Args:
+        outputs: What the outputs of a model mean.
+        predicted: (B, width) outputs.
+        batch: Batch with (B, Y) labels.
+        loss: Loss of values.
+    """
+    total = predicted.new_zeros(())
+    for output, own in outputs.split(predicted):
+        labels = output.labels(batch.y)
+        if isinstance(output, ValueOutput):
+            known = ~labels.isnan()
+            truth = output.standardised(labels[known])
+            total = total + output.weight * value_loss(truth, own[known, 0], loss)
+        elif (labels != UNLABELLED).any():
+            cross_entropy = functional.cross_entropy(own, labels, ignore_index=UNLABELLED)
+            total = total + output.weight * cross_entropy
+    # Without labels, too, the loss has a gradient, of 0.
+    return total + 0.0 * predicted.sum()
+
+
+def value_loss(truth: Tensor, prediction: Tensor, loss: ValueLoss) -> Tensor:
+    """Return 1 - CCC of the values of a batch, or their mean squared error; 0 if there are none.
+
+    1 - CCC is the mean squared error divided by var t + var p + (mean t - mean p)²
+    (Weninger et al., "Discriminatively trained recurrent neural networks for continuous dimensional
+    emotion recognition from audio", IJCAI 2016). It needs two different values in a batch; of
+    fewer, the mean squared error is returned.
+
+    Args:
+        truth: (B,) standardised values.
+        prediction: (B,).
+        loss: "ccc" or "mse".
+    """
+    if len(truth) == 0:
+        return prediction.sum()
+    squared_error = functional.mse_loss(prediction, truth)
+    if loss == "mse" or len(truth) < 2:
+        return squared_error
+    variances = truth.var(correction=0) + prediction.var(correction=0)
+    spread = variances + (truth.mean() - prediction.mean()).square()
+    return squared_error / spread.clamp(min=1e-6)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

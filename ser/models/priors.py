@@ -36,6 +36,38 @@ class Categorical:
 
 
 @dataclass(frozen=True)
+class Ratings:
+    """Distribution of the training ratings: what `Categorical` is for a target that is a value.
+
+    A sample is the rating of a training utterance drawn at random, plus normal noise: ratings are
+    multiples of a fraction, by which a discriminator would know them. The standard deviation of the
+    noise is that of a kernel density estimate (Silverman, *Density Estimation for Statistics and
+    Data Analysis*, 1986, equation 3.28), and samples are scaled to the variance of the ratings
+    (section 6.4.1). The code is the output of the head.
+
+    Args:
+        values: (N,) training ratings, with mean 0 and variance 1; None: unknown, as after
+            training. Samples are then of N(0, 1).
+    """
+
+    values: Tensor | None
+
+    def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
+        """(B,) labels -> (B, 1) samples; the values of the labels are not used."""
+        noise = torch.randn(len(labels), size, device=labels.device)
+        if self.values is None:
+            return noise
+        values = self.values.to(labels.device)
+        drawn = torch.randint(len(values), (len(labels),), device=labels.device)
+        width = 1.06 * len(values) ** -0.2
+        return (values[drawn][:, None] + width * noise) / (1 + width**2) ** 0.5
+
+    def code(self, head: Tensor) -> Tensor:
+        """(B, 1) output of the head -> (B, 1) codes."""
+        return head
+
+
+@dataclass(frozen=True)
 class GaussianMixture:
     """One Gaussian per class, all equally probable (sahu2017, section 3.3.1).
 

@@ -35,7 +35,14 @@ from ser.results.result_folder import (
     EvaluationFolder,
     ResultFolder,
 )
-from ser.results.tables import confusion, predictions, split_scores, utterances
+from ser.results.tables import (
+    confusion,
+    first_score,
+    predictions,
+    split_moments,
+    split_scores,
+    utterances,
+)
 
 __all__ = [
     "CHECKPOINTS",
@@ -63,12 +70,14 @@ __all__ = [
     "csv_text",
     "damaged",
     "digests_of",
+    "first_score",
     "predictions",
     "read_json",
     "read_sealed",
     "require_intact_archive",
     "restored",
     "restored_text",
+    "split_moments",
     "split_scores",
     "utterances",
     "write_bytes",

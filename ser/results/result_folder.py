@@ -82,10 +82,16 @@ class ResultFolder:
             raise UserError(f"{message} ({self.RECORD} has its digest); {self.REMEDY}")
 
     def read_predictions(self) -> pd.DataFrame:
-        """Return the table of `predictions.csv`, ids and class names as strings."""
+        """Return the table of `predictions.csv`: ids and class names as strings, values as floats.
+
+        A table without columns of probabilities has values.
+        """
         names = ["utterance", "part", "truth", "prediction"]
         types = {name: str for name in names}
-        return restored(pd.read_csv(self.predictions_file, dtype=types, keep_default_na=False))
+        table = pd.read_csv(self.predictions_file, dtype=types, keep_default_na=False)
+        if not any(str(name).startswith("p_") for name in table):
+            table = table.astype({"truth": float, "prediction": float})
+        return restored(table)
 
     def write_predictions(self, table: pd.DataFrame) -> None:
         # Nine digits restore every float32 exactly.

@@ -16,22 +16,25 @@ DESCRIBED = (
 
 
 def predictions(
-    split: str, truth: pd.Series, probabilities: np.ndarray, classes: Sequence[str]
+    split: str, truth: pd.Series, predicted: np.ndarray, classes: Sequence[str]
 ) -> pd.DataFrame:
     """Return the rows of `predictions.csv` for one split.
 
     Args:
         split: "val" or "test".
-        truth: Class name by utterance id, N of them.
-        probabilities: (N, C).
-        classes: C names.
+        truth: Class name or value by utterance id, N of them.
+        predicted: (N, C) probabilities, or (N, 1) values.
+        classes: C names; none: values.
 
     Returns:
         Columns `utterance, part, truth, prediction` and `p_<class>` for each class.
     """
     table = pd.DataFrame({"utterance": truth.index, "part": split, "truth": truth.to_numpy()})
-    table["prediction"] = np.asarray(classes)[probabilities.argmax(axis=1)]
-    return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
+    if not classes:
+        table["prediction"] = predicted[:, 0].astype(float)
+        return table
+    table["prediction"] = np.asarray(classes)[predicted.argmax(axis=1)]
+    return table.join(pd.DataFrame(predicted, columns=[f"p_{name}" for name in classes]))
 
 
 def utterances(splits: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFrame:
@@ -65,12 +68,29 @@ def confusion(table: pd.DataFrame, split: str, classes: Sequence[str]) -> np.nda
     return metrics.confusion_matrix(truth, prediction, len(classes))
 
 
+def split_moments(table: pd.DataFrame, split: str) -> np.ndarray:
+    """Return the moments (7,) of one split of a table of values (see `ser.metrics.moments`)."""
+    rows = table[table["part"] == split]
+    return metrics.moments(*(rows[c].to_numpy(float) for c in ("truth", "prediction")))
+
+
 def split_scores(table: pd.DataFrame, split: str, classes: Sequence[str]) -> dict[str, Any] | None:
-    """Return scores, calibration error, recalls and confusion matrix of one split.
+    """Return the scores of one split.
+
+    Args:
+        table: Table of `predictions.csv`.
+        split: "val" or "test".
+        classes: C names; none: values.
 
     Returns:
-        None if the split is empty.
+        Of classes scores, calibration error, recalls and confusion matrix; of values CCC, Pearson's
+        correlation (None if it is not defined), RMSE and MAE. None if the split is empty.
     """
+    if not classes:
+        moments = split_moments(table, split)
+        scores = metrics.value_scores(moments)
+        known = {name: None if np.isnan(value) else value for name, value in scores.items()}
+        return known if moments[0] else None
     matrix = confusion(table, split, classes)
     if not matrix.any():
         return None
@@ -87,3 +107,12 @@ def split_scores(table: pd.DataFrame, split: str, classes: Sequence[str]) -> dic
         },
         "confusion": matrix.tolist(),
     }
+
+
+def first_score(scores: Mapping[str, Any]) -> float:
+    """Return the score of a split by which systems are compared: UA of classes, CCC of values.
+
+    Args:
+        scores: Result of `split_scores`.
+    """
+    return scores["ua" if "ua" in scores else "ccc"] or 0.0

@@ -36,7 +36,7 @@ def announce(
     for split in counts:
         table.add_column(str(split), justify="right")
     if len(copies := fold.copies):
-        counts["copies"] = data.target.labels.loc[copies].value_counts()
+        counts["copies"] = data.target.strata.loc[copies].value_counts()
         counts = counts.fillna(0).astype(int)
         table.add_column("copies", justify="right")
     for name, row in counts.iterrows():
@@ -53,6 +53,10 @@ def announce(
     console.print(table)
     if left_out := len(data.target.labels) - len(fold.everyone):
         log.info("%d more utterances are in no split of this fold", left_out)
+    if data.target.is_value:
+        log.info("chance level: CCC 0")
+        print_remarks(remarks)
+        return
     tested = counts["test"] if counts["test"].any() else counts["val"]
     log.info(
         "chance level: UA %.1f%%; always predicting the largest class: WA %.1f%%",

@@ -32,12 +32,12 @@ class Components:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Probabilities of a fitted model.
+    """Predictions of a fitted model.
 
     Args:
-        probabilities: (N, C) class probabilities by split.
+        predictions: (N, C) class probabilities, or (N, 1) values, by split.
         details: Facts for `result.json`.
     """
 
-    probabilities: Mapping[str, np.ndarray]
+    predictions: Mapping[str, np.ndarray]
     details: Mapping[str, Any]

@@ -10,8 +10,8 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ser.config import build
-from ser.config.run_key import classifies_segments, segment_length
-from ser.data.batches import Task
+from ser.config.run_key import classifies_segments, predicts_values, segment_length
+from ser.data.batches import Head, Task
 from ser.errors import UserError
 from ser.training.phased import PhasedModel
 
@@ -54,7 +54,9 @@ def _parameters(cfg: DictConfig, part: str) -> int:
     """Build a network and its phases, and return the number of its parameters."""
     classes = cfg.target.get("classes")
     layers = len(build(cfg.features).layers) if "layer" in cfg.features else 1
-    task = Task(_inputs(cfg, part), len(classes) if classes else CLASSES, None, {}, layers=layers)
+    heads = (Head(cfg.target.name, 0),) if part == "model" and predicts_values(cfg) else ()
+    count = len(classes) if classes else CLASSES
+    task = Task(_inputs(cfg, part), count, None, {}, layers=layers, heads=heads)
     if part == "model":
         model: PhasedModel = build(cfg.model)(task)
     else:

@@ -35,7 +35,9 @@ def fitting_of(
         "trainer": trainer_options,
         "classes": list(classes),
     }
-    return Fitting(trainer, cfg.seed, len(classes), Path(cfg.fitted), recipe, used, cfg.force)
+    # Without classes, all utterances are without label.
+    count = max(1, len(classes))
+    return Fitting(trainer, cfg.seed, count, Path(cfg.fitted), recipe, used, cfg.force)
 
 
 def _without_reading(node: dict[str, Any]) -> dict[str, Any]:

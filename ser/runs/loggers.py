@@ -186,22 +186,28 @@ class Wandb(Logger):
         rows = predictions[predictions["part"] == split]
         classes = [c.removeprefix("p_") for c in predictions.columns if c.startswith("p_")]
         numbers = {name: number for number, name in enumerate(classes)}
-        plot = client.plot.confusion_matrix(
-            y_true=rows["truth"].map(numbers).tolist(),
-            preds=rows["prediction"].map(numbers).tolist(),
-            class_names=classes,
-            title=f"{split} confusion",
-        )
         self._catch_up(math.inf)  # a run may be killed between its training and its test
         # Logged before the summary is updated, because logging overwrites the summary.
-        self.experiment.log({f"{split}/confusion": plot})
+        if classes:
+            plot = client.plot.confusion_matrix(
+                y_true=rows["truth"].map(numbers).tolist(),
+                preds=rows["prediction"].map(numbers).tolist(),
+                class_names=classes,
+                title=f"{split} confusion",
+            )
+            self.experiment.log({f"{split}/confusion": plot})
+        else:
+            pairs = rows[["truth", "prediction"]].to_numpy(float)
+            points = client.Table(columns=["truth", "prediction"], data=pairs)
+            plot = client.plot.scatter(points, "truth", "prediction", title=f"{split} values")
+            self.experiment.log({f"{split}/values": plot})
         self.experiment.summary.update(
             {
                 **_scores(result),
                 **{
                     f"{name}/confusion_counts": result[name]["confusion"]
                     for name in ("val", "test")
-                    if result.get(name)
+                    if result.get(name) and classes
                 },
                 "classes": classes,
             }

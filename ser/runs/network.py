@@ -29,7 +29,7 @@ from ser.runs.components import Components, Outcome
 from ser.runs.quality import examined, measure
 from ser.training import calibration
 from ser.training.phased import PhasedModel
-from ser.training.prediction import fit_closed_form, probabilities
+from ser.training.prediction import fit_closed_form, predictions
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def fit_network(
     artifacts.write(folder, prepared.signature, prepared.training_audio, data)
     TrainingRange.fit(prepared.data).save(folder)
     splits = [s for s in (("val", "test") if cfg.test else ("val",)) if len(data.fold.parts[s])]
-    predicted = {split: probabilities(model, data, split).numpy() for split in splits}
+    predicted = {split: predictions(model, data, split).numpy() for split in splits}
     predicted, temperature = calibration.calibrated(
         cfg.calibrate, predicted, data.classes_of(data.fold.val)
     )

@@ -25,7 +25,7 @@ from ser.data.folds import Fold
 from ser.data.prepare import Prepared, prepare
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
-from ser.results import RunFolder, predictions, split_scores, utterances
+from ser.results import RunFolder, first_score, predictions, split_scores, utterances
 from ser.results.fitted import UsedKeys, in_use
 from ser.runs import banner, loggers
 from ser.runs.components import Components, Outcome
@@ -62,8 +62,8 @@ def run(
         hydra: Hydra's own configuration, which is kept with that of the run.
 
     Returns:
-        UA on the validation split: the only score that a sweeper may see. The test split is scored
-        after it, once.
+        UA or CCC on the validation split: the only score that a sweeper may see. The test split is
+        scored after it, once.
 
     Raises:
         UserError: Whatever the user can correct. If it happens after training has begun, the reason
@@ -87,7 +87,7 @@ def run(
                     evaluate.evaluate_run(cfg, run_folder, brief=brief)
                 if hydra is not None:
                     console.one_of_many(result, all_folds(hydra.overrides.task))
-                return result["val"]["ua"]
+                return first_score(result["val"])
         except Exception as error:
             if hydra is not None:  # Hydra has created the folder
                 run_folder.remove_if_empty(below=Path(hydra.sweep.dir).absolute())
@@ -244,8 +244,8 @@ def _write(
     """Write the files of a finished run, `result.json` last, and print its scores."""
     target, fold = prepared.data.target, prepared.data.fold
     table = pd.concat(
-        predictions(split, target.labels.loc[fold.parts[split]], probabilities, target.classes)
-        for split, probabilities in outcome.probabilities.items()
+        predictions(split, target.labels.loc[fold.parts[split]], predicted, target.classes)
+        for split, predicted in outcome.predictions.items()
     )
     folder.write_predictions(table)
     folder.write_utterances(utterances(fold.parts, prepared.corpus.table))
@@ -292,7 +292,7 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
         "fold_count": data.fold.count,
         "seed": cfg.seed,
         "classes": list(data.target.classes),
-        "class_counts": data.class_counts().to_dict(),
+        "class_counts": {} if data.target.is_value else data.class_counts().to_dict(),
         "speakers": {
             split: sorted(speakers.loc[ids].dropna().unique())
             for split, ids in data.fold.parts.items()

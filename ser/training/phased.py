@@ -8,11 +8,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ser.data.batches import Batch, Task
-from ser.metrics import scores
 from ser.training import ranks
+from ser.training.heads import Outputs
 
 Optimiser = Callable[..., torch.optim.Optimizer]
 
@@ -61,7 +60,8 @@ class Phase:
 class PhasedModel(pl.LightningModule, ABC):
     """A model whose phases process each batch in order.
 
-    A subclass defines `phases`. A recogniser also defines `forward(batch) -> logits`, and a
+    A subclass defines `phases`. A recogniser also defines `forward(batch) -> outputs`, logits of
+    classes or standardised values, and a
     representation the methods of `ser.representations.learned.Coder`. Optional are `draw`, if the
     losses need random draws besides dropout, and `observe` and `summary`, if more than losses is
     recorded. Only this class steps optimisers and writes the record.
@@ -73,17 +73,20 @@ class PhasedModel(pl.LightningModule, ABC):
     Attributes:
         record: One flat dict per epoch: `epoch`, `train/<phase>_loss`, `val/ua`, ... . It is saved
             in checkpoints, so that a resumed run has all of it.
+        outputs: What the outputs of a recogniser mean.
         uses_unlabelled: Whether the model learns from utterances without label.
+        takes_values: Whether the model can predict values, and several tasks.
     """
 
     uses_unlabelled = False
+    takes_values = False
 
     def __init__(self, task: Task, optimiser: Optimiser) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.optimiser = optimiser
         self.record: list[dict[str, float]] = []
-        self._confusion = MulticlassConfusionMatrix(task.classes, validate_args=False)
+        self.outputs = Outputs(task)
         self._validated = False
         # One tensor per validation batch, from a subclass for its `summary`.
         self._val_sums: list[Tensor] = []
@@ -182,16 +185,17 @@ class PhasedModel(pl.LightningModule, ABC):
         return list(zip(weights, times, strict=True))
 
     def on_validation_epoch_start(self) -> None:
-        self._confusion.reset()
+        self.outputs.reset()
         self._validated = True
         self._val_sums = []
-        self._val_loss = torch.zeros((), device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        p = self.probabilities(batch)
-        likelihood = p.gather(1, batch.y[:, None]).clamp(min=torch.finfo(p.dtype).tiny)
-        self._val_loss -= likelihood.log().sum()
-        self._confusion.update(p.argmax(dim=1), batch.y)
+        self.outputs.update(self.predictions(batch), batch.y)
+
+    @property
+    def score(self) -> str:
+        """Column of the record by which epochs are selected; the highest is best."""
+        return f"val/{self.outputs.score}"
 
     def end_epoch(self) -> None:
         """Add a row to the record; called after training and validation of an epoch."""
@@ -200,10 +204,7 @@ class PhasedModel(pl.LightningModule, ABC):
         row: dict[str, float] = {"epoch": self.current_epoch}
         row |= {name: float(mean) for name, mean in means.items() if name.startswith("train/")}
         if self._validated:
-            confusion = self._confusion.compute().cpu().numpy()
-            validation = scores(confusion)
-            row["val/loss"] = float(ranks.total(self._val_loss)) / int(confusion.sum())
-            row |= {f"val/{name}": validation[name] for name in ("ua", "wa", "f1")}
+            row |= {f"val/{name}": value for name, value in self.outputs.scores().items()}
             if self._val_sums and ranks.count() > 1:
                 self._val_sums = [ranks.total(torch.stack(self._val_sums).sum(0))]
         self.record.append(row | self.summary(means))
@@ -215,9 +216,9 @@ class PhasedModel(pl.LightningModule, ABC):
             losses[f"{phase.name}_loss"], shared = phase.compute(batch, shared)
         return losses
 
-    def probabilities(self, batch: Batch) -> Tensor:
-        """Return class probabilities (U, C) of utterances: the means over their windows."""
-        p = self(batch).softmax(dim=1)
+    def predictions(self, batch: Batch) -> Tensor:
+        """Return class probabilities or values (U, C) of utterances: means over their windows."""
+        p = self.outputs.predict(self(batch))
         if batch.windows is None:
             return p
         sums = p.new_zeros(len(batch.y), p.shape[1]).index_add_(0, batch.windows, p)

@@ -1,4 +1,4 @@
-"""What is computed with a trained model: probabilities, and a fit in closed form."""
+"""What is computed with a trained model: predictions, and a fit in closed form."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,16 +13,16 @@ from ser.training.phased import PhasedModel
 from ser.training.stopping import CheckpointSelection
 
 
-def probabilities(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
-    """Return class probabilities (N, C) of a split's utterances, in the order of the fold."""
-    return batch_probabilities(model, data.split_dataloader(part))
+def predictions(model: PhasedModel, data: DataModule, part: str) -> torch.Tensor:
+    """Return probabilities or values (N, C) of a split's utterances, in the order of the fold."""
+    return batch_predictions(model, data.split_dataloader(part))
 
 
-def batch_probabilities(model: PhasedModel, batches: Iterable[Batch]) -> torch.Tensor:
-    """Return class probabilities (N, C) of the utterances of some batches, on the CPU."""
+def batch_predictions(model: PhasedModel, batches: Iterable[Batch]) -> torch.Tensor:
+    """Return probabilities or values (N, C) of the utterances of some batches, on the CPU."""
     model.eval()
     with torch.inference_mode():
-        rows = [model.probabilities(batch) for batch in _on_device(batches, model)]
+        rows = [model.predictions(batch) for batch in _on_device(batches, model)]
     return torch.cat(rows).cpu()
 
 

@@ -48,7 +48,7 @@ class EpochProgress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
-        scores = _format_scores(module.record)
+        scores = _format_scores(module.record, module.score)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, scores=scores)
         elif trainer.is_global_zero and time.monotonic() - self._logged > 10:
@@ -69,11 +69,19 @@ class EpochProgress(pl.Callback):
             self._bar = None
 
 
-def _format_scores(record: Sequence[Mapping[str, float]]) -> str:
-    """Return validation scores, or the losses of a training without validation."""
+def _format_scores(record: Sequence[Mapping[str, float]], score: str) -> str:
+    """Return validation scores, or the losses of a training without validation.
+
+    Args:
+        record: Record of the model.
+        score: Column of the first score on validation.
+    """
     last = record[-1]
-    if "val/ua" in last:
-        return f"val UA {last['val/ua']:.1%}, best {max(row['val/ua'] for row in record):.1%}"
+    if score in last:
+        best = max(row[score] for row in record)
+        if score == "val/ua":
+            return f"val UA {last[score]:.1%}, best {best:.1%}"
+        return f"val {score.removeprefix('val/').upper()} {last[score]:.3f}, best {best:.3f}"
     losses = {name: value for name, value in last.items() if name.startswith("train/")}
     return ", ".join(
         f"{name.removeprefix('train/').removesuffix('_loss')} {value:.3g}"

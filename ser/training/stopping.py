@@ -65,10 +65,12 @@ class CheckpointSelection(pl.Callback, ABC):
 
 
 class BestValidation(CheckpointSelection):
-    """Selects the epoch with the highest validation UA, the first among equals.
+    """Selects the epoch with the highest validation score, the first among equals.
+
+    The score is UA for classes, CCC for values, and the mean over several tasks.
 
     Args:
-        patience: Training ends after so many epochs without a higher validation UA; None: it
+        patience: Training ends after so many epochs without a higher validation score; None: it
             goes on to the last epoch.
     """
 
@@ -79,9 +81,9 @@ class BestValidation(CheckpointSelection):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
-        row = module.record[-1]
-        if row["val/ua"] > self.score:
-            self.score = row["val/ua"]
+        score = module.record[-1][module.score]
+        if score > self.score:
+            self.score = score
             self.select(module)
         super().on_train_epoch_end(trainer, module)
 

@@ -36,11 +36,11 @@ class Training:
 
     Args:
         max_epochs: Largest number of epochs.
-        patience: Training ends after so many epochs without a higher validation UA; None: it
+        patience: Training ends after so many epochs without a higher validation score; None: it
             does not.
         stopping: Partial of a stopping criterion that selects the last epoch
             (`ser.training.stopping.Converged`, `FixedEpochs`); None: the epoch with the highest
-            validation UA is selected.
+            validation score (UA or CCC) is selected.
         accelerator: "cpu", "gpu" or "auto".
         devices: Number of devices: 1, or more in `ser.training.ddp`.
         runs_per_gpu: Number of runs that may share a GPU; further ones wait.

@@ -261,7 +261,7 @@ def test_evaluation_does_not_depend_on_other_items_of_a_batch() -> None:
 def test_probabilities_of_an_utterance_are_means_over_its_windows() -> None:
     model, data = aae("frame").eval(), batch("frame")
     windows = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3])
-    actual = model.probabilities(Batch(data.x, data.y[:4], data.lengths, windows))
+    actual = model.predictions(Batch(data.x, data.y[:4], data.lengths, windows))
     each = model(data).softmax(1)
     expected = [each[:3].mean(0), each[3], each[4:6].mean(0), each[6:].mean(0)]
     torch.testing.assert_close(actual, torch.stack(expected))

@@ -86,7 +86,7 @@ def test_padding_changes_nothing() -> None:
 def test_probabilities_of_an_utterance_are_means_over_its_windows() -> None:
     model, data = classifier(CNN), batch(12)
     windows = torch.arange(12) // 3
-    actual = model.probabilities(data._replace(y=data.y[:4], windows=windows))
+    actual = model.predictions(data._replace(y=data.y[:4], windows=windows))
     expected = model(data).softmax(1).reshape(4, 3, 3).mean(1)
     torch.testing.assert_close(actual, expected)
     torch.testing.assert_close(actual.sum(1), torch.ones(4))
@@ -108,8 +108,8 @@ def test_probabilities_are_weighted_means_over_variants(encoder: partial) -> Non
         weight * plain(data._replace(x=x)).softmax(1)
         for weight, x in zip(weights, each, strict=True)
     )
-    torch.testing.assert_close(model.probabilities(together), expected)
+    torch.testing.assert_close(model.predictions(together), expected)
     loss = nn.functional.nll_loss(expected.log(), data.y)
     torch.testing.assert_close(model.classification_loss(together, None), loss)
     alike = data._replace(x=torch.cat([data.x] * 3, dim=-1))
-    torch.testing.assert_close(model.probabilities(alike), plain.probabilities(data))
+    torch.testing.assert_close(model.predictions(alike), plain.predictions(data))

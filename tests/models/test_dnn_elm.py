@@ -45,9 +45,9 @@ def test_statistics_of_an_utterance_use_its_own_segments() -> None:
 def test_it_classifies_what_means_over_segments_cannot() -> None:
     dnn, train, others = model(), batch(0, 300), batch(1, 300)
     with torch.no_grad():
-        means = dnn.probabilities(others).argmax(1)
+        means = dnn.predictions(others).argmax(1)
         dnn.fit_closed_form([train])
-        probabilities = dnn.probabilities(others)
+        probabilities = dnn.predictions(others)
     assert torch.allclose(probabilities.sum(1), torch.ones(300))
     assert (means == others.y).float().mean() < 0.45
     assert (probabilities.argmax(1) == others.y).float().mean() > 0.6
@@ -72,7 +72,7 @@ def test_closed_form_fit_is_part_of_the_state_dict() -> None:
     with torch.no_grad():
         dnn.fit_closed_form([data])
         other.load_state_dict(dnn.state_dict())
-        assert torch.equal(other.probabilities(data), dnn.probabilities(data))
+        assert torch.equal(other.predictions(data), dnn.predictions(data))
     assert not any(p.requires_grad for p in dnn.random.parameters())
 
 

@@ -174,7 +174,7 @@ def test_restored_it_gives_the_same_probabilities(
     (batch,) = prepared.data.split_dataloader("test")
     table = results.RunFolder(copied).read_predictions()
     stored = table[table["part"] == "test"].filter(like="p_").to_numpy()
-    np.testing.assert_allclose(model.probabilities(batch).detach(), stored, rtol=1e-6)
+    np.testing.assert_allclose(model.predictions(batch).detach(), stored, rtol=1e-6)
 
 
 @pytest.mark.slow

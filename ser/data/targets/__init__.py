@@ -1,0 +1,7 @@
+"""Targets: what is predicted. A target selects utterances of a corpus and labels them."""
+
+from ser.data.targets.attributes import LEVELS, Bins, attribute, levels
+from ser.data.targets.emotions import emotion
+from ser.data.targets.target import Target
+
+__all__ = ["LEVELS", "Bins", "Target", "attribute", "emotion", "levels"]

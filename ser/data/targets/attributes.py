@@ -1,0 +1,133 @@
+"""Emotional attributes as a target: three classes, or values."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ser.corpora import Corpus
+from ser.data.targets.selection import column_of, of_styles, raters_of
+from ser.data.targets.target import Target, require_all_classes, require_fraction
+from ser.errors import UserError
+
+LEVELS = ("low", "neutral", "high")
+Bins = Literal["extremes", "rounded", "strict", "majority"] | Sequence[float]
+# Means of ratings from 1 to 5; a few of IEMOCAP's are half a point beyond.
+SCALE = (0.5, 5.5)
+
+
+def attribute(
+    corpus: Corpus,
+    *,
+    name: Literal["activation", "valence", "dominance"],
+    bins: Bins | None,
+    styles: Sequence[str] | None,
+    labelled_fraction: float,
+    labelled_seed: int,
+) -> Target:
+    """Select the values of an emotional attribute, or divide them into low, neutral and high.
+
+    Args:
+        corpus: Corpus with the values; on a scale from 1 to 5, unless `bins` are thresholds or
+            None.
+        name: "activation", "valence" or "dominance".
+        bins: Rule that converts values to classes, see `levels`. `majority` becomes `rounded`, with
+            a remark, if the corpus has no single ratings. None: values, on any scale.
+        styles: Styles of speech, e.g. ["improvised"]; None: all.
+        labelled_fraction, labelled_seed: See `Target`.
+
+    Raises:
+        UserError: The corpus lacks the attribute or the given styles, values have another scale
+            than the rule, or a class is empty.
+    """
+    means = column_of(corpus, of_styles(corpus, styles), name).dropna().astype(float)
+    require_fraction(labelled_fraction)
+    if bins is None:
+        return Target(
+            name, (), means, labelled_fraction, labelled_seed, levels=_levels_of_any_scale(means)
+        )
+    remarks = []
+    if bins == "majority" and corpus.raters is None:
+        bins = "rounded"
+        remarks.append(
+            f"target.bins=majority is replaced by rounded: corpus {corpus.name} has no single "
+            "ratings"
+        )
+    _require_scale(corpus, means, bins)
+    labels = levels(corpus, means, bins)
+    target = Target(name, LEVELS, labels, labelled_fraction, labelled_seed, remarks=tuple(remarks))
+    require_all_classes(corpus, target, labels)
+    return target
+
+
+def levels(corpus: Corpus, means: pd.Series, bins: Bins) -> pd.Series:
+    """Convert each value to low, neutral or high.
+
+    A mean of ratings is not an integer, so the rule changes every score: in IEMOCAP the neutral
+    class of activation has 74%, 49% or 24% of the utterances. The rules:
+
+    - `extremes`: low <= 2 < neutral < 4 <= high
+    - `rounded`, half up: low < 2.5 <= neutral < 3.5 <= high
+    - `strict`: low < 3, neutral = 3, high > 3 (latif2018, 4.1)
+    - `majority`: most frequent level of the single ratings, {1, 2}, {3}, {4, 5}; after a tie the
+      `rounded` level of the mean
+    - two thresholds, e.g. [2.5, 3.5], for any scale: low < 2.5 <= neutral < 3.5 <= high
+
+    Args:
+        corpus: Corpus with the single ratings, for `majority`.
+        means: Values by utterance id; the name of the series is the attribute.
+        bins: Rule.
+    """
+    return _majority(corpus, means) if bins == "majority" else _binned(means, bins)
+
+
+def _binned(means: pd.Series, bins: Bins) -> pd.Series:
+    if not isinstance(bins, str):
+        low, high = means < bins[0], means >= bins[1]
+    elif bins == "extremes":
+        low, high = means <= 2.0, means >= 4.0
+    elif bins == "rounded":
+        low, high = means < 2.5, means >= 3.5
+    else:
+        low, high = means < 3.0, means > 3.0
+    return pd.Series(
+        np.select([low, high], [LEVELS[0], LEVELS[2]], LEVELS[1]), index=means.index, name="label"
+    )
+
+
+def _majority(corpus: Corpus, means: pd.Series) -> pd.Series:
+    name = str(means.name)
+    raters = raters_of(corpus, f"target.bins=majority for {name}")
+    votes = raters.loc[raters["utterance"].isin(means.index), ["utterance", name]].dropna()
+    votes["label"] = _binned(votes[name].astype(float), "rounded")
+    counts = votes.groupby(["utterance", "label"]).size().unstack(fill_value=0)
+    counts = counts.reindex(means.index, columns=list(LEVELS), fill_value=0)
+    top = counts.max(axis=1)
+    single = counts.eq(top, axis=0).sum(axis=1) == 1
+    return counts.idxmax(axis=1).where(single, _binned(means, "rounded")).rename("label")
+
+
+def _levels_of_any_scale(means: pd.Series) -> pd.Series:
+    """Return levels that balance folds: those of `rounded`, else thirds of the utterances.
+
+    The groups of speakers are then the same whether the target has classes or values.
+    """
+    on_scale = SCALE[0] <= means.min() and 1 < means.max() <= SCALE[1]
+    return _binned(means, "rounded" if on_scale else means.quantile([1 / 3, 2 / 3]).tolist())
+
+
+def _require_scale(corpus: Corpus, values: pd.Series, bins: Bins) -> None:
+    """Check that values have the scale that a rule is for, or that thresholds increase."""
+    name, low, high = values.name, values.min(), values.max()
+    if not isinstance(bins, str):
+        if len(bins) != 2 or not bins[0] < bins[1]:
+            raise UserError(f"target.bins={list(bins)}: must be two increasing thresholds")
+    elif low < SCALE[0] or high > SCALE[1] or high <= 1:
+        third = (high - low) / 3
+        raise UserError(
+            f"{name} of corpus {corpus.name} is from {low:g} to {high:g}, but target.bins={bins} "
+            "is for a scale from 1 to 5: give the scale of a manifest's ratings, e.g. "
+            f"corpus.scale=[{low:g},{high:g}], or thresholds, e.g. "
+            f"target.bins=[{low + third:.3g},{high - third:.3g}]"
+        )
