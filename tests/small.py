@@ -17,7 +17,7 @@ from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.features import Features
 from ser.training.phased import PhasedModel
-from ser.training.prediction import probabilities
+from ser.training.prediction import predictions
 from ser.training.trainer import Training
 
 # The config of a run, and the choice of each group.
@@ -120,7 +120,7 @@ def fit(
     """Train, and return the test probabilities."""
     model = made_model(name, data, *overrides)
     training(kind, **options).fit(model, data, folder / "checkpoints", [])
-    return probabilities(model, data, "test").numpy()
+    return predictions(model, data, "test").numpy()
 
 
 def without_digests(folder: Path, **changes: object) -> None:

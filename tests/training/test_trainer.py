@@ -15,7 +15,7 @@ from small import EPOCHS, OF_MODEL, fit, made_data, made_model, training
 from ser.data.datamodule import DataModule
 from ser.errors import UserError
 from ser.training.phased import PhasedModel
-from ser.training.prediction import probabilities
+from ser.training.prediction import predictions
 from ser.training.stopping import BestValidation
 from ser.training.trainer import Training
 
@@ -87,7 +87,7 @@ def test_first_epoch_with_the_highest_validation_score_is_selected(
     assert best["epoch"] == record["val/ua"].idxmax()
     model = made_model("mlp", data)
     model.load_state_dict(best["weights"])
-    val = probabilities(model, data, "val").argmax(1)
+    val = predictions(model, data, "val").argmax(1)
     truth = torch.cat([batch.y for batch in data.val_dataloader()])
     recalls = [(val[truth == c] == c).float().mean() for c in truth.unique()]
     assert float(torch.stack(recalls).mean()) == pytest.approx(record["val/ua"].max())
