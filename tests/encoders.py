@@ -6,6 +6,9 @@ import torch
 from transformers import (
     HubertConfig,
     HubertModel,
+    SeamlessM4TFeatureExtractor,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
@@ -37,13 +40,16 @@ def save_tiny(folder: Path) -> None:
         "hubert": HubertModel(HubertConfig(**_WAVES)),
         "wavlm": WavLMModel(WavLMConfig(**_WAVES)),
         "whisper": WhisperModel(_whisper()),
+        "wav2vec2-bert": Wav2Vec2BertModel(Wav2Vec2BertConfig(**_WAVES)),
+    }
+    waves = Wav2Vec2FeatureExtractor(do_normalize=True)
+    others = {
+        "whisper": WhisperFeatureExtractor(chunk_length=SECONDS),
+        "wav2vec2-bert": SeamlessM4TFeatureExtractor(),
     }
     for name, model in models.items():
         model.save_pretrained(folder / name)
-        prepare = Wav2Vec2FeatureExtractor(do_normalize=True)
-        if name == "whisper":
-            prepare = WhisperFeatureExtractor(chunk_length=SECONDS)
-        prepare.save_pretrained(folder / name)
+        others.get(name, waves).save_pretrained(folder / name)
 
 
 def _whisper() -> WhisperConfig:

@@ -143,6 +143,7 @@ BOUNDS: dict[str, Any] = {
     "units": Width,
     "dropout": Probability | list[Probability],
     "forget_bias": Number,
+    "weights_rate": Positive,
     # models and representations
     "size": Width | None,
     "representation.size": Sizes,

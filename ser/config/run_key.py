@@ -67,6 +67,9 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         corpus.pop("scale", None)
     if "model" in options["features"]:  # the folder of an encoder can move, but keeps its name
         options["features"]["model"] = Path(str(options["features"]["model"])).name
+    encoder = options["model"].get("encoder")
+    if isinstance(encoder, dict) and encoder.get("weights_rate") == 1:  # as before the option
+        del encoder["weights_rate"]
     if not sees_segments(cfg):
         del options["segments"]
     data = options["data"]

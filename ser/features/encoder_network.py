@@ -19,12 +19,14 @@ from ser.errors import UserError, last_line
 from ser.features.checks import too_short
 from ser.features.encoder_files import PREPROCESSOR, EncoderFiles
 
-# Types of encoders that take samples, and those with a fixed window of a log-mel spectrogram.
+# Types of encoders that take samples, those with a fixed window of a log-mel spectrogram, and those
+# with one of any length.
 WAVES = (
     *("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat", "data2vec-audio"),
     *("sew", "sew-d", "wav2vec2-conformer"),
 )
 SPECTROGRAMS = ("whisper",)
+FILTERBANKS = ("wav2vec2-bert",)
 UNUSED = "masked_spec_embed"  # weights that only training needs, which may be missing
 
 
@@ -119,7 +121,7 @@ def hidden_states(
 
 
 def _pieces(
-    network: "Waves | Spectrograms", signal: np.ndarray, longest: float, overlap: float
+    network: "Network", signal: np.ndarray, longest: float, overlap: float
 ) -> Iterator[Tensor]:
     """Yield the hidden states of an utterance, (layers, T, width), stretch by stretch."""
     size = round(longest * network.rate)
@@ -184,6 +186,46 @@ class Spectrograms:
             yield start, _states(self.model, values)[:, : math.ceil((end - start) / self.hop)]
 
 
+class Filterbanks:
+    """An encoder of a log-mel spectrogram of any length: wav2vec 2.0 BERT.
+
+    Args:
+        model: The encoder, in evaluation mode.
+        prepare: Feature extractor of transformers, which computes the log-mel spectrogram,
+            normalises its bins and puts neighbouring frames together.
+    """
+
+    step = 160  # samples from one frame of the spectrogram to the next, a constant of transformers
+
+    def __init__(self, model: Any, prepare: Any) -> None:
+        self.model, self.prepare = model, prepare
+        self.rate, self.hop = prepare.sampling_rate, prepare.stride * self.step
+        self.shortest = len(prepare.window) + (prepare.stride - 1) * self.step
+        self.size = None  # no longest window
+
+    def __call__(
+        self, signal: np.ndarray, windows: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield the start and the hidden states of each window, (layers, T, width)."""
+        if len(signal) < self.shortest:
+            raise too_short(len(signal), self.rate, "one frame of the encoder")
+        # The whole utterance is normalised, so that windows do not differ. A last frame that would
+        # be padded is left out.
+        values = self.prepare(
+            signal, sampling_rate=self.rate, pad_to_multiple_of=None, return_tensors="pt"
+        ).input_features
+        for start, end in windows:
+            yield start, _states(self.model, values[:, start // self.hop : end // self.hop])
+
+
+Network = Waves | Spectrograms | Filterbanks
+NETWORKS: dict[str, type[Network]] = {
+    **dict.fromkeys(WAVES, Waves),
+    **dict.fromkeys(SPECTROGRAMS, Spectrograms),
+    **dict.fromkeys(FILTERBANKS, Filterbanks),
+}
+
+
 def _states(model: Any, values: Tensor) -> Tensor:
     """Return all hidden states of a batch of one, (layers, T, width)."""
     values = values.to(model.device)
@@ -194,15 +236,13 @@ _loading = threading.Lock()  # threads wait for the first one to load an encoder
 
 
 @lru_cache(maxsize=2)
-def _network(files: EncoderFiles, device: str) -> Waves | Spectrograms:
+def _network(files: EncoderFiles, device: str) -> Network:
     """Load an encoder."""
     import transformers
 
     kind = files.config.get("model_type")
-    if kind not in (*WAVES, *SPECTROGRAMS):
-        raise files.error(
-            f"has an encoder of type {kind}; supported are {', '.join((*WAVES, *SPECTROGRAMS))}"
-        )
+    if kind not in NETWORKS:
+        raise files.error(f"has an encoder of type {kind}; supported are {', '.join(NETWORKS)}")
     _ = files.preprocessor  # raises if it is missing
     transformers.utils.logging.disable_progress_bar()
     safe = files.weights[0].suffix == ".safetensors"
@@ -225,7 +265,7 @@ def _network(files: EncoderFiles, device: str) -> Waves | Spectrograms:
         raise files.error(f"has no sampling_rate in {PREPROCESSOR}")
     encoder: nn.Module = model.get_encoder() if kind in SPECTROGRAMS else model
     encoder = encoder.eval().requires_grad_(False).to(_device(device))
-    return (Spectrograms if kind in SPECTROGRAMS else Waves)(encoder, prepare)
+    return NETWORKS[kind](encoder, prepare)
 
 
 def _device(name: str) -> torch.device:

@@ -17,17 +17,29 @@ class LayerSum(nn.Module):
 
     The weights are a softmax, so they are positive and sum to 1. They are equal at first.
 
+    The softmax is taken of `weights_rate` times the parameters. Adam's steps do not depend on the
+    scale of gradients, so this multiplies the learning rate of the weights.
+
     Args:
         inputs: L * D; the features of a layer are neighbours.
         layers: L.
         encoder: Partial of the network that encodes the sum, (B, D).
+        weights_rate: Learning rate of the weights, relative to that of the other parameters.
     """
 
     level = "utterance"
     sums_layers = True
 
-    def __init__(self, inputs: int, layers: int, *, encoder: Callable[[int], MLPEncoder]) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        layers: int,
+        *,
+        encoder: Callable[[int], MLPEncoder],
+        weights_rate: float,
+    ) -> None:
         super().__init__()
+        self.weights_rate = weights_rate
         self.logits = nn.Parameter(torch.zeros(layers))
         self.encoder = encoder(inputs // layers)
         self.outputs = self.encoder.outputs
@@ -35,7 +47,7 @@ class LayerSum(nn.Module):
     @property
     def weights(self) -> Tensor:
         """Weights of the layers, (L,)."""
-        return self.logits.softmax(dim=0)
+        return (self.weights_rate * self.logits).softmax(dim=0)
 
     def forward(self, x: Tensor, lengths: None = None) -> Tensor:
         by_layer = x.unflatten(1, (len(self.logits), -1))

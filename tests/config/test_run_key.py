@@ -34,6 +34,15 @@ def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> N
         assert key(override) != same, override
 
 
+def test_a_rate_of_one_does_not_change_runs_from_before_there_was_the_option(
+    composed: Compose,
+) -> None:
+    sums = ["features=wavlm", "model=aae_layer_sum"]
+    assert "weights_rate" not in result_options(composed(*sums))["model"]["encoder"]
+    faster = result_options(composed(*sums, "networks.layer_sum.weights_rate=10.0"))
+    assert faster["model"]["encoder"]["weights_rate"] == 10
+
+
 def test_options_of_ratings_do_not_change_runs_without_them(composed: Compose) -> None:
     """Keys of runs on manifests from before there were these options."""
     manifest = ["corpus=manifest", "corpus.root=my.csv"]

@@ -3,8 +3,10 @@
 import io
 import json
 import math
+import os
 import pickle
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from encoders import BLOCKS, SECONDS, WIDTH
+from processes import exit_codes, fork
 from rich.console import Console
 
 from ser.corpora import audio
@@ -25,7 +28,7 @@ from ser.features.extraction import compute
 from ser.features.store import Store
 
 RATE = 16000
-KINDS = ("wav2vec2", "hubert", "wavlm", "whisper")
+KINDS = ("wav2vec2", "hubert", "wavlm", "whisper", "wav2vec2-bert")
 
 
 def encoder(folder: Path | str, level="utterance", layer="all", **options) -> Encoder:
@@ -38,16 +41,19 @@ def noise(samples: int) -> np.ndarray:
 
 
 def by_transformers(folder: Path, signal: np.ndarray) -> np.ndarray:
-    """All hidden states of one utterance, (layers, T, width); Whisper's without padding."""
+    """All hidden states of one utterance, (layers, T, width), without those of padding."""
     from transformers import AutoFeatureExtractor, AutoModel
 
     prepare = AutoFeatureExtractor.from_pretrained(folder)
     values = prepare(signal, sampling_rate=RATE, return_tensors="pt")
     model = AutoModel.from_pretrained(folder).eval()
-    network = model.get_encoder() if "input_features" in values else model
+    is_whisper = model.config.model_type == "whisper"
+    network = model.get_encoder() if is_whisper else model
     with torch.inference_mode():
-        states = torch.cat(network(*values.values(), output_hidden_states=True).hidden_states)
-    frames = math.ceil(len(signal) / 320) if "input_features" in values else states.shape[1]
+        states = torch.cat(network(**values, output_hidden_states=True).hidden_states)
+    frames = math.ceil(len(signal) / 320) if is_whisper else states.shape[1]
+    if "attention_mask" in values:
+        frames = int(values["attention_mask"].sum())
     return states[:, :frames].numpy()
 
 
@@ -103,6 +109,10 @@ def test_signals_are_resampled_and_too_short_ones_refused(tiny_encoders: Path) -
     assert len(wavlm(noise(400), RATE)) == 1
     with pytest.raises(UserError, match=r"too short for one frame of the encoder: 0\.025 s"):
         wavlm(noise(399), RATE)
+    filterbanks = encoder(tiny_encoders / "wav2vec2-bert", "frame", 1)
+    assert [len(filterbanks(noise(samples), RATE)) for samples in (560, 879, 880)] == [1, 1, 2]
+    with pytest.raises(UserError, match=r"too short for one frame of the encoder: 0\.035 s"):
+        filterbanks(noise(559), RATE)
 
 
 # ---- windows
@@ -144,7 +154,7 @@ def test_windows_are_joined_without_a_seam(encoder_root: Path, emodb_root: Path)
 
 def test_statistics_of_windows_are_those_of_all_their_frames(tiny_encoders: Path) -> None:
     options = {"longest": 1.0, "overlap": 0.25}
-    for kind in ("wav2vec2", "whisper"):
+    for kind in ("wav2vec2", "whisper", "wav2vec2-bert"):
         signal = noise(int(3.3 * RATE * SECONDS))
         frames = encoder(tiny_encoders / kind, "frame", 1, **options)(signal, RATE)
         values = encoder(tiny_encoders / kind, layer=1, **options)(signal, RATE)
@@ -198,6 +208,42 @@ def test_frames_are_kept_and_mapped_as_float16(tiny_encoders: Path, tmp_path: Pa
     entry.write_bytes(content)
     (report,) = store.fill(table, [source])
     assert (report.extracted, report.present) == (1, 1)
+
+
+def killed_at(number: int, began: Path, root: Path, table: pd.DataFrame, source: Encoder) -> None:
+    """Extract with two threads, and be killed in a forward pass, of which each is recorded."""
+    original = encoder_network.hidden_states
+
+    def recorded(*arguments):
+        with began.open("ab", buffering=0) as stream:
+            stream.write(b".")
+        if began.stat().st_size >= number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+
+    encoder_network.hidden_states = recorded  # of this process only
+    quiet(root, workers=2).fill(table, [source])
+
+
+def test_a_killed_extraction_loses_at_most_the_files_in_flight(
+    tiny_encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, root = table_of(tmp_path, list(range(3000, 3020))), tmp_path / "store"
+    source = encoder(tiny_encoders / "wavlm", layer=1)
+    began = tmp_path / "began"
+    process = fork(killed_at, 12, began, root, table, source)
+    assert exit_codes(process) == [-signal.SIGKILL]
+    kept = began.stat().st_size - 2  # two were in flight
+    (report,) = quiet(root).fill(table, [source])
+    assert report.present >= kept >= 10
+    assert (report.extracted, report.failures) == (20 - report.present, ())
+    monkeypatch.setattr(encoder_network, "hidden_states", None)  # no further forward pass
+    (report,) = quiet(root).fill(table, [source])
+    assert (report.extracted, report.present) == (0, 20)
+    values = quiet(root).load(table, source, in_memory=True).values
+    monkeypatch.undo()
+    whole = quiet(tmp_path / "whole").load(table, source, in_memory=True).values
+    np.testing.assert_array_equal(values, whole)
 
 
 def test_runs_of_several_layers_share_a_forward_pass(

@@ -145,6 +145,27 @@ def test_curve_needs_several_numbers(option: str, values: tuple[str, ...], tmp_p
     assert 'id="curve"' not in (out / "index.html").read_text()
 
 
+def test_words_are_lines_and_a_single_seed_has_intervals_over_speakers(tmp_path: Path) -> None:
+    grid = write_curve(tmp_path / "runs", ("0", "1", "all"), option="features.layer", seeds=1)
+    over_layers = curve(compute(grid))
+    assert over_layers is not None
+    assert over_layers.values == (0.0, 1.0)
+    out = write_report(grid, tmp_path / "out")
+    table = pd.read_csv(out.out / "curve.csv", dtype={"value": str})
+    assert list(table["value"].drop_duplicates()) == ["0", "1", "all"]
+    text = out.read("curve.svg")
+    assert {value for _, value in marks(text)} == {"0", "1"}
+    scores = pd.read_csv(out.out / "scores.csv")
+    scores = scores[scores["shown"]].set_index("system")
+    for system in SYSTEMS:
+        whole = 100 * scores.loc[f"{system} features.layer=all", ["ua", "ua_low", "ua_high"]]
+        ua, low, high = (f"{value:.1f}" for value in whole)
+        assert f"<title>{system}, all: {ua} ({low} to {high}), 1 of 1 seeds</title>" in text
+    # In each of three panels a line per system; bars of UA alone.
+    assert text.count('class="line level') == 3 * len(SYSTEMS)
+    assert len(re.findall(r'<line class="line c\d" [^>]*/><circle', text)) == 2 * len(SYSTEMS)
+
+
 def test_axis_of_equal_steps_is_linear(tmp_path: Path) -> None:
     shares = ("0.25", "0.5", "0.75", "1")
     grid = write_curve(tmp_path / "runs", shares, option="target.labelled_fraction", seeds=1)

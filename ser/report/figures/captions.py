@@ -22,9 +22,11 @@ LAYERS = (
 )
 CURVE = (
     "Means over complete seeds, with split and joining of folds as in the main table; bars: ± one "
-    "standard deviation over seeds; hollow marks: fewer seeds than planned; dashed line: chance "
-    "level, if it is within the axis. The bars show the variation between repeated trainings; for "
-    "the variation between speakers see the confidence intervals among all scores."
+    "standard deviation over seeds, or for UA of systems with one planned seed the 95% confidence "
+    "interval over speakers; hollow marks: fewer seeds than planned; lines with a name: values of "
+    "the option that are no numbers; dashed line: chance level, if it is within the axis. "
+    "Standard deviations show the variation between repeated trainings; for the variation between "
+    "speakers see the confidence intervals among all scores."
 )
 RELIABILITY = (
     "Bars: share of correct predictions among those whose probability is in a bin, over folds and "

@@ -1,4 +1,7 @@
-"""Scores over a numeric option that a grid varies, one line per system (latif2018, figure 2)."""
+"""Scores over a numeric option that a grid varies, one line per system (latif2018, figure 2).
+
+Values of the option that are no numbers (`features.layer=all`) are horizontal lines.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -43,22 +46,29 @@ class Point:
         system: Name of the system without the option.
         corpus: Corpus of the runs.
         targets: One target, or several whose mean is taken.
-        value: Value of the option.
+        value: Value of the option; a word if it is no number, e.g. "all".
         part, joined: Split and joining of folds, as in the main table.
         scores: Scores by seed (rows) and name (columns), of complete seeds.
         planned: Number of planned seeds.
         chance: Chance level of the scores that have one.
+        interval: Confidence interval of UA over speakers, if a single seed is planned.
     """
 
     system: str
     corpus: str
     targets: tuple[str, ...]
-    value: float
+    value: float | str
     part: str
     joined: str
     scores: pd.DataFrame
     planned: int
     chance: dict[str, float]
+    interval: tuple[float, float] | None = None
+
+    @property
+    def label(self) -> str:
+        """The value as text."""
+        return self.value if isinstance(self.value, str) else f"{self.value:g}"
 
     @property
     def place(self) -> tuple[str, str]:
@@ -73,6 +83,13 @@ class Point:
         """Return the standard deviation over seeds; NaN for one seed."""
         return sample_sd(self.scores[score].to_numpy())
 
+    def bar(self, score: str) -> tuple[float, float] | None:
+        """Return the ends of the error bar; None: there is none."""
+        mean, sd = self.mean(score), self.sd(score)
+        if sd == sd:
+            return mean - sd, mean + sd
+        return self.interval if score == "ua" else None
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -80,7 +97,7 @@ class Curve:
 
     Attributes:
         option: Name of the option, e.g. "representation.size".
-        values: All planned values, in order.
+        values: All planned values that are numbers, in order.
         systems: Systems in the order of the table, one line each.
         points: Points target by target, then their mean if there are several targets.
     """
@@ -92,25 +109,29 @@ class Curve:
 
 
 def curve(data: ReportData) -> Curve | None:
-    """Return scores over the only numeric option that varies; None if there is not exactly one."""
-    values_of: dict[str, set[float | None]] = defaultdict(set)
+    """Return scores over the only option with several numbers; None if there is not exactly one."""
+    values_of: dict[str, set[float]] = defaultdict(set)
     for cell in data.cells:
         for name, value in cell.varied.items():
-            values_of[name].add(number(value))
-    options = [name for name, seen in values_of.items() if len(seen) > 1 and None not in seen]
+            if (known := number(value)) is not None:
+                values_of[name].add(known)
+    options = [name for name, seen in values_of.items() if len(seen) > 1]
     if len(options) != 1:
         return None
     (option,) = options
-    varied = [(cell, summed) for cell, summed, _ in data.rows if option in cell.varied]
-    single = [_point(cell, summed, option) for cell, summed in varied if summed is not None]
+    varied = [row for row in data.rows if option in row[0].varied]
+    single = [_point(cell, summed, interval, option) for cell, summed, interval in varied if summed]
     targets = {
         corpus: tuple(target for other, target in data.columns if other == corpus)
         for corpus, _ in data.columns
     }
     means = [mean for corpus, names in targets.items() for mean in _means(single, corpus, names)]
-    systems = dict.fromkeys(_without(cell, option) for cell, _ in varied)
-    values = sorted(value for value in values_of[option] if value is not None)
-    return Curve(option, tuple(values), tuple(systems), (*single, *means)) if single else None
+    systems = dict.fromkeys(_without(cell, option) for cell, *_ in varied)
+    return (
+        Curve(option, tuple(sorted(values_of[option])), tuple(systems), (*single, *means))
+        if single
+        else None
+    )
 
 
 def table(curve: Curve) -> pd.DataFrame:
@@ -118,7 +139,7 @@ def table(curve: Curve) -> pd.DataFrame:
     rows = [
         {
             "option": curve.option,
-            "value": f"{each.value:g}",
+            "value": each.label,
             "system": each.system,
             "corpus": each.corpus,
             "target": each.place[1],
@@ -153,18 +174,19 @@ def _without(cell: Cell, option: str) -> str:
     return cell.system.replace(f" {option}={cell.varied[option]}", "")
 
 
-def _point(cell: Cell, summed: Summary, option: str) -> Point:
-    value = number(cell.varied[option])
-    assert value is not None
+def _point(cell: Cell, summed: Summary, interval: tuple[float, float] | None, option: str) -> Point:
+    known = number(cell.varied[option])
+    value = cell.varied[option] if known is None else known
     scores = {name: summed.seeds[cell.joined][name] for name in SCORES}
     chance = {name: summed.mean("pooled", key) for name, key in CHANCE.items()}
     names = (_without(cell, option), cell.corpus, (cell.target,), value, cell.part, cell.joined)
-    return Point(*names, pd.DataFrame(scores, list(cell.seeds)), cell.planned, chance)
+    shown = interval if cell.planned == 1 and cell.joined == "pooled" else None
+    return Point(*names, pd.DataFrame(scores, list(cell.seeds)), cell.planned, chance, shown)
 
 
 def _means(single: Sequence[Point], corpus: str, targets: tuple[str, ...]) -> Iterator[Point]:
     """Yield means over the targets of a corpus, of seeds that are complete for all of them."""
-    grouped: dict[tuple[str, float], list[Point]] = defaultdict(list)
+    grouped: dict[tuple[str, float | str], list[Point]] = defaultdict(list)
     for each in single:
         if each.corpus == corpus:
             grouped[each.system, each.value].append(each)
@@ -182,10 +204,9 @@ def _means(single: Sequence[Point], corpus: str, targets: tuple[str, ...]) -> It
 
 
 def _panel(curve: Curve, of_target: Sequence[Point], score: str) -> Figure:
-    """Draw means over seeds, error bars of one standard deviation, and chance level."""
-    sds = np.nan_to_num([each.sd(score) for each in of_target])
-    means = np.array([each.mean(score) for each in of_target])
-    limits, _ = axis_limits(np.concatenate([means - sds, means + sds]), may_be_log=False)
+    """Draw means over seeds, error bars, and chance level; values that are no numbers as lines."""
+    ends = [each.bar(score) or (each.mean(score),) for each in of_target]
+    limits, _ = axis_limits(np.concatenate(ends), may_be_log=False)
     y = scale(limits, (HEIGHT - BOTTOM, TOP))
     x = _x_scale(curve.values)
     parts = [*y_axis(limits, y, 100), *_x_axis(curve.values, x)]
@@ -193,11 +214,17 @@ def _panel(curve: Curve, of_target: Sequence[Point], score: str) -> Figure:
     if chance <= HEIGHT - BOTTOM:
         parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
     for index, system in enumerate(curve.systems):
+        colour = f"c{index % len(PALETTE)}"
         of_system = [each for each in of_target if each.system == system]
-        of_system.sort(key=lambda point: point.value)
         shift = OFFSET * (index - (len(curve.systems) - 1) / 2)
-        places = [(x(each.value) + shift, y(each.mean(score))) for each in of_system]
-        parts += _line(of_system, places, score, f"c{index % len(PALETTE)}", y)
+        drawn = sorted(
+            ((e.value, e) for e in of_system if not isinstance(e.value, str)), key=lambda e: e[0]
+        )
+        places = [(x(value) + shift, y(each.mean(score))) for value, each in drawn]
+        parts += _line([each for _, each in drawn], places, score, colour, y)
+        for each in of_system:
+            if isinstance(each.value, str):
+                parts += _level(each, score, colour, y)
         parts += legend_entry(index, HEIGHT + 20, system)
     parts.append(text("end", WIDTH - RIGHT, HEIGHT + 7, curve.option))
     label = f"{NAMES[score]} in % over {curve.option}, {' '.join(of_target[0].place)}"
@@ -214,17 +241,32 @@ def _line(
     """Draw the line of a system, with a mark and an error bar at each place."""
     yield f'<polyline class="line {colour}" points="{points(places)}"/>'
     for each, (x, middle) in zip(of_system, places, strict=True):
-        mean, sd = each.mean(score), each.sd(score)
-        label = f"{each.system}, {each.value:g}: {100 * mean:.1f}"
-        if sd == sd:
-            label += f" ± {100 * sd:.1f}"
-            yield line(f"line {colour}", x, y(mean - sd), x, y(mean + sd))
-        label += f", {len(each.scores)} of {each.planned} seeds"
+        if bar := each.bar(score):
+            yield line(f"line {colour}", x, y(bar[0]), x, y(bar[1]))
         few = " few" if len(each.scores) < each.planned else ""
         yield (
             f'<circle class="mark {colour}{few}" cx="{x:.1f}" cy="{middle:.1f}" r="2.8">'
-            f"<title>{escape(label)}</title></circle>"
+            f"<title>{escape(_title(each, score))}</title></circle>"
         )
+
+
+def _level(each: Point, score: str, colour: str, y: Scale) -> Iterator[str]:
+    """Draw a value that is no number: a horizontal line with its name."""
+    height = y(each.mean(score))
+    drawn = line(f"line level {colour}", LEFT, height, WIDTH - RIGHT, height)
+    yield f"<g>{drawn}<title>{escape(_title(each, score))}</title></g>"
+    yield text("end", WIDTH - RIGHT, height - 3, each.label)
+
+
+def _title(each: Point, score: str) -> str:
+    """Describe a point in the words of a tooltip."""
+    label = f"{each.system}, {each.label}: {100 * each.mean(score):.1f}"
+    sd, bar = each.sd(score), each.bar(score)
+    if sd == sd:
+        label += f" ± {100 * sd:.1f}"
+    elif bar:
+        label += f" ({100 * bar[0]:.1f} to {100 * bar[1]:.1f})"
+    return f"{label}, {len(each.scores)} of {each.planned} seeds"
 
 
 def _x_scale(values: Sequence[float]) -> Scale:
