@@ -62,7 +62,7 @@ class OtherValidation(pl.Callback):
         own = trainer.datamodule  # type: ignore[attr-defined]
         require_same_training(own.fold, self.data.fold)
         self.batches = self.data.val_dataloader()
-        assert self.data.fold.val.equals(own.fold.test) or own.fold.test.empty
+        assert self.data.fold.val.equals(own.fold.test)
         assert len(self.batches.y) == len(self.data.fold.val)
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

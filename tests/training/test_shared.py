@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
-@pytest.fixture(scope="module", params=OF_MODEL)
+@pytest.fixture(scope="module", params=["mlp", "aae frames"])
 def alone(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, list[dict[str, bytes]]]:
@@ -84,25 +84,24 @@ def counted(monkeypatch: pytest.MonkeyPatch, kill_at: int | None = None) -> list
     return count
 
 
-@pytest.mark.parametrize("first", [0, 1])
 def test_second_fold_takes_what_the_first_has_trained(
-    first: int,
     tmp_path: Path,
     alone: tuple[str, list[dict[str, bytes]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name, expected = alone
     pair = folds(OF_MODEL[name])
-    assert contents(run(name, pair, first, tmp_path)) == expected[first]
+    assert contents(run(name, pair, 0, tmp_path)) == expected[0]
     steps = counted(monkeypatch)
-    assert contents(run(name, pair, 1 - first, tmp_path)) == expected[1 - first]
+    assert contents(run(name, pair, 1, tmp_path)) == expected[1]
     assert steps == [0]
     for number in (0, 1):
         shared(pair, number, tmp_path / "fitted").discard()
     assert not list((tmp_path / "fitted").iterdir())
 
 
-@pytest.mark.parametrize(("at", "resumed"), [(1, 1), (4, 0), (5, 1), (9, 1)])
+# Within an epoch, and at the end of one.
+@pytest.mark.parametrize(("at", "resumed"), [(4, 0), (6, 1)])
 def test_killed_training_is_continued_by_either_fold(
     at: int,
     resumed: int,
