@@ -89,7 +89,7 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
     from ser.results import RunFolder
     from ser.runs.run import train as train_run
     from ser.training.phased import PhasedModel
-    from ser.training.prediction import probabilities
+    from ser.training.prediction import predictions
 
     imported = peak()
     name, mapped, codes = KINDS[kind]
@@ -148,7 +148,7 @@ def limited(folder: Path, kind: str, limit: float, steps: int, standardise: str)
         model.on_validation_epoch_start()
         for number, batch in enumerate(data.val_dataloader()):
             model.validation_step(batch, number)
-    probabilities(model, data, "test")
+    predictions(model, data, "test")
     duration = f"first step after {times[0] - started:.1f} s, a step {np.diff(times).mean():.2f} s"
     print(f"{kind:24} {_peaks(imported)}; {duration}", flush=True)
 

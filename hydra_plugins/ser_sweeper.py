@@ -47,7 +47,10 @@ class Sweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides(self._parse_config() + arguments)
         (jobs,) = self.split_arguments(overrides, None)
-        sweep = Sweep(jobs, lambda job: loader.load_sweep_config(config, job))
+        in_parallel = config.hydra.runtime.choices["hydra/launcher"] != "basic"
+        sweep = Sweep(
+            jobs, lambda job: loader.load_sweep_config(config, job), in_parallel=in_parallel
+        )
         if sweep.pending:
             write_text(Path(config.hydra.sweep.dir, "multirun.yaml"), OmegaConf.to_yaml(config))
         failed = sweep.run(lambda jobs: launcher.launch(jobs, initial_job_idx=0))

@@ -57,6 +57,7 @@ BOUNDS: dict[str, Any] = {
     "seed": Seed,
     "test": bool,
     "force": bool,
+    "share_training": bool | None,
     "skip_faulty": bool,
     "in_memory": bool,
     "train_on": Literal["real", "synthetic", "both"],

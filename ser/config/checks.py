@@ -27,7 +27,7 @@ OTHER = (
 )
 TOP_LEVEL = (
     *("seed", "test", "force", "skip_faulty", "in_memory", "train_on", "synthetic_per_class"),
-    *("fit_on", "transfer", "calibrate", "fitted"),
+    *("fit_on", "transfer", "calibrate", "fitted", "share_training"),
 )
 
 

@@ -21,6 +21,7 @@ WITHOUT_EFFECT = (
     "fitted",
     "logger",
     "force",
+    "share_training",
     "in_memory",
     "published",
     "emotions",  # the target contains those that are used

@@ -1,5 +1,6 @@
 """The data of one run: features standardised by the training split, served in batches."""
 
+import copy
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -158,6 +159,14 @@ class DataModule(pl.LightningDataModule):
     def split_dataloader(self, split: str) -> Batches:
         """Return batches of a whole split in a fixed order, for scoring."""
         return self._batches(self.fold.parts[split], None)
+
+    def of_fold(self, fold: Fold) -> "DataModule":
+        """Return the same data for another fold with the same training split; rows are shared."""
+        assert fold.training.equals(self.fold.training)
+        _ = self.rows
+        other = copy.copy(self)
+        other.fold = fold
+        return other
 
     @property
     def labelled(self) -> pd.Index:

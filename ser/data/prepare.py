@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from ser.config import build, run_key
 from ser.corpora import Corpus
 from ser.data.augmented import with_copies
+from ser.data.counterpart import Counterpart, counterpart_of
 from ser.data.datamodule import DataModule, View
 from ser.data.feasible import make_fold, require_feasible
 from ser.data.fingerprint import augmentation_of, fingerprint, labelled_corpus, run_options
+from ser.data.folds import Fold
 from ser.features import FeatureSource, PrecomputedFeatures
 from ser.features.store import Store, files_of
 
@@ -39,6 +42,7 @@ class Prepared:
         run_key: Hash of `options`; equal runs have equal keys.
         remarks: Remarks that must be printed beside every score.
         factory: Makes a `DataModule` of the same data from a view.
+        counterpart: Returns the fold that has the same training split, or None.
     """
 
     corpus: Corpus
@@ -50,6 +54,7 @@ class Prepared:
     run_key: str
     remarks: list[str]
     factory: Callable[[View], DataModule]
+    counterpart: Callable[[], Counterpart | None] = lambda: None
 
     def with_view(self, view: View) -> DataModule:
         """Return the data as a network sees it."""
@@ -92,7 +97,11 @@ def prepare(cfg: DictConfig) -> Prepared:
 
     data = factory(View())
     signature = store.signature(corpus.table, extractor)
-    options = run_options(cfg, fingerprint(corpus, target, fold, beyond, contents), signature)
+
+    def options_of(fold: Fold) -> dict[str, Any]:
+        return run_options(cfg, fingerprint(corpus, target, fold, beyond, contents), signature)
+
+    options = options_of(fold)
     seen = fold.train.append([fold.val, beyond])
     return Prepared(
         corpus=corpus,
@@ -105,6 +114,9 @@ def prepare(cfg: DictConfig) -> Prepared:
         run_key=run_key.digest(options),
         remarks=remarks_of(cfg, corpus, data, faulty),
         factory=factory,
+        counterpart=cache(
+            lambda: counterpart_of(cfg, corpus, target, fold, recordings, options_of)
+        ),
     )
 
 

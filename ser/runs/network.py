@@ -24,7 +24,7 @@ from ser.networks.layer_sum import LayerSum
 from ser.representations import Fitted, Items, Representation
 from ser.representations.learned import Network
 from ser.results import RunFolder
-from ser.runs import banner, codes
+from ser.runs import banner, codes, sharing
 from ser.runs.components import Components, Outcome
 from ser.runs.quality import examined, measure
 from ser.training import calibration
@@ -76,7 +76,7 @@ def fit_network(
     if isinstance(fitted, Network) and cfg.transfer == "weights":
         fitted.initialise(model)
     banner.parameters(components.name, model, components.trainer.max_epochs)
-    selected = components.trainer.fit(model, data, folder.checkpoints, loggers)
+    selected = sharing.fit(cfg, prepared, components.trainer, model, data, folder, loggers)
     fit_closed_form(model, selected, data, folder.checkpoints)
     artifacts.write(folder, prepared.signature, prepared.training_audio, data)
     TrainingRange.fit(prepared.data).save(folder)

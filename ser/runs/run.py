@@ -27,7 +27,7 @@ from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
 from ser.results import RunFolder, first_score, predictions, split_scores, utterances
 from ser.results.fitted import UsedKeys, in_use
-from ser.runs import banner, loggers
+from ser.runs import banner, loggers, sharing
 from ser.runs.components import Components, Outcome
 from ser.runs.dry import require_buildable
 from ser.runs.estimator import fit_estimator
@@ -154,7 +154,9 @@ def _make(
         "threads": cfg.trainer.threads,
         "commit": commit,
     }
-    return _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
+    result = _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
+    sharing.discard(cfg, prepared)
+    return result
 
 
 def _description(cfg: DictConfig, hydra: DictConfig | None) -> dict[str, str]:

@@ -32,6 +32,7 @@ POLL_SECONDS = 0.5  # between two looks at a run that another process is making
 # A worker that is killed, e.g. by the system when memory is short, breaks the pool of all workers.
 # The remaining runs are then launched again, up to so many times in all.
 LAUNCHES = 3
+SHARED = "share_training=true"
 
 
 class Sweep:
@@ -43,12 +44,17 @@ class Sweep:
     Args:
         jobs: Overrides of each run.
         compose: Function that composes the config of a job, including Hydra's own node.
+        in_parallel: Whether several runs are made at once. Those that only take what another one
+            has trained for them are then launched last, because they would wait for it.
 
     Raises:
         UserError: There is no job.
     """
 
-    def __init__(self, jobs: Sequence["Job"], compose: "Compose") -> None:
+    def __init__(
+        self, jobs: Sequence["Job"], compose: "Compose", *, in_parallel: bool = True
+    ) -> None:
+        from ser.data.counterpart import can_share
         from ser.data.fingerprint import RunKeys
         from ser.data.preflight import finished_result, require_valid
         from ser.results import RunFolder
@@ -60,6 +66,8 @@ class Sweep:
         self.planned: list[PlannedRun] = []  # without the names of systems
         keys = RunKeys()
         checked: set[object] = set()  # parts of configurations, so that each is checked once
+        # Pending runs by what they are trained on, for those that can share a training.
+        trainings: dict[object, list[RunFolder]] = defaultdict(list)
         for job, system in compose_jobs(
             jobs, compose, lambda cfg: fold_count(cfg, keys), self._refuse
         ):
@@ -69,12 +77,24 @@ class Sweep:
                 if parts - checked:
                     require_valid(cfg)
                     checked |= parts
-                keys.fold(cfg)
+                fold = keys.fold(cfg)
                 if finished_result(cfg, folder, keys, system.options) is None:
                     self.pending[folder] = job
+                    if fold.counterpart is not None and can_share(cfg):
+                        pair = frozenset((fold.index, fold.counterpart))
+                        trainings[without_numbers(job), cfg.seed, pair].append(folder)
                 self.planned.append(plan(job, system))
             except UserError as error:
                 self._refuse(job, error)
+        self._share([runs for runs in trainings.values() if len(runs) == 2], in_parallel)
+
+    def _share(self, pairs: Sequence[Sequence["RunFolder"]], in_parallel: bool) -> None:
+        """Request one training for each pair of runs."""
+        for first, second in pairs:
+            for folder in (first, second):
+                self.pending[folder] = [SHARED, *self.pending[folder]]
+            if in_parallel:
+                self.pending[second] = self.pending.pop(second)
 
     def _refuse(self, job: "Job", error: UserError) -> None:
         self.refused["; ".join(str(error).splitlines())].append(job)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,14 @@ class EpochEnd(pl.Callback):
         _require_finite(module.record[-1])
 
 
-def _require_finite(row: dict[str, float]) -> None:
-    broken = [name for name, value in row.items() if not math.isfinite(value)]
-    if broken:
+def is_finite(row: Mapping[str, float]) -> bool:
+    """Return whether training goes on after an epoch with this row of the record."""
+    return all(map(math.isfinite, row.values()))
+
+
+def _require_finite(row: Mapping[str, float]) -> None:
+    if not is_finite(row):
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
         raise UserError(
             f"epoch {row['epoch']:.0f}: {', '.join(broken)} is not finite; a lower learning rate "
             "(optimiser.lr) or clipped features (data.clip) may help. The last checkpoint before "
@@ -84,11 +90,14 @@ class RecordWriter(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
-        if not trainer.is_global_zero:
-            return
-        # Epochs after the last checkpoint are trained again, with the same results.
+        if trainer.is_global_zero:
+            # Epochs after the last checkpoint are trained again, with the same results.
+            self.write(module.record)
+
+    def write(self, record: Sequence[dict[str, float]]) -> None:
+        """Replace the file."""
         self.path.unlink(missing_ok=True)
-        for row in module.record:
+        for row in record:
             self._append(row)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

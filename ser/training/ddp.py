@@ -31,7 +31,7 @@ from rich.console import Console
 from torch import distributed
 
 from ser.errors import UserError
-from ser.training.callbacks import STOPPED, MonitoredLosses
+from ser.training.callbacks import STOPPED
 from ser.training.checkpoints import discard_unusable, load_checkpoint
 from ser.training.devices import require_gpus
 from ser.training.phased import PhasedModel
@@ -60,9 +60,11 @@ class DDP(Training):
         folder: Path,
         loggers: Sequence[Logger],
         selection: CheckpointSelection | None = None,
-        monitored: MonitoredLosses | None = None,
+        monitored: pl.Callback | None = None,
+        checkpoints: Path | None = None,
     ) -> CheckpointSelection:
         self.require_devices()
+        assert checkpoints is None, "several devices share no training with another fold"
         if selection is not None:
             raise UserError("trainer=ddp trains recognisers; for a representation, trainer=gpu")
         discard_unusable(folder)  # before the ranks read it

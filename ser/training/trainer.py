@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger
 from ser.data.batches import Batches
 from ser.errors import UserError
 from ser.results import METRICS
-from ser.training.callbacks import EpochEnd, MonitoredLosses, RecordWriter, TimedCheckpoint
+from ser.training.callbacks import EpochEnd, RecordWriter, TimedCheckpoint
 from ser.training.checkpoints import discard_unusable, owner_of, save_atomically
 from ser.training.devices import free_gpu, require_gpus
 from ser.training.phased import PhasedModel
@@ -78,28 +78,33 @@ class Training:
         folder: Path,
         loggers: Sequence[Logger],
         selection: CheckpointSelection | None = None,
-        monitored: MonitoredLosses | None = None,
+        monitored: pl.Callback | None = None,
+        checkpoints: Path | None = None,
     ) -> CheckpointSelection:
-        """Train a model, or resume from `folder/last.ckpt`, and load the selected weights.
+        """Train a model, or resume from `last.ckpt`, and load the selected weights.
 
         Args:
             model: Model, initialised from the run's seed.
             data: Data of the fold.
-            folder: Folder of the checkpoints; `metrics.csv` is written beside it.
+            folder: Folder of `best.ckpt`; `metrics.csv` is written beside it.
             loggers: Further loggers.
             selection: Selects the weights and ends training; None: that of a recogniser, as
                 configured.
-            monitored: Further losses to be recorded.
+            monitored: Callback that computes something on other data at the end of each epoch.
+            checkpoints: Folder of `last.ckpt`; None: `folder`.
 
         Raises:
             UserError: A loss is not finite, or a requested device is not available.
             OSError: The disk is full.
         """
         self.require_devices()
-        discard_unusable(folder)
+        checkpoints = checkpoints or folder
+        discard_unusable(checkpoints)
         with self._device() as devices:
             selection = selection or self.selection()
-            self._train(model, data, folder, loggers, selection, monitored, devices=devices)
+            self._train(
+                *(model, data, folder, loggers, selection, monitored, checkpoints), devices=devices
+            )
         model.load_state_dict(selection.weights)
         return selection
 
@@ -138,14 +143,17 @@ class Training:
         folder: Path,
         loggers: Sequence[Logger],
         selection: CheckpointSelection,
-        monitored: MonitoredLosses | None = None,
+        monitored: pl.Callback | None = None,
+        checkpoints: Path | None = None,
         **devices: Any,
     ) -> None:
         """Train in this process, and write `best.ckpt`; `devices` are options of Lightning."""
-        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints = checkpoints or folder
+        for each in (folder, checkpoints):
+            each.mkdir(parents=True, exist_ok=True)
         # Deterministic mode would fill all new memory with NaN, which costs time to no effect.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        timed = TimedCheckpoint(folder, self.checkpoint_seconds, owner_of(folder))
+        timed = TimedCheckpoint(checkpoints, self.checkpoint_seconds, owner_of(checkpoints))
         # They are called in this order at the end of an epoch.
         record = RecordWriter(folder.parent / METRICS)
         callbacks = [EpochEnd(), monitored, selection, record, EpochProgress()]

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import warm
+from hydra import compose, initialize_config_dir
 
 from ser import results
+from ser.config import CONF
 from ser.errors import BusyError
+from ser.sweeps.sweep import Sweep
 
 # Workers of joblib are forked rather than started anew, so that they do not import torch again.
 FORKED = """
@@ -97,6 +101,39 @@ def test_finished_runs_are_skipped_and_a_failed_run_does_not_stop_the_others(
     assert {name: after[name] for name in before} == before
     assert summary(sweep(copied, *overrides)) == (6, 0, 4, 2)
     assert contents(copied) == after  # logs and Hydra's own files included
+
+
+def test_folds_of_a_session_share_a_training_with_the_files_of_two(
+    serial: Path, few: list[str], tmp_path: Path
+) -> None:
+    """The runs of `serial` are of both folds of a session, in the order of the command."""
+    overrides = [*few, "fold.index=0,1", "seed=0", "hydra/launcher=basic"]
+    assert summary(sweep(tmp_path, *overrides, "share_training=false")) == (2, 2, 0, 0)
+    alone = contents(tmp_path, (*SAME, "best.ckpt"))
+    assert len(alone) == 2 * (len(SAME) + 1)
+    shared = contents(serial, (*SAME, "best.ckpt"))
+    assert alone == {name: shared[name] for name in alone}
+    logs = {log.parent.parent.name[-2:]: log.read_text() for log in serial.rglob("train.log")}
+    assert "validating for fold 1, too" in logs["-0"]
+    assert "the training of fold 0 is used" in logs["-1"]
+    assert not [log for log in tmp_path.rglob("train.log") if "validating for" in log.read_text()]
+
+
+def test_runs_that_wait_for_a_training_are_launched_last(few: list[str], tmp_path: Path) -> None:
+    fixed = [*few, "fold=session_swap", f"hydra.sweep.dir={tmp_path}"]
+    jobs = [[*fixed, f"fold.index={index}"] for index in (0, 1, 2, 5, 4)]
+
+    def launched(jobs: list[list[str]], **options: bool) -> list[str]:
+        """Return the folds in order, with a plus if a training is to be shared."""
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            made = Sweep(jobs, partial(compose, "train", return_hydra_config=True), **options)
+        pending = made.pending.values()
+        return [f"{job[-1][-1]}{'+' * ('share_training=true' in job)}" for job in pending]
+
+    assert launched(jobs, in_parallel=False) == ["0+", "1+", "2", "5+", "4+"]
+    assert launched(jobs, in_parallel=True) == ["0+", "2", "5+", "1+", "4+"]
+    for option in ("share_training=false", "trainer.patience=3", "calibrate=temperature"):
+        assert launched([[option, *job] for job in jobs]) == ["0", "1", "2", "5", "4"]
 
 
 def test_sweep_ends_with_pooled_scores(copied: Path, few: list[str]) -> None:

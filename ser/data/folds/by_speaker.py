@@ -1,6 +1,7 @@
 """Speaker-independent splits: by session, by group of speakers, at random or by name."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,8 @@ def session_swap(table: pd.DataFrame, labels: pd.Series, *, index: int) -> Fold:
             f"has {len(pair)}: {pair}; fold=session allows any number"
         )
     val, test = (pair[0], pair[1]) if swap == 0 else (pair[1], pair[0])
-    return _train_on_others(table, labels, index, 2 * len(sessions), [val], [test])
+    fold = _train_on_others(table, labels, index, 2 * len(sessions), [val], [test])
+    return replace(fold, counterpart=index ^ 1)
 
 
 def session(table: pd.DataFrame, labels: pd.Series, *, index: int) -> Fold:

@@ -29,6 +29,8 @@ class Fold:
         remarks: Further facts that must be printed beside every score.
         copies: Training utterance by the id of each of its corrupted copies, which are for training
             alone.
+        counterpart: Number of the fold that has the same training split, and the validation split
+            of which is the test split of this one; None: there is none.
     """
 
     index: int
@@ -43,6 +45,7 @@ class Fold:
     test_sets: Mapping[str, pd.Index] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     copies: pd.Series = field(default_factory=lambda: pd.Series(dtype=object))
+    counterpart: int | None = None
 
     @property
     def parts(self) -> dict[str, pd.Index]:
