@@ -21,6 +21,10 @@ from ser.sweeps.system import System, variant
 GRIDS = {
     "demo": (8, 2),
     "emodb_table1": (210, 7),
+    "encoders": (135, 9),
+    "encoders_few_labels": (75, 5),
+    "encoders_frames": (15, 3),
+    "encoders_layers": (30, 6),
     "emodb_sahu2017_table1": (75, 5),
     "emodb_sahu2017_table2": (45, 3),
     "emodb_latif2017_table1": (45, 3),
