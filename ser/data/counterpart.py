@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
-from ser.config import build, run_key
+from ser.config import run_key
 from ser.corpora import Corpus
-from ser.data.folds import Fold, verify
+from ser.data.feasible import make_fold
+from ser.data.folds import Fold
 from ser.data.targets import Target
 from ser.errors import UserError
 from ser.results.fitted import fit_version
@@ -58,7 +60,7 @@ def counterpart_of(
     corpus: Corpus,
     target: Target,
     fold: Fold,
-    recordings: Any,
+    recordings: pd.Series,
     options_of: Callable[[Fold], dict[str, Any]],
 ) -> Counterpart | None:
     """Return the counterpart of a fold; None: there is none, or it cannot be trained.
@@ -73,9 +75,8 @@ def counterpart_of(
     """
     if fold.counterpart is None:
         return None
-    other: Fold = build(cfg.fold)(corpus.table, target.labels, index=fold.counterpart)
     try:
-        verify(other, corpus.table, recordings)
+        other = make_fold(cfg, corpus, target, recordings, fold.counterpart)
     except UserError:  # e.g. nobody tests in this fold, so nobody would validate in the other one
         return None
     other = other.with_copies(fold.copies)

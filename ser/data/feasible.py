@@ -10,19 +10,27 @@ from ser.data.targets import Target
 from ser.errors import UserError
 
 
-def make_fold(cfg: DictConfig, corpus: Corpus, target: Target, recordings: pd.Series) -> Fold:
-    """Return the fold of a configuration.
+def make_fold(
+    cfg: DictConfig,
+    corpus: Corpus,
+    target: Target,
+    recordings: pd.Series,
+    index: int | None = None,
+) -> Fold:
+    """Return a fold of the partition of a configuration.
 
     Args:
         cfg: Configuration of the run.
         corpus: Corpus of the run.
         target: Target of the run.
         recordings: Identifier of the recording by utterance id.
+        index: Number of the fold; None: that of the configuration.
 
     Raises:
         UserError: There is no such fold, or its splits are not separate.
     """
-    fold: Fold = build(cfg.fold)(corpus.table, target.strata)
+    number = cfg.fold.index if index is None else index
+    fold: Fold = build(cfg.fold)(corpus.table, target.strata, index=number)
     verify(fold, corpus.table, recordings)
     return fold
 

@@ -5,7 +5,8 @@
         <key>/...             weights, standardiser, learning curves
         users/                a lock per process that uses the folder
 
-A run copies what it needs into its own folder, so entries may be removed between runs.
+A run copies what it needs into its own folder, so entries may be removed between runs. A training
+that two folds share has an entry for as long as a run needs it (`ser.training.shared`).
 `python -m ser clean` removes those that no run needs.
 """
 

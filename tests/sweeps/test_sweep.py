@@ -35,7 +35,18 @@ SAME = (results.PREDICTIONS, results.RESULT, results.METRICS, results.UTTERANCES
 
 
 def command(folder: Path, *overrides: str) -> list[str | Path]:
-    return [warm.TRAIN, "-m", *SHORT, *overrides, f"hydra.sweep.dir={folder}"]
+    folders = [f"hydra.sweep.dir={folder}", f"fitted={fitted(folder)}"]
+    return [warm.TRAIN, "-m", *SHORT, *overrides, *folders]
+
+
+def fitted(folder: Path) -> Path:
+    """The folder of what the runs of a sweep share."""
+    return folder.with_name(f"{folder.name}-fitted")
+
+
+def shared_trainings(folder: Path) -> list[Path]:
+    """What the runs of a sweep have left in the folder of shared trainings."""
+    return [file for file in fitted(folder).glob("*/*") if file.parent.name != "users"]
 
 
 def joblib(folder: Path, *overrides: str) -> list[str | Path]:
@@ -117,6 +128,8 @@ def test_folds_of_a_session_share_a_training_with_the_files_of_two(
     assert "validating for fold 1, too" in logs["-0"]
     assert "the training of fold 0 is used" in logs["-1"]
     assert not [log for log in tmp_path.rglob("train.log") if "validating for" in log.read_text()]
+    assert fitted(serial).exists()
+    assert not shared_trainings(serial)
 
 
 def test_runs_that_wait_for_a_training_are_launched_last(few: list[str], tmp_path: Path) -> None:
@@ -271,6 +284,7 @@ def test_killed_sweep_is_continued(serial: Path, few: list[str], tmp_path: Path)
     assert made + before == 4
     assert before >= 1
     assert contents(tmp_path, SAME) == contents(serial, SAME)
+    assert not shared_trainings(tmp_path)
 
 
 @pytest.mark.slow
