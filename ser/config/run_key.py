@@ -33,6 +33,7 @@ WITHOUT_EFFECT = (
     "model.jobs",
     "networks",  # the model contains those that are used
 )
+RUN_NAME = "${run_name:}"
 SEGMENT_NETWORKS = "ser.networks.segment."
 
 
@@ -143,15 +144,25 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _run_name(*, _root_: DictConfig) -> str:
-    choices = _root_.hydra.runtime.choices
+def run_name(cfg: DictConfig, choices: Mapping[str, str], options: Mapping[str, Any]) -> str:
+    """Return the folder of a run, relative to that of all runs.
+
+    Args:
+        cfg: Configuration of the run.
+        choices: Choice of each config group.
+        options: `result_options` of the run.
+    """
     groups = ("corpus", "target", "features", "model", "fold")
     names = {group: choices[group] for group in groups}
-    names["corpus"] += _content_name(_root_.corpus.get("root"))
-    if _root_.representation is not None:
+    names["corpus"] += _content_name(cfg.corpus.get("root"))
+    if cfg.representation is not None:
         names["model"] = f"{choices['representation']}-{choices['model']}"
     name = "/".join(names.values())
-    return f"{name}-{_root_.fold.index}/seed-{_root_.seed}-{digest(result_options(_root_))[:8]}"
+    return f"{name}-{cfg.fold.index}/seed-{cfg.seed}-{digest(options)[:8]}"
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    return run_name(_root_, _root_.hydra.runtime.choices, result_options(_root_))
 
 
 def _content_name(root: str | None) -> str:

@@ -4,7 +4,7 @@ No torch is imported, so that a sweep can skip finished runs before anything hea
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -76,19 +76,22 @@ def fingerprint(
     return run_key.digest(facts)
 
 
-def run_options(cfg: DictConfig, corpus: str, features: str) -> dict[str, Any]:
+def run_options(
+    cfg: DictConfig, corpus: str, features: str, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return everything that can change a run's result.
 
     Args:
         cfg: Configuration of the run.
         corpus: `fingerprint` of its data.
         features: Signature of its features, as returned by the store.
+        options: `result_options` of the run; None: they are computed.
     """
-    options = run_key.result_options(cfg)
-    options["data"] |= {"corpus": corpus, "features": features}
+    options = run_key.result_options(cfg) if options is None else options
+    data = {**options["data"], "corpus": corpus, "features": features}
     if (augmentation := augmentation_of(cfg)) is not None:
-        options["data"]["augment"] = augmentation.signature
-    return options
+        data["augment"] = augmentation.signature
+    return {**options, "data": data}
 
 
 def augmentation_of(cfg: DictConfig) -> Augmentation | None:
@@ -107,8 +110,12 @@ class RunKeys:
     def __init__(self) -> None:
         self._cache: dict[tuple[str, ...], Any] = {}
 
-    def __call__(self, cfg: DictConfig) -> str:
+    def __call__(self, cfg: DictConfig, options: Mapping[str, Any] | None = None) -> str:
         """Return the `run_key` that a finished run of this configuration would have.
+
+        Args:
+            cfg: Configuration of the run.
+            options: `result_options` of the run; None: they are computed.
 
         Raises:
             UserError: The corpus, target or fold cannot be made.
@@ -118,7 +125,7 @@ class RunKeys:
         signature = self._cached(with_features, lambda: self._signature(cfg))
         with_fold = ("fingerprint", *parts, *_text(cfg, "fold", "fit_on"))
         corpus = self._cached(with_fold, lambda: self._fingerprint(cfg))
-        return run_key.digest(run_options(cfg, corpus, signature))
+        return run_key.digest(run_options(cfg, corpus, signature, options))
 
     def fold(self, cfg: DictConfig) -> Fold:
         """Return the fold of a configuration, as far as it does not depend on its features.
@@ -184,6 +191,6 @@ def _text(cfg: DictConfig, *keys: str) -> tuple[str, ...]:
     """Return parts of a configuration, resolved, as text."""
     nodes = [cfg[key] for key in keys]
     return tuple(
-        OmegaConf.to_yaml(node, resolve=True) if OmegaConf.is_config(node) else str(node)
+        str(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
         for node in nodes
     )

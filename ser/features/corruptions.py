@@ -15,7 +15,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 import soxr
-from scipy.signal import butter, oaconvolve, sosfilt
 
 from ser.errors import UserError
 from ser.features.checks import RESAMPLING
@@ -163,6 +162,8 @@ class Reverb(_Options):
         else:
             response = self._recorded.whole(rate, random)
             response = response[np.abs(response).argmax() :]
+        from scipy.signal import oaconvolve  # slow to import
+
         wet = oaconvolve(signal.astype(np.float64), response)[: len(signal)]
         level = _rms(wet)
         return signal if level == 0 else _within(wet * (_rms(signal) / level))
@@ -206,6 +207,8 @@ class Telephone(_Options):
 
     def __call__(self, signal: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:
         """Return the signal at its own rate, (N,) float32."""
+        from scipy.signal import butter, sosfilt  # slow to import
+
         narrow = soxr.resample(signal.astype(np.float64), rate, TELEPHONE_RATE, quality="HQ")
         band = butter(4, (self.low, self.high), "bandpass", fs=TELEPHONE_RATE, output="sos")
         line = np.clip(sosfilt(band, narrow), -1.0, 1.0)

@@ -4,7 +4,7 @@ A sweep skips the runs that are finished, `status` counts them and `report` list
 missing. All three get the runs, and their folders, from here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,10 @@ from ser.config import CONF, run_key, stored
 from ser.config.explain import explain
 from ser.errors import UserError, last_line
 from ser.results import RESULT, RunFolder
-from ser.sweeps.jobs import ALL, FOLD, Job, compose_jobs, fold_count, folder_of, without_numbers
+from ser.sweeps.jobs import ALL, FOLD, Job, compose_jobs, fold_count
 from ser.sweeps.naming import name_systems
 from ser.sweeps.planned import PlannedRun
+from ser.sweeps.system import System, variant
 
 if TYPE_CHECKING:
     from ser.data.fingerprint import RunKeys
@@ -110,14 +111,13 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
             (jobs,) = BasicSweeper.split_arguments(
                 parser.parse_overrides(_sweep_overrides(cfg)) + for_jobs, None
             )
-            variants: dict[tuple[str, ...], str] = {}
             keys = RunKeys()
             composed = compose_jobs(
                 jobs,
                 lambda job: compose("train", [*for_hydra, *job], return_hydra_config=True),
                 lambda cfg: _count_folds(cfg, keys),
             )
-            runs = name_systems([plan(job, each, variants) for job, each in composed])
+            runs = name_systems([plan(job, system) for job, system in composed])
     except HydraException as error:
         raise UserError("\n".join(explain(["-m", *overrides], error))) from None
     name = cfg.hydra.runtime.choices.get("grid") or "runs"
@@ -135,19 +135,20 @@ def _sweep_overrides(cfg: DictConfig) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
 
 
-def plan(job: Job, cfg: DictConfig, variants: dict[tuple[str, ...], str]) -> PlannedRun:
+def plan(job: Job, system: System) -> PlannedRun:
     """Return the run of a job, without the name of its system, which depends on the other runs.
 
     Args:
         job: Overrides of the run.
-        cfg: Its config, including Hydra's own node.
-        variants: Digests of configs by system; extended by that of this one.
+        system: Its system, whose config is that of the run.
+
+    Raises:
+        UserError: The seed or the index of the fold is not a whole number.
     """
-    system = without_numbers(job)
-    if system not in variants:
-        variants[system] = _variant(cfg)
-    choices = dict(cfg.hydra.runtime.choices)
-    return _unnamed(folder_of(cfg), cfg, choices, job, variants[system])
+    cfg, folder = system.cfg, system.folder
+    _require_numbers(cfg, folder)
+    fold, seed, choices = cfg.fold.index, cfg.seed, system.choices
+    return PlannedRun(folder, "", choices, fold, seed, system.paper, tuple(job), system.variant)
 
 
 def _count_folds(cfg: DictConfig, keys: "RunKeys") -> int:
@@ -167,13 +168,14 @@ def _count_folds(cfg: DictConfig, keys: "RunKeys") -> int:
 
 def _recorded_fold_count(cfg: DictConfig) -> int | None:
     """Return the number of folds according to any finished run of a partition, or None."""
-    partition, _, _ = folder_of(cfg).parent.name.rpartition("-")
-    parent = folder_of(cfg).parent.parent
+    system = System(cfg)
+    partition, _, _ = system.folder.parent.name.rpartition("-")
+    parent = system.folder.parent.parent
     for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
         name, _, index = folder.name.rpartition("-")
         if name == partition and index.isdecimal():
             cfg.fold.index = int(index)
-            run = RunFolder(folder_of(cfg))
+            run = RunFolder(system.folder)
             if run.is_finished:
                 return (run.read_record() or {}).get("fold_count")
     return None
@@ -211,7 +213,12 @@ def _read_run(folder: RunFolder) -> PlannedRun:
     with _describing(folder.config_file) as config:
         stored.require_known_resolvers(config, folder.config_file)
         cfg = OmegaConf.create(config)
-        return _unnamed(folder.path, cfg, choices, [str(each) for each in overrides], _variant(cfg))
+        _require_numbers(cfg, folder.path)
+        job = tuple(str(each) for each in overrides)
+        paper: Any = OmegaConf.to_container(cfg.paper) if cfg.paper else None
+        return PlannedRun(
+            folder.path, "", choices, cfg.fold.index, cfg.seed, paper, job, variant(cfg)
+        )
     raise AssertionError  # for mypy: the context manager raises errors
 
 
@@ -227,25 +234,8 @@ def _describing(file: Path) -> Iterator[Any]:
         ) from error
 
 
-def _unnamed(
-    folder: Path, cfg: DictConfig, choices: Mapping[str, str], job: Job, variant: str
-) -> PlannedRun:
-    """Return a run without the name of its system, which depends on the other runs.
-
-    Raises:
-        UserError: The seed or the index of the fold is not a whole number.
-    """
-    for key, value in (("seed", cfg.seed), ("fold.index", cfg.fold.index)):
+def _require_numbers(cfg: DictConfig, folder: Path) -> None:
+    """Raise a UserError unless the seed and the index of the fold are whole numbers."""
+    for key, value in (("seed", cfg.seed), (FOLD, cfg.fold.index)):
         if not isinstance(value, int):
             raise UserError(f"{folder}: {key}={value}: must be a whole number")
-    paper: Any = OmegaConf.to_container(cfg.paper) if cfg.paper else None
-    return PlannedRun(folder, "", choices, cfg.fold.index, cfg.seed, paper, tuple(job), variant)
-
-
-def _variant(cfg: DictConfig) -> str:
-    """Return the digest of a config without corpus, target, fold index and seed."""
-    content = run_key.result_options(cfg)
-    for key in ("seed", "corpus", "target"):
-        del content[key]
-    del content["fold"]["index"]
-    return run_key.digest(content)

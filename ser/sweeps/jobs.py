@@ -5,7 +5,6 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -13,14 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser.arguments import train_program
 from ser.errors import UserError
+from ser.sweeps.system import NUMBERS, System
 
 if TYPE_CHECKING:
     from ser.data.fingerprint import RunKeys
 
-# Options that change nothing in a config but their own value. One composition (0.16 s) serves all
-# of their combinations.
 FOLD = "fold.index"
-NUMBERS = ("seed", FOLD)
 ALL = "all"  # value of `fold.index` that stands for every fold of the partition
 
 Job = Sequence[str]  # the overrides of one run
@@ -43,8 +40,10 @@ def compose_jobs(
     compose: Compose,
     count_folds: Callable[[DictConfig], int],
     refuse: Callable[[Job, UserError], None] | None = None,
-) -> Iterator[tuple[Job, DictConfig]]:
-    """Yield each job with its config, which is valid until the next one is requested.
+) -> Iterator[tuple[Job, System]]:
+    """Yield each job with its system, whose config is that of the job until the next is requested.
+
+    A system is composed once (0.16 s), for all of its folds and seeds.
 
     A job with `fold.index=all` is replaced by one for each fold of its partition.
 
@@ -61,31 +60,32 @@ def compose_jobs(
     """
     if not jobs:
         raise UserError("no run is selected; does a glob match nothing?")
-    known: dict[tuple[str, ...], DictConfig] = {}
+    known: dict[tuple[str, ...], System] = {}
     counts: dict[tuple[str, ...], int] = {}
     for job in map(list, dict.fromkeys(map(tuple, jobs))):
-        system = without_numbers(job)
-        if system not in known:
-            known[system] = compose(job)
-        cfg = known[system]
+        name = without_numbers(job)
+        if name not in known:
+            known[name] = System(compose(job))
+        system = known[name]
+        cfg = system.cfg
         for key, value in options_of(job).items():
             if key in NUMBERS:
                 OmegaConf.update(cfg, key, yaml.safe_load(value))
         if cfg.fold.index != ALL:
-            yield job, cfg
+            yield job, system
             continue
         cfg.fold.index = 0
         try:
-            if system not in counts:
-                counts[system] = count_folds(cfg)
+            if name not in counts:
+                counts[name] = count_folds(cfg)
         except UserError as error:
             if refuse is None:
                 raise
             refuse(job, error)
             continue
-        for index in range(counts[system]):
+        for index in range(counts[name]):
             cfg.fold.index = index
-            yield [f"{FOLD}={index}" if _is_fold(text) else text for text in job], cfg
+            yield [f"{FOLD}={index}" if _is_fold(text) else text for text in job], system
 
 
 def all_folds(overrides: Job) -> str:
@@ -113,11 +113,6 @@ def fold_count(cfg: DictConfig, keys: "RunKeys") -> int:
 
     check_values(cfg)
     return keys.fold_count(cfg)
-
-
-def folder_of(cfg: DictConfig) -> Path:
-    """Return the folder in which a sweep puts the run of a config."""
-    return Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
 
 
 def without_numbers(job: Job) -> tuple[str, ...]:

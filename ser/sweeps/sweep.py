@@ -53,27 +53,26 @@ class Sweep:
         from ser.data.preflight import finished_result, require_valid
         from ser.results import RunFolder
         from ser.sweeps.grid import plan
-        from ser.sweeps.jobs import compose_jobs, fold_count, folder_of, without_numbers
+        from ser.sweeps.jobs import compose_jobs, fold_count, without_numbers
 
         self.pending: dict[RunFolder, Job] = {}
         self.refused: dict[str, list[Job]] = defaultdict(list)  # jobs by reason
         self.planned: list[PlannedRun] = []  # without the names of systems
         keys = RunKeys()
         checked: set[object] = set()  # parts of configurations, so that each is checked once
-        variants: dict[tuple[str, ...], str] = {}
-        for job, cfg in compose_jobs(
+        for job, system in compose_jobs(
             jobs, compose, lambda cfg: fold_count(cfg, keys), self._refuse
         ):
-            folder = RunFolder(folder_of(cfg))
+            cfg, folder = system.cfg, RunFolder(system.folder)
             parts = {without_numbers(job), ("seed", cfg.seed), ("fold", cfg.fold.index)}
             try:
                 if parts - checked:
                     require_valid(cfg)
                     checked |= parts
                 keys.fold(cfg)
-                if finished_result(cfg, folder, keys) is None:
+                if finished_result(cfg, folder, keys, system.options) is None:
                     self.pending[folder] = job
-                self.planned.append(plan(job, cfg, variants))
+                self.planned.append(plan(job, system))
             except UserError as error:
                 self._refuse(job, error)
 

@@ -2,17 +2,20 @@
 
 from functools import cache
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
-from ser.config import CONF
+from ser.config import CONF, run_key
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 from ser.results import RESULT, write_json
 from ser.sweeps import grid
-from ser.sweeps.jobs import folder_of, with_multirun
+from ser.sweeps.jobs import with_multirun
+from ser.sweeps.system import System, variant
 
 # Number of runs, and number of runs per fold and seed.
 GRIDS = {
@@ -47,11 +50,17 @@ GRIDS = {
 }
 
 
-def folder_of_single_run(*overrides: str) -> Path:
-    """The folder of a run that is composed by itself."""
+def compose_alone(*overrides: str) -> DictConfig:
+    """Hydra's own composition of one run."""
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return folder_of(compose("train", list(overrides), return_hydra_config=True))
+        return compose("train", list(overrides), return_hydra_config=True)
+
+
+def folder_of_single_run(*overrides: str) -> Path:
+    """The folder of a run that is composed by itself."""
+    sweep = compose_alone(*overrides).hydra.sweep
+    return Path(sweep.dir, sweep.subdir)
 
 
 def is_large(name: str) -> bool:
@@ -156,12 +165,55 @@ def test_comparisons_are_pairs(text: str) -> None:
         grid.parse_comparisons([["aae", "aae"]])
 
 
-def test_folders_equal_those_of_runs_composed_one_by_one() -> None:
-    composed = grid.compose_grid(["grid=demo", "seed=0,3", "trainer.max_epochs=2"])
-    for run in (composed.runs[0], composed.runs[-1]):
-        assert run.folder == folder_of_single_run(*run.overrides)
-        assert f"seed={run.seed}" in run.overrides
-        assert f"fold.index={run.fold}" in run.overrides
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "grid").glob("*.yaml")))
+def test_runs_equal_those_that_hydra_composes_one_by_one(name: str) -> None:
+    """Of each grid the last run of the first system, and the last run of all."""
+    runs = compose_named(name).runs
+    for run in (next(each for each in runs[1:] if each.variant == runs[1].variant), runs[-1]):
+        cfg = compose_alone(*run.overrides)
+        sweep, choices = cfg.hydra.sweep, cfg.hydra.runtime.choices
+        assert run.folder == Path(sweep.dir, sweep.subdir)
+        assert (run.choices, run.variant) == (choices, variant(cfg))
+        assert (run.fold, run.seed) == (cfg.fold.index, cfg.seed)
+        assert f"seed={run.seed}" in run.overrides or "seed" not in str(run.overrides)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "fold.seed=${seed}",  # one option
+        "trainer.patience=${oc.select:fold.index}",
+        "data.mixup=${trainer.patience}",  # by way of another option
+        "model.encoder.hidden=[${seed}, 8]",
+        "paper={key: x, published: '${fold}'}",  # a part with the option in it
+        "hydra.sweep.subdir=${seed}/${fold.index}/${run_name:}",
+        "hydra.sweep.dir=${fold.seed}-${seed}",
+        "target.classes=${oc.dict.values:fold}",
+    ],
+)
+def test_options_that_depend_on_seed_and_fold_are_those_of_each_run(option: str) -> None:
+    others = ["trainer.patience=${seed}"] if "patience}" in option else []
+    fixed = ["fold=random", *others, option]
+    system = System(compose_alone(*fixed, "seed=1", "fold.index=1"))
+    for seed, fold in ((1, 1), (2, 3)):
+        cfg = compose_alone(*fixed, f"seed={seed}", f"fold.index={fold}")
+        system.cfg.seed, system.cfg.fold.index = seed, fold
+        assert system.options == run_key.result_options(cfg)
+        assert system.folder == Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+        assert [system.cfg[key] for key in cfg if key != "hydra"] == [
+            cfg[key] for key in cfg if key != "hydra"
+        ]
+
+
+def test_a_system_without_such_options_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(compose_alone("seed=1"))
+    monkeypatch.setattr(run_key, "result_options", Mock(wraps=run_key.result_options))
+    folders = []
+    for seed in range(3):
+        system.cfg.seed = seed
+        folders.append(system.folder)
+    assert run_key.result_options.call_count == 1  # type: ignore[attr-defined]
+    assert len(set(folders)) == 3
 
 
 def test_multirun_without_grid_has_the_same_folders() -> None:
