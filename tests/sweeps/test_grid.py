@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ser.config import CONF, run_key
 from ser.config.run_key import register_resolvers
@@ -165,7 +165,7 @@ def test_comparisons_are_pairs(text: str) -> None:
         grid.parse_comparisons([["aae", "aae"]])
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "grid").glob("*.yaml")))
+@pytest.mark.parametrize("name", GRIDS)
 def test_runs_equal_those_that_hydra_composes_one_by_one(name: str) -> None:
     """Of each grid the last run of the first system, and the last run of all."""
     runs = compose_named(name).runs
@@ -181,13 +181,14 @@ def test_runs_equal_those_that_hydra_composes_one_by_one(name: str) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "fold.seed=${seed}",  # one option
+        "fold.split_seed=${seed}",  # one option
+        "target.labelled_seed=${seed}",
         "trainer.patience=${oc.select:fold.index}",
         "data.mixup=${trainer.patience}",  # by way of another option
         "model.encoder.hidden=[${seed}, 8]",
         "paper={key: x, published: '${fold}'}",  # a part with the option in it
         "hydra.sweep.subdir=${seed}/${fold.index}/${run_name:}",
-        "hydra.sweep.dir=${fold.seed}-${seed}",
+        "hydra.sweep.dir=${fold.split_seed}-${seed}",
         "target.classes=${oc.dict.values:fold}",
     ],
 )
