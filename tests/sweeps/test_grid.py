@@ -9,12 +9,13 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ser.config import CONF, run_key
+from ser.config import CONF, choices, run_key
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 from ser.results import RESULT, write_json
 from ser.sweeps import grid
 from ser.sweeps.jobs import with_multirun
+from ser.sweeps.planned import PlannedRun
 from ser.sweeps.system import System, variant
 
 # Number of runs, and number of runs per fold and seed.
@@ -67,17 +68,32 @@ def folder_of_single_run(*overrides: str) -> Path:
     return Path(sweep.dir, sweep.subdir)
 
 
+def require_composed_by_hydra(run: PlannedRun) -> None:
+    """Compare a run of a grid, whose systems are composed once, with Hydra's own composition."""
+    cfg = compose_alone(*run.overrides)
+    assert run.folder == Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+    assert (run.choices, run.variant) == (cfg.hydra.runtime.choices, variant(cfg))
+    assert (run.fold, run.seed) == (cfg.fold.index, cfg.seed)
+
+
 def is_large(name: str) -> bool:
     return GRIDS[name][0] > 8
 
 
+def targets_of(name: str) -> list[str]:
+    """The targets that a grid sweeps over."""
+    content = yaml.safe_load((CONF / "grid" / f"{name}.yaml").read_text())
+    return content["hydra"]["sweeper"]["params"].get("target", "").split(",")
+
+
 @cache
 def compose_named(name: str) -> grid.Grid:
-    """Compose a grid once; of a large one only two seeds and one fold.
+    """Compose a grid once; of a large one only two seeds, one fold and the last target.
 
     To count the folds needs the corpus, which is often not available.
     """
-    narrowed = ["seed=0,1", "fold.index=0"] if is_large(name) else []
+    target = [f"target={each}" for each in targets_of(name)[-1:] if each]
+    narrowed = ["seed=0,1", "fold.index=0", *target] if is_large(name) else []
     return grid.compose_grid([f"grid={name}", *narrowed])
 
 
@@ -91,7 +107,11 @@ def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
     composed = compose_named(name)
     assert composed.name == name
     assert len({run.folder for run in composed.runs}) == len(composed.runs)
-    assert len(composed.runs) == (2 * per_fold_and_seed if is_large(name) else count)
+    assert set(targets_of(name)) <= {"", *choices("target")}
+    per_target = per_fold_and_seed // len(targets_of(name))
+    assert len(composed.runs) == (2 * per_target if is_large(name) else count)
+    for run in (composed.runs[1], composed.runs[-1]):  # the second and the last are not the first
+        require_composed_by_hydra(run)
     # A figure of codes compares no scores.
     systems = {run.system for run in composed.runs}
     assert composed.tsne or composed.baseline in systems
@@ -167,19 +187,6 @@ def test_comparisons_are_pairs(text: str) -> None:
         grid.parse_comparisons(text)
     with pytest.raises(UserError, match="aae cannot be compared with itself"):
         grid.parse_comparisons([["aae", "aae"]])
-
-
-@pytest.mark.parametrize("name", GRIDS)
-def test_runs_equal_those_that_hydra_composes_one_by_one(name: str) -> None:
-    """Of each grid the last run of the first system, and the last run of all."""
-    runs = compose_named(name).runs
-    for run in (next(each for each in runs[1:] if each.variant == runs[1].variant), runs[-1]):
-        cfg = compose_alone(*run.overrides)
-        sweep, choices = cfg.hydra.sweep, cfg.hydra.runtime.choices
-        assert run.folder == Path(sweep.dir, sweep.subdir)
-        assert (run.choices, run.variant) == (choices, variant(cfg))
-        assert (run.fold, run.seed) == (cfg.fold.index, cfg.seed)
-        assert f"seed={run.seed}" in run.overrides or "seed" not in str(run.overrides)
 
 
 @pytest.mark.parametrize(
