@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.pipeline import Pipeline
 
+from ser.models import gram
 from ser.models.tuning import predicted
 from ser.representations import Representation
 
@@ -103,9 +104,8 @@ class Synthesised(ClassifierMixin, BaseEstimator):
         samples = self.fitted_.sample(labels, self.representation.fitting.seed)
         if self.synthetic.with_real:
             samples, labels = np.concatenate([x, samples]), np.concatenate([y, labels])
-        before, last = clone(self.classifier[:-1]).fit(x), clone(self.classifier[-1])
-        last.fit(before.transform(samples), labels)
-        name, _ = self.classifier.steps[-1]
+        before, (name, last) = clone(self.classifier[:-1]).fit(x), self.classifier.steps[-1]
+        last = gram.fit(last, before.transform(samples), labels)
         self.classifier_ = Pipeline([*before.steps, (name, last)])
         return self
 
