@@ -147,13 +147,9 @@ class Estimator:
         calibrated_classifier.estimator = calibrated_classifier.estimator.plain()
         self._fitted.estimator = self.pipeline
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """(N, D) features -> (N, C) class probabilities."""
-        return probabilities(self._fitted, x)
-
-    def values(self, x: np.ndarray) -> np.ndarray:
-        """(N, D) features -> (N,) values."""
-        return self._fitted.predict(x)
+    def predictions(self, x: np.ndarray) -> np.ndarray:
+        """(N, D) features -> (N, C) class probabilities, or (N, 1) values."""
+        return predictions(self._fitted, x)
 
     def save(self, path: Path) -> None:
         """Save the fitted model, without the representation, by skops: a file without code."""
@@ -189,8 +185,10 @@ def load(path: Path) -> CalibratedClassifierCV | Pipeline:
     return fitted
 
 
-def probabilities(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:
-    """(N, D) features or codes -> (N, C) class probabilities."""
+def predictions(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:
+    """(N, D) features or codes -> (N, C) class probabilities, or (N, 1) values."""
+    if is_regressor(fitted):
+        return fitted.predict(x)[:, None]
     if isinstance(fitted, CalibratedClassifierCV):
         return fitted.predict_proba(x)
     return softmax(class_scores(fitted, x), axis=1)
