@@ -164,6 +164,9 @@ BOUNDS: dict[str, Any] = {
     "stopping.phases": Annotated[list[str], MinLen(1)],
     "grid.C": Annotated[list[Positive], MinLen(1)],
     "classifier.C": Positive,
+    "grid.alpha": Annotated[list[Positive], MinLen(1)],
+    "regressor.C": Positive,
+    "regressor.epsilon": NonNegative,
     "max_iter": Count,
     "jobs": Processes,
     # optimisers

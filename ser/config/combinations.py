@@ -93,7 +93,7 @@ def _representation_problems(cfg: DictConfig) -> Iterator[str]:
 def _tuned_problems(cfg: DictConfig) -> Iterator[str]:
     if cfg.fit_on != "target":
         yield (
-            f"fit_on={cfg.fit_on}: with model=svm and model=logistic a representation is "
+            f"fit_on={cfg.fit_on}: with model=svm|logistic|ridge|svr a representation is "
             "fitted on inner folds of labelled utterances: fit_on=target"
         )
     if _has_layers(cfg):
@@ -125,11 +125,11 @@ def _untuned_problems(cfg: DictConfig) -> Iterator[str]:
     size = cfg.representation.get("upper", cfg.representation).size
     if not isinstance(size, int):
         yield (
-            f"representation.size={size}: only model=svm and model=logistic choose one of several; "
+            f"representation.size={size}: only model=svm|logistic|ridge|svr choose one of several; "
             "this model takes one number"
         )
     if cfg.train_on != "real":
-        yield f"train_on={cfg.train_on} is for model=svm and model=logistic"
+        yield f"train_on={cfg.train_on} is for model=svm|logistic|ridge"
 
 
 def _transfer_problems(cfg: DictConfig) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _reading_problems(cfg: DictConfig) -> Iterator[str]:
             "model=lstm, model=mlp, or representation=cvae_null"
         )
     if reading(cfg) == "oracle" and "grid" in cfg.model:
-        yield f"{given} is not for model=svm and model=logistic: representation=cvae_null"
+        yield f"{given} is not for model=svm|logistic|ridge: representation=cvae_null"
 
 
 def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
@@ -202,10 +202,20 @@ def _augmentation_problems(cfg: DictConfig) -> Iterator[str]:
 def _value_problems(cfg: DictConfig) -> Iterator[str]:
     """Check that what learns can predict values, where the target is one."""
     if not predicts_values(cfg):
+        if "regressor" in cfg.model and "classifier" not in cfg.model:
+            yield (
+                "this model predicts values, and the target has classes: model=svm|ridge, or "
+                "target=activation|valence|dominance target.bins=null"
+            )
         return
     classes = "target.bins=null is for values"
-    if not class_attribute(cfg.model._target_, "takes_values"):
-        yield f"{classes}, which this model does not predict: model=mlp|cnn|lstm|aae"
+    if not (class_attribute(cfg.model._target_, "takes_values") or "regressor" in cfg.model):
+        yield (
+            f"{classes}, which this model does not predict: model=svr|ridge, or "
+            "model=mlp|cnn|lstm|aae"
+        )
+    if cfg.train_on != "real" and "regressor" in cfg.model:
+        yield f"{classes}, and train_on={cfg.train_on} draws samples of classes: train_on=real"
     if cfg.calibrate != "none":
         yield f"{classes}, and calibrate={cfg.calibrate} for probabilities: calibrate=none"
     if cfg.data.class_weights is not None:
@@ -270,19 +280,20 @@ def _phase_problems(
 def _calibration_problems(cfg: DictConfig) -> Iterator[str]:
     if cfg.calibrate != "none" and "grid" in cfg.model:
         yield (
-            f"calibrate={cfg.calibrate} is for networks: model=svm and model=logistic fit a "
+            f"calibrate={cfg.calibrate} is for networks: model=svm|logistic|ridge fit a "
             "temperature of their own, on scores of speakers left out"
         )
 
 
 def _grid_problems(cfg: DictConfig) -> Iterator[str]:
-    """Check every value that inner folds may choose, as an option of the classifier."""
+    """Check every value that inner folds may choose, as an option of what learns."""
     from hydra.utils import get_object
 
-    if "grid" not in cfg.model:
+    kind = "regressor" if predicts_values(cfg) else "classifier"
+    if "grid" not in cfg.model or kind not in cfg.model:
         return
-    classifier = options_of(cfg.model.classifier)
-    target = get_object(cfg.model.classifier._target_)
+    learner = cfg.model[kind]
+    target = get_object(learner._target_)
     known = inspect.signature(target).parameters
     for option, values in cfg.model.grid.items():
         if option not in known:
@@ -291,7 +302,7 @@ def _grid_problems(cfg: DictConfig) -> Iterator[str]:
         if not values:
             yield f"model.grid.{option}={list(values)}: must have at least one value"
         for value in values:
-            options = {**classifier, str(option): value}
+            options = {**options_of(learner), str(option): value}
             if problem := library_problem(f"model.grid.{option}={value}", options, target):
                 yield problem
 
@@ -323,12 +334,12 @@ LIGHT_COMBINATIONS = (
     (_SYSTEM, _layer_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
-    (("model", "target", "calibrate", "data", "representation"), _value_problems),
+    (("model", "target", "calibrate", "data", "representation", "train_on"), _value_problems),
     (("model", "representation", "trainer"), _stopping_problems),
 )
 # These import what they check.
 COMBINATIONS = (
     *LIGHT_COMBINATIONS,
-    (("model",), _grid_problems),
+    (("model", "target"), _grid_problems),
     (("features",), _feature_problems),
 )

@@ -324,14 +324,15 @@ class NetworkGraph(nn.Module):
 
 
 class EstimatorGraph(nn.Module):
-    """Probabilities of a scikit-learn classifier."""
+    """Probabilities of a scikit-learn classifier, or values of a regressor."""
 
     def __init__(self, estimator: EstimatorClassifier) -> None:
         super().__init__()
         self.scores = linear_scores(estimator.fitted)
 
     def forward(self, x: Tensor, lengths: None) -> Tensor:
-        return self.scores(x).softmax(dim=1)
+        scores = self.scores(x)
+        return scores.softmax(dim=1) if self.scores.classes else scores
 
 
 @singledispatch

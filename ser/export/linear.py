@@ -43,7 +43,7 @@ class Projection(nn.Module):
 
 
 class LinearScores(nn.Module):
-    """(N, K) features -> (N, C) logits of a standardisation and a linear classifier.
+    """(N, K) features -> (N, C) logits or (N, 1) values of a standardisation and a linear model.
 
     Args:
         pipeline: Fitted pipeline of both, after the choice of a layer if there is one.
@@ -64,15 +64,15 @@ class LinearScores(nn.Module):
         self.layer = before[0] if before else None
         if not hasattr(classifier, "coef_"):
             raise UserError(
-                f"model.classifier: {classifier} is not linear in its features and cannot be "
-                "exported. An SVM with a linear kernel and logistic regression can; "
-                "python -m ser predict works with every classifier"
+                f"{classifier} is not linear in its features and cannot be exported. An SVM with a "
+                "linear kernel, logistic and ridge regression can; python -m ser predict works "
+                "with every model"
             )
         self.register_buffer("mean", _double(scaler.mean_))
         self.register_buffer("scale", _double(scaler.scale_))
-        self.register_buffer("weight", _double(classifier.coef_))
-        self.register_buffer("bias", _double(classifier.intercept_))
-        self.classes = len(classifier.classes_)
+        self.register_buffer("weight", _double(np.atleast_2d(classifier.coef_)))
+        self.register_buffer("bias", _double(np.atleast_1d(classifier.intercept_)))
+        self.classes = len(getattr(classifier, "classes_", ()))  # 0: it predicts a value
         # libsvm compares classes in pairs; scikit-learn turns the comparisons into votes.
         self.pairwise = hasattr(classifier, "decision_function_shape") and self.classes > 2
         # Two classes have one score x. With a temperature scikit-learn uses the logits (-x, x),

@@ -82,4 +82,4 @@ class EstimatorClassifier:
         """Return class probabilities (N, C) of vectors (N, K)."""
         from ser.models import estimator  # a network does not need scikit-learn
 
-        return estimator.probabilities(self.fitted, values)
+        return estimator.predictions(self.fitted, values)

@@ -1,4 +1,4 @@
-"""scikit-learn classifiers: the classical baselines."""
+"""scikit-learn classifiers and regressors: the classical baselines."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser.errors import UserError
+from ser.models.pipelines import GramPipeline, fit_pipeline
 from ser.models.steps import Coded, Layer, Synthesised, Synthetic
 from ser.models.tuning import Choice, class_scores, search
 from ser.representations import Representation
@@ -31,21 +32,26 @@ LAYER = "encoder__layer"  # option of the pipeline
 
 
 class Estimator:
-    """A standardiser and a classifier, whose options are chosen by nested cross-validation.
+    """A standardiser and a classifier or regressor, with options chosen by inner folds.
 
     A representation is fitted in each inner fold, and the size of its codes is one of the options.
     So is the layer of a pretrained encoder, where features of several layers are given.
 
     Probabilities are the softmax of the classifier's scores, divided by a temperature that is
     fitted on the scores of the speakers or sessions left out. The most probable class is the one
-    with the highest score.
+    with the highest score. A regressor predicts values in the unit of the target.
+
+    Support vector machines and ridge regression are fitted by Gram matrices where there are more
+    features than utterances (`ser.models.gram`).
 
     Args:
         representation: Representation whose codes are classified; None: features are classified.
         synthetic: Train on samples of the representation and classify features; None: do not.
         layers: Layers of a pretrained encoder whose features stand side by side, one of which is
             chosen; one or none: all features are used.
-        classifier: A scikit-learn classifier.
+        values: Predict values, by the regressor; False: predict classes, by the classifier.
+        classifier: A scikit-learn classifier; None: there is none, only values can be predicted.
+        regressor: A scikit-learn regressor; None: there is none, only classes can be predicted.
         grid: Values of some of its options, e.g. {"C": [0.01, 0.1]}.
         leave_out: Unit that each inner fold leaves out.
         jobs: Number of parallel fits; does not change the result.
@@ -58,14 +64,17 @@ class Estimator:
         representation: Representation | None,
         synthetic: Synthetic | None,
         layers: tuple[int, ...] = (),
+        values: bool = False,
         *,
-        classifier: ClassifierMixin,
+        classifier: ClassifierMixin | None = None,
+        regressor: RegressorMixin | None = None,
         grid: Mapping[str, Sequence[Any]],
         leave_out: Literal["speaker", "session"],
         jobs: int,
     ) -> None:
         self.representation, self.leave_out, self.jobs = representation, leave_out, jobs
-        plain = [("standardise", StandardScaler()), ("classifier", classifier)]
+        model, last = (regressor, "regressor") if values else (classifier, "classifier")
+        plain = [("standardise", StandardScaler()), (last, model)]
         self.pipeline, where = Pipeline(plain), ""
         sizes = [] if representation is None else representation.sizes
         if representation is not None and synthetic is None:
@@ -75,7 +84,7 @@ class Estimator:
             synthesised = Synthesised(self.pipeline, representation, sizes[0], synthetic)
             self.pipeline, where = Pipeline([("synthesised", synthesised)]), "synthesised__"
             where += "classifier__"
-        grid = {f"{where}classifier__{option}": list(values) for option, values in grid.items()}
+        grid = {f"{where}{last}__{option}": list(tried) for option, tried in grid.items()}
         if len(layers) > 1:
             self.pipeline = Pipeline([("encoder", Layer(layers, layers[0])), *plain])
             grid = {LAYER: list(layers), **grid}
@@ -103,7 +112,7 @@ class Estimator:
 
         Args:
             x: (N, D) features, not standardised.
-            y: (N,) class indices.
+            y: (N,) class indices or values.
             groups: (N,) speakers or sessions; each inner fold leaves one out.
             unscored: (N,) bool, items that inner folds are fitted on, but that they do not score:
                 corrupted copies. None: there are none.
@@ -119,25 +128,35 @@ class Estimator:
 
         Args:
             x, y, groups: As in `choose`.
-            calibrated: Fit the temperature, for which a representation is fitted again in each
-                inner fold; False: it is 1.
+            calibrated: Fit the temperature of a classifier, for which a representation is fitted
+                again in each inner fold; False: it is 1.
         """
-        if not calibrated:
-            self._fitted = clone(self.pipeline).fit(x, y)
+        if is_regressor(self.pipeline) or not calibrated:
+            self._fitted = fit_pipeline(self.pipeline, x, y)
             return
         folds = list(LeaveOneGroupOut().split(x, y, groups))
         self._fitted = CalibratedClassifierCV(
-            self.pipeline, method="temperature", cv=folds, ensemble=False, n_jobs=self.jobs
+            GramPipeline(self.pipeline),
+            method="temperature",
+            cv=folds,
+            ensemble=False,
+            n_jobs=self.jobs,
         ).fit(x, y)
+        # What is saved contains plain pipelines.
+        (calibrated_classifier,) = self._fitted.calibrated_classifiers_
+        calibrated_classifier.estimator = calibrated_classifier.estimator.plain()
+        self._fitted.estimator = self.pipeline
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """(N, D) features -> (N, C) class probabilities."""
-        return probabilities(self._fitted, x)
+    def predictions(self, x: np.ndarray) -> np.ndarray:
+        """(N, D) features -> (N, C) class probabilities, or (N, 1) values."""
+        return predictions(self._fitted, x)
 
     def save(self, path: Path) -> None:
-        """Save the fitted classifier, without the representation, by skops: a file without code."""
+        """Save the fitted model, without the representation, by skops: a file without code."""
         bare = self._fitted
-        if self.representation is not None:
+        if self.representation is not None and isinstance(bare, Pipeline):
+            bare = self._without_representation(bare)
+        elif self.representation is not None:
             bare = copy(bare)
             (calibrated,) = bare.calibrated_classifiers_
             calibrated = copy(calibrated)
@@ -166,8 +185,10 @@ def load(path: Path) -> CalibratedClassifierCV | Pipeline:
     return fitted
 
 
-def probabilities(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:
-    """(N, D) features or codes -> (N, C) class probabilities."""
+def predictions(fitted: CalibratedClassifierCV | Pipeline, x: np.ndarray) -> np.ndarray:
+    """(N, D) features or codes -> (N, C) class probabilities, or (N, 1) values."""
+    if is_regressor(fitted):
+        return fitted.predict(x)[:, None]
     if isinstance(fitted, CalibratedClassifierCV):
         return fitted.predict_proba(x)
     return softmax(class_scores(fitted, x), axis=1)

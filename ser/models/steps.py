@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.pipeline import Pipeline
 
+from ser.data.batches import UNLABELLED
+from ser.models import gram
 from ser.models.tuning import predicted
 from ser.representations import Representation
 
@@ -24,6 +26,11 @@ class Synthetic(NamedTuple):
 
     per_class: int
     with_real: bool
+
+
+def class_labels(y: np.ndarray) -> np.ndarray:
+    """Return the class indices (N,) that a representation sees: none where y has values."""
+    return np.full(len(y), UNLABELLED) if np.issubdtype(y.dtype, np.floating) else y
 
 
 class Layer(TransformerMixin, BaseEstimator):
@@ -65,7 +72,7 @@ class Coded(TransformerMixin, BaseEstimator):
         self.representation, self.size = representation, size
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> "Coded":
-        self.fitted_ = self.representation.fit(x, y, self.size)
+        self.fitted_ = self.representation.fit(x, class_labels(y), self.size)
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:
@@ -103,9 +110,8 @@ class Synthesised(ClassifierMixin, BaseEstimator):
         samples = self.fitted_.sample(labels, self.representation.fitting.seed)
         if self.synthetic.with_real:
             samples, labels = np.concatenate([x, samples]), np.concatenate([y, labels])
-        before, last = clone(self.classifier[:-1]).fit(x), clone(self.classifier[-1])
-        last.fit(before.transform(samples), labels)
-        name, _ = self.classifier.steps[-1]
+        before, (name, last) = clone(self.classifier[:-1]).fit(x), self.classifier.steps[-1]
+        last = gram.fit(last, before.transform(samples), labels)
         self.classifier_ = Pipeline([*before.steps, (name, last)])
         return self
 

@@ -13,7 +13,7 @@ from ser.data.prepare import Prepared
 from ser.inference import artifacts
 from ser.inference.training_range import TrainingRange
 from ser.models.estimator import LAYER, Estimator
-from ser.models.steps import Synthetic
+from ser.models.steps import Synthetic, class_labels
 from ser.results import RunFolder
 from ser.runs import codes
 from ser.runs.components import Components, Outcome
@@ -44,7 +44,9 @@ def fit_estimator(
     synthetic = None
     if cfg.train_on != "real":
         synthetic = Synthetic(cfg.synthetic_per_class, with_real=cfg.train_on == "both")
-    model: Estimator = components.model(components.representation, synthetic, data.features.layers)
+    model: Estimator = components.model(
+        components.representation, synthetic, data.features.layers, data.target.is_value
+    )
     has_test = cfg.test and len(data.fold.test) > 0
 
     def table(*splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,25 +57,31 @@ def fit_estimator(
     both = table("train", "val")
     is_copy = np.isin(data.table("train", "val")[2], data.fold.copies.index)
     choice = model.choose(*both, unscored=is_copy if is_copy.any() else None)
+    name = "ccc" if data.target.is_value else "ua"
     log.info(
-        "chosen by inner folds over %ss: %s (UA %.1f%%)",
+        "chosen by inner folds over %ss: %s (%s)",
         model.leave_out,
         ", ".join(f"{key.rpartition('__')[2]}={value}" for key, value in choice.options.items()),
-        100 * choice.score,
+        f"CCC {choice.score:.3f}" if data.target.is_value else f"UA {100 * choice.score:.1f}%",
     )
-    facts: dict[str, Any] = {"chosen": choice.options, "inner_ua": choice.score}
+    facts: dict[str, Any] = {"chosen": choice.options, f"inner_{name}": choice.score}
     if LAYER in choice.tried:
-        best = choice.tried.groupby(LAYER)["ua"].max()
+        best = choice.tried.groupby(LAYER)[name].max()
         facts["layer"] = choice.options[LAYER]
-        facts["inner_ua_by_layer"] = {str(layer): score for layer, score in best.items()}
+        facts[f"inner_{name}_by_layer"] = {str(layer): score for layer, score in best.items()}
     if model.representation is not None:
+
+        def items(*splits: str) -> tuple[np.ndarray, np.ndarray]:
+            x, y, _ = table(*splits)
+            return x, class_labels(y)
+
         # The fit does not see the test split; its losses there are recorded for a figure.
-        monitored = table("test")[:2] if has_test else None
+        monitored = items("test") if has_test else None
         fitted = model.representation.fit(
-            *both[:2], model.size, monitored=monitored, loggers=loggers
+            *items("train", "val"), model.size, monitored=monitored, loggers=loggers
         )
         # Examined on a fit that has not seen validation, which `model.fit` below needs as well.
-        splits = {split: table(split)[:2] for split in ("train", "val")}
+        splits = {split: items(split) for split in ("train", "val")}
         learned = model.representation.fit(*splits["train"], model.size)
         quality = measure(model.representation, learned, splits, len(data.target.classes))
         facts["representation"] = quality
@@ -82,13 +90,13 @@ def fit_estimator(
     # The most probable class does not depend on the temperature, which would cost one more fit of
     # the representation per inner fold.
     model.fit(*table("train"), calibrated=model.representation is None)
-    probabilities = {"val": model.probabilities(table("val")[0])}
+    predictions = {"val": model.predictions(table("val")[0])}
     model.fit(*both)
     if has_test:
-        probabilities["test"] = model.probabilities(table("test")[0])
+        predictions["test"] = model.predictions(table("test")[0])
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     model.save(folder.best_estimator)
     artifacts.write(folder, prepared.signature, prepared.training_audio)
     TrainingRange.fit(data).save(folder)
     facts["fitted_on"] = {"splits": ["train", "val"], "utterances": int((~is_copy).sum())}
-    return Outcome(probabilities, facts)
+    return Outcome(predictions, facts)

@@ -78,7 +78,7 @@ def measure(
     elif isinstance(fitted, Projected):
         name = type(fitted.transformer).__name__
         facts["explained_variance"] = fitted.explained_variance
-    if "val" in splits:
+    if "val" in splits and classes:
         facts["probe_ua"] = {
             state: _probe(network, splits, classes) for state, network in networks.items()
         }

@@ -13,6 +13,7 @@ from ser.errors import UserError
 from ser.networks.conv import POOL, ConvEncoder
 
 Compose = Callable[..., DictConfig]
+VALUES = ("target=activation", "target.bins=null")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_all_problems_are_reported_at_once(composed: Compose) -> None:
         "data.clip is missing",
         "trainer.epochs: there is no such option; did you mean max_epochs?",
         "fit_on=all is for a representation, and there is none",
-        "calibrate=temperature is for networks: model=svm and model=logistic fit a temperature of "
+        "calibrate=temperature is for networks: model=svm|logistic|ridge fit a temperature of "
         "their own, on scores of speakers left out",
     ]
 
@@ -118,7 +119,10 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
         ),
         (["fit_on=all"], "fit_on=all is for a representation, and there is none"),
         (["transfer=weights"], "transfer=weights is for a representation"),
-        (["representation=pca", "model=svm", "fit_on=all"], "fit_on=all: with model=svm"),
+        (
+            ["representation=pca", "model=svm", "fit_on=all"],
+            "fit_on=all: with model=svm|logistic|ridge|svr",
+        ),
         (
             ["representation=vae", "features=lld", "model=pyramid", "transfer=weights"],
             "transfer=weights is for a denoising autoencoder",
@@ -145,6 +149,15 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             ["representation=aae", "model=svm", "representation.stopping.phases=[classification]"],
             "representation.stopping: there is no phase classification; the phases are reconstr",
         ),
+        (["model=svr"], "this model predicts values, and the target has classes: model=svm|ridge"),
+        (["model=svm", *VALUES], "which this model does not predict: model=svr|ridge"),
+        (
+            ["model=svr", *VALUES, "representation=pca", "train_on=both"],
+            "train_on=both draws samples of classes: train_on=real",
+        ),
+        (["model=svr", *VALUES, "model.grid.C=[0]"], "model.grid.C=[0]: input should be greater"),
+        (["model=svr", *VALUES, "+model.grid.D=[1]"], "model.grid.D: there is no such option"),
+        (["model=svr", *VALUES, "model.regressor.epsilon=-1"], "epsilon=-1: input should be"),
         (["model=svm", "model.grid.C=[]"], "model.grid.C=[]: list should have at least 1 item"),
         (
             ["model=svm", "+model.grid.kernel=[cubic]"],
@@ -156,7 +169,10 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             ["representation=cvae", "features=lld", "model=aae"],
             "averages over codes, and this model does not",
         ),
-        (["representation=cvae_oracle", "model=svm"], "reading=oracle is not for model=svm"),
+        (
+            ["representation=cvae_oracle", "model=svm"],
+            "reading=oracle is not for model=svm|logistic|ridge",
+        ),
         (
             ["representation=cvae", "representation.module.reading=null", "model=mlp"],
             "reading=null encodes without a class, which training must have included",

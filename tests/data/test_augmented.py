@@ -202,19 +202,20 @@ def test_inner_folds_score_no_copies(config: Config, monkeypatch: pytest.MonkeyP
     from ser.models import tuning
 
     scored: list[int] = []
-    original = tuning._ua_scorer
+    original = tuning.unweighted_accuracy
 
-    def scorer(classifier: object, x: np.ndarray, y: np.ndarray) -> float:
-        scored.append(len(y))
-        return original(classifier, x, y)  # type: ignore[arg-type]
+    def scorer(truth: np.ndarray, predictions: np.ndarray) -> float:
+        scored.append(len(truth))
+        return original(truth, predictions)
 
-    monkeypatch.setattr(tuning, "_ua_scorer", scorer)
+    monkeypatch.setattr(tuning, "unweighted_accuracy", scorer)
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
 
     rng = np.random.default_rng(0)
     y, groups = np.tile([0, 1], 12), np.repeat(np.arange(4), 6)
     unscored = np.tile([False, False, True], 8)
     x = rng.normal(size=(24, 2)) + y[:, None]
-    grid = [{"C": [1.0]}]
-    tuning.search(LogisticRegression(), grid, x, y, groups, jobs=1, unscored=unscored)
+    pipeline, grid = Pipeline([("model", LogisticRegression())]), [{"model__C": [1.0]}]
+    tuning.search(pipeline, grid, x, y, groups, jobs=1, unscored=unscored)
     assert scored == [4] * 4

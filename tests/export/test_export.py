@@ -99,6 +99,7 @@ OTHERS = {
     "pyramid": ("model=pyramid", "features=logmel40", "segments=cut"),
     "svm of two": (*SVM, *TWO),
     "logistic": ("model=logistic", "features=egemaps", "model.grid.C=[0.01]"),
+    "ridge": ("model=ridge", "features=egemaps", "model.grid.alpha=[100.0]"),
     "pca and svm": (*SVM, "representation=pca", "representation.size=4"),
     "lda and mlp": (*MLP, "representation=lda", "representation.size=2"),
     "vae and mlp": (*MLP, "representation=vae", *CODES),

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ser.metrics import confusion_matrix, unweighted_accuracy
-from ser.models.estimator import TRUSTED, Estimator, load, probabilities
+from ser.models.estimator import TRUSTED, Estimator, load, predictions
 
 GRID = {"C": [1e-4, 1e-2, 1.0]}
 CLASSIFIERS = [SVC(kernel="linear"), LogisticRegression(max_iter=500)]
@@ -65,7 +65,7 @@ def test_probabilities_sum_to_1_and_have_the_order_of_the_scores(
 ) -> None:
     model = fitted(classifier)
     x, y, _ = toy_data(300, seed=1)
-    p = model.probabilities(x)
+    p = model.predictions(x)
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-6)
     train, labels, _ = toy_data()
     own = model.pipeline.fit(train, labels).decision_function(x)
@@ -77,7 +77,7 @@ def test_calibration_uses_speakers_left_out() -> None:
     """So the confidence on unseen utterances is close to the accuracy."""
     model = fitted(SVC(kernel="linear"))
     x, y, _ = toy_data(300, seed=1)
-    p = model.probabilities(x)
+    p = model.predictions(x)
     likelihood = -np.log(p[np.arange(300), y]).mean()
     assert likelihood < np.log(3)  # of equal probabilities
     assert p.max(1).mean() == pytest.approx((p.argmax(1) == y).mean(), abs=0.15)
@@ -91,10 +91,10 @@ def test_saved_model_loads_with_an_explicit_list_of_trusted_types(
     model.save(tmp_path / "best.skops")
     assert skops.io.get_untrusted_types(file=tmp_path / "best.skops") == TRUSTED[:2]
     x, _, _ = toy_data(30, seed=1)
-    assert np.array_equal(probabilities(load(tmp_path / "best.skops"), x), model.probabilities(x))
+    assert np.array_equal(predictions(load(tmp_path / "best.skops"), x), model.predictions(x))
 
 
 def test_the_same_data_give_the_same_model() -> None:
     x, _, _ = toy_data(30, seed=1)
-    first, second = (fitted(SVC(kernel="linear")).probabilities(x) for _ in range(2))
+    first, second = (fitted(SVC(kernel="linear")).predictions(x) for _ in range(2))
     assert np.array_equal(first, second)

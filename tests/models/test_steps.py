@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser.models.estimator import Estimator, load, probabilities
+from ser.models.estimator import Estimator, load, predictions
 from ser.models.steps import Synthesised, Synthetic
 from ser.representations.projection import Projection
 
@@ -45,7 +45,7 @@ def test_each_inner_fold_fits_a_representation_and_the_size_is_chosen(tmp_path: 
     assert choice.options.keys() == {"classifier__C", "codes__size"}
     assert model.size == choice.options["codes__size"]
     model.fit(x, y, groups)
-    assert (model.probabilities(x).argmax(1) == y).mean() > 0.9
+    assert (model.predictions(x).argmax(1) == y).mean() > 0.9
 
 
 def test_fits_do_not_depend_on_the_group_left_out(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_training_on_synthetic_data_with_and_without_real_data(tmp_path: Path) -
     model = Estimator(recipe, Synthetic(5, with_real=True), **options)  # type: ignore[arg-type]
     model.choose(x, y, np.arange(80) // 20)
     model.fit(x, y, np.arange(80) // 20)
-    assert (model.probabilities(x).argmax(1) == reference.predict(x)).mean() > 0.9
+    assert (model.predictions(x).argmax(1) == reference.predict(x)).mean() > 0.9
     model.save(tmp_path / "best.skops")
-    loaded = probabilities(load(tmp_path / "best.skops"), x)
-    assert np.array_equal(loaded, model.probabilities(x))
+    loaded = predictions(load(tmp_path / "best.skops"), x)
+    assert np.array_equal(loaded, model.predictions(x))

@@ -34,10 +34,14 @@ class Recorder(ClassifierMixin, BaseEstimator):
         return np.tile(self.classes_ == self.says, (len(x), 1)).astype(float)
 
 
+def piped(model: BaseEstimator) -> Pipeline:
+    return Pipeline([("model", model)])
+
+
 def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> None:
     _, y, speakers = toy_data()
     Recorder.seen.clear()
-    search(Recorder(), [{"says": [0]}], np.arange(60.0)[:, None], y, speakers, jobs=1)
+    search(piped(Recorder()), [{"model__says": [0]}], np.arange(60.0)[:, None], y, speakers, jobs=1)
     everyone = frozenset(range(60))
     pairs = [(Recorder.seen[i], Recorder.seen[i + 1]) for i in range(0, 8, 2)]
     left_out = [frozenset(np.flatnonzero(speakers == s).tolist()) for s in range(4)]
@@ -47,22 +51,26 @@ def test_each_inner_fold_scores_one_speaker_and_is_fitted_on_the_others() -> Non
 def test_first_among_equals_is_chosen() -> None:
     _, y, speakers = toy_data()
     x = np.arange(60.0)[:, None]
-    choice = search(Recorder(), [{"says": [2, 0, 1]}], x, y, speakers, jobs=1)
-    assert choice.options == {"says": 2}
+    choice = search(piped(Recorder()), [{"model__says": [2, 0, 1]}], x, y, speakers, jobs=1)
+    assert choice.options == {"model__says": 2}
     assert choice.score == pytest.approx(1 / 3)
-    assert choice.tried["says"].tolist() == [2, 0, 1]
+    assert choice.tried["model__says"].tolist() == [2, 0, 1]
     assert choice.tried["sd"].tolist() == pytest.approx([0, 0, 0])
 
 
 def test_classes_that_a_speaker_lacks_are_not_scored() -> None:
     y, speakers = np.array([0, 1, 2, 0, 2, 2]), np.array([0, 0, 0, 1, 1, 1])
-    choice = search(Recorder(), [{"says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
+    choice = search(
+        piped(Recorder()), [{"model__says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1
+    )
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
 def test_last_class_may_occur_only_for_the_speaker_left_out() -> None:
     y, speakers = np.array([0, 1, 2, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
-    choice = search(Recorder(), [{"says": [1]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
+    choice = search(
+        piped(Recorder()), [{"model__says": [1]}], np.arange(6.0)[:, None], y, speakers, jobs=1
+    )
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
@@ -91,7 +99,9 @@ class Votes(Recorder):
 
 def test_inner_folds_score_the_largest_decision_value_as_the_test_does() -> None:
     y, speakers = np.array([0, 1, 2, 0, 2, 2]), np.array([0, 0, 0, 1, 1, 1])
-    choice = search(Votes(), [{"says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1)
+    choice = search(
+        piped(Votes()), [{"model__says": [2]}], np.arange(6.0)[:, None], y, speakers, jobs=1
+    )
     assert choice.score == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 

@@ -219,7 +219,7 @@ def test_sampling_needs_a_run_that_can(
             "needs a representation that can generate samples: representation=aae",
         ),
         (["train_on=fake"], "train_on=fake: input should be 'real', 'synthetic' or 'both'"),
-        (["representation=pca"], "only model=svm and model=logistic choose one of several"),
+        (["representation=pca"], "only model=svm|logistic|ridge|svr choose one of several"),
         (
             [
                 "representation=aae",
