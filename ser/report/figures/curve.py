@@ -26,10 +26,9 @@ from ser.plots.svg import (
 )
 from ser.report.cells import Cell, number
 from ser.report.data import ReportData
-from ser.report.scores import SCORES, Summary, sample_sd
-from ser.report.tables import NAMES
+from ser.report.scores import Summary, sample_sd
+from ser.report.scoring import Score, Scoring
 
-CHANCE = {"ua": "chance_ua", "wa": "majority_wa"}
 MARGIN = 16  # between the ends of the axis and the first and last value
 OFFSET = 4  # between systems at one value, so that error bars do not overlap
 LABEL_WIDTH = 24
@@ -48,6 +47,7 @@ class Point:
         scores: Scores by seed (rows) and name (columns), of complete seeds.
         planned: Number of planned seeds.
         chance: Chance level of the scores that have one.
+        scoring: How predictions are scored.
     """
 
     system: str
@@ -59,6 +59,7 @@ class Point:
     scores: pd.DataFrame
     planned: int
     chance: dict[str, float]
+    scoring: Scoring
 
     @property
     def place(self) -> tuple[str, str]:
@@ -103,11 +104,12 @@ def curve(data: ReportData) -> Curve | None:
     (option,) = options
     varied = [(cell, summed) for cell, summed, _ in data.rows if option in cell.varied]
     single = [_point(cell, summed, option) for cell, summed in varied if summed is not None]
-    targets = {
-        corpus: tuple(target for other, target in data.columns if other == corpus)
-        for corpus, _ in data.columns
-    }
-    means = [mean for corpus, names in targets.items() for mean in _means(single, corpus, names)]
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for corpus, target in data.columns:
+        groups[corpus, data.scoring((corpus, target)).primary.name].append(target)
+    means = [
+        mean for (corpus, _), names in groups.items() for mean in _means(single, corpus, names)
+    ]
     systems = dict.fromkeys(_without(cell, option) for cell, _ in varied)
     values = sorted(value for value in values_of[option] if value is not None)
     return Curve(option, tuple(values), tuple(systems), (*single, *means)) if single else None
@@ -132,7 +134,7 @@ def table(curve: Curve) -> pd.DataFrame:
             "seeds_planned": each.planned,
         }
         for each in curve.points
-        for score in SCORES
+        for score in map(str, each.scores)
     ]
     return pd.DataFrame(rows)
 
@@ -145,7 +147,8 @@ def figures(curve: Curve) -> list[list[tuple[str, Figure]]]:
         of_target = list(group)
         where = ", " if len(of_target[0].targets) > 1 else " on "
         where += target if len(corpora) == 1 else f"{corpus} {target}"
-        rows.append([(f"{NAMES[s]}{where}", _panel(curve, of_target, s)) for s in SCORES])
+        shown = of_target[0].scoring.scores
+        rows.append([(f"{s.title}{where}", _panel(curve, of_target, s)) for s in shown])
     return rows
 
 
@@ -156,68 +159,72 @@ def _without(cell: Cell, option: str) -> str:
 def _point(cell: Cell, summed: Summary, option: str) -> Point:
     value = number(cell.varied[option])
     assert value is not None
-    scores = {name: summed.seeds[cell.joined][name] for name in SCORES}
-    chance = {name: summed.mean("pooled", key) for name, key in CHANCE.items()}
+    of_seeds, shown = summed.seeds[cell.joined], cell.scoring.scores
+    scores = {score.name: of_seeds[score.name] for score in shown}
+    chance = {score.name: summed.chance[score.chance] for score in shown if score.chance}
     names = (_without(cell, option), cell.corpus, (cell.target,), value, cell.part, cell.joined)
-    return Point(*names, pd.DataFrame(scores, list(cell.seeds)), cell.planned, chance)
+    by_seed = pd.DataFrame(scores, list(cell.seeds))
+    return Point(*names, by_seed, cell.planned, chance, cell.scoring)
 
 
-def _means(single: Sequence[Point], corpus: str, targets: tuple[str, ...]) -> Iterator[Point]:
+def _means(single: Sequence[Point], corpus: str, targets: Sequence[str]) -> Iterator[Point]:
     """Yield means over the targets of a corpus, of seeds that are complete for all of them."""
     grouped: dict[tuple[str, float], list[Point]] = defaultdict(list)
     for each in single:
-        if each.corpus == corpus:
+        if each.corpus == corpus and each.targets[0] in targets:
             grouped[each.system, each.value].append(each)
     for (system, value), group in grouped.items():
         scores = pd.concat([each.scores for each in group], join="inner", keys=range(len(group)))
         by_seed = scores.groupby(level=1)
         means = by_seed.mean()[by_seed.size() == len(targets)]
         if len(targets) > 1 and len(means):
-            names = (system, corpus, targets, value, group[0].part, group[0].joined)
-            chance = {n: float(np.mean([each.chance[n] for each in group])) for n in CHANCE}
-            yield Point(*names, means, max(each.planned for each in group), chance)
+            first = group[0]
+            names = (system, corpus, tuple(targets), value, first.part, first.joined)
+            known = first.chance
+            chance = {n: float(np.mean([each.chance[n] for each in group])) for n in known}
+            planned = max(each.planned for each in group)
+            yield Point(*names, means, planned, chance, first.scoring)
 
 
 # ---- drawing
 
 
-def _panel(curve: Curve, of_target: Sequence[Point], score: str) -> Figure:
+def _panel(curve: Curve, of_target: Sequence[Point], score: Score) -> Figure:
     """Draw means over seeds, error bars of one standard deviation, and chance level."""
-    sds = np.nan_to_num([each.sd(score) for each in of_target])
-    means = np.array([each.mean(score) for each in of_target])
+    sds = np.nan_to_num([each.sd(score.name) for each in of_target])
+    means = np.array([each.mean(score.name) for each in of_target])
     limits, _ = axis_limits(np.concatenate([means - sds, means + sds]), may_be_log=False)
     y = scale(limits, (HEIGHT - BOTTOM, TOP))
     x = _x_scale(curve.values)
-    parts = [*y_axis(limits, y, 100), *_x_axis(curve.values, x)]
-    chance = y(of_target[0].chance.get(score, -np.inf))
+    parts = [*y_axis(limits, y, score.factor), *_x_axis(curve.values, x)]
+    chance = y(of_target[0].chance.get(score.name, -np.inf))
     if chance <= HEIGHT - BOTTOM:
         parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
     for index, system in enumerate(curve.systems):
         of_system = [each for each in of_target if each.system == system]
         of_system.sort(key=lambda point: point.value)
         shift = OFFSET * (index - (len(curve.systems) - 1) / 2)
-        places = [(x(each.value) + shift, y(each.mean(score))) for each in of_system]
+        places = [(x(each.value) + shift, y(each.mean(score.name))) for each in of_system]
         parts += _line(of_system, places, score, f"c{index % len(PALETTE)}", y)
         parts += legend_entry(index, HEIGHT + 20, system)
     parts.append(text("end", WIDTH - RIGHT, HEIGHT + 7, curve.option))
-    label = f"{NAMES[score]} in % over {curve.option}, {' '.join(of_target[0].place)}"
+    label = f"{score.axis} over {curve.option}, {' '.join(of_target[0].place)}"
     return Figure("".join(parts), label, HEIGHT + 19 + 13 * ((len(curve.systems) + 1) // 2))
 
 
 def _line(
     of_system: Sequence[Point],
     places: Sequence[tuple[float, float]],
-    score: str,
+    score: Score,
     colour: str,
     y: Scale,
 ) -> Iterator[str]:
     """Draw the line of a system, with a mark and an error bar at each place."""
     yield f'<polyline class="line {colour}" points="{points(places)}"/>'
     for each, (x, middle) in zip(of_system, places, strict=True):
-        mean, sd = each.mean(score), each.sd(score)
-        label = f"{each.system}, {each.value:g}: {100 * mean:.1f}"
+        mean, sd = each.mean(score.name), each.sd(score.name)
+        label = f"{each.system}, {each.value:g}: {score.spread(mean, sd)}"
         if sd == sd:
-            label += f" ± {100 * sd:.1f}"
             yield line(f"line {colour}", x, y(mean - sd), x, y(mean + sd))
         label += f", {len(each.scores)} of {each.planned} seeds"
         few = " few" if len(each.scores) < each.planned else ""
