@@ -12,7 +12,8 @@ from ser.audit.baselines import MARGIN, Baseline, halfway_from
 from ser.audit.copies import Copy
 from ser.audit.findings import Finding, percent, verdict
 from ser.audit.overlaps import Folds, Overlap
-from ser.report.tables import NONE, Table
+from ser.report.tables import Table
+from ser.report.text import NONE
 
 SEVERITY = "finding"  # column of the main table
 LISTED = 50  # copies that a page lists; the CSV file has all

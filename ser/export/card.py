@@ -16,7 +16,8 @@ from ser.report import summarise
 from ser.report.data import ReportData
 from ser.report.gather import finished_runs, with_evaluations
 from ser.report.render import markdown, md
-from ser.report.tables import NONE, Table, percent, sliced
+from ser.report.tables import Table, sliced
+from ser.report.text import NONE, percent
 from ser.sweeps import grid
 
 TEMPLATE = Path(__file__).parent / "card.md.j2"

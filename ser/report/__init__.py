@@ -26,12 +26,12 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
 
     Args:
         grid: Planned runs; missing ones are listed.
-        out: Folder for report.md, report.tex, index.html, dots.svg, confusions.svg,
-            reliability.svg, curves.svg, scores.csv, tests.csv, recalls.csv, slices.csv, runs.csv
-            and cost.csv; with representations also losses.svg, codes.png and codes.html; if
-            systems differ in one numeric option also curve.svg and curve.csv; if runs were tested
-            on corrupted audio also robustness.csv; and if the grid requests it tsne.png, tsne.pdf
-            and neighbours.csv.
+        out: Folder for report.md, report.tex, index.html, dots.svg, curves.svg, scores.csv,
+            tests.csv, slices.csv, runs.csv and cost.csv; of classes also confusions.svg,
+            reliability.svg and recalls.csv, of values density.svg; with representations also
+            losses.svg, codes.png and codes.html; if systems differ in one numeric option also
+            curve.svg and curve.csv; if runs were tested on corrupted audio also robustness.csv;
+            and if the grid requests it tsne.png, tsne.pdf and neighbours.csv.
         console: Where tables are printed; None for standard output.
 
     Raises:
@@ -92,12 +92,13 @@ def write(data: ReportData, out: Path) -> list[Path]:
     tables = {
         "scores": frames.scores(data),
         "tests": frames.tests(data),
-        "recalls": frames.recalls(data),
         "slices": frames.slices(data),
         "runs": frames.runs(data),
         "cost": frames.cost(data),
     }
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in tables.items()}
+    if contents.recalls:
+        files[documents.RECALLS] = frames.csv(frames.recalls(data))
     if contents.curve:
         files[documents.POINTS] = frames.csv(curve.table(contents.curve))
     if contents.measured:

@@ -2,18 +2,18 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from ser import metrics
 from ser.errors import UserError
-from ser.report.counts import Slices
+from ser.report.counts import Slices, by_speaker, scoring_of
 from ser.report.gather import Run
+from ser.report.scoring import Scoring
 from ser.sweeps.grid import Grid
 from ser.sweeps.planned import PlannedRun
 
@@ -34,7 +34,7 @@ class Cell:
         seeds: The S seeds with all folds finished; only these are counted.
         missing: Folds that are not finished, by seed.
         runs: Finished runs by seed and fold, including those of incomplete seeds.
-        classes: C names.
+        scoring: How predictions are scored.
         varied: Options that are part of the system's name.
         tested_on: Corpus of the evaluations, all of which each fold is tested on; None if the runs
             are tested on their own corpus.
@@ -51,7 +51,7 @@ class Cell:
     seeds: tuple[int, ...]
     missing: Mapping[int, tuple[int, ...]]
     runs: Mapping[tuple[int, int], Run]
-    classes: tuple[str, ...]
+    scoring: Scoring
     varied: Mapping[str, str]
     tested_on: str | None
 
@@ -60,64 +60,72 @@ class Cell:
         return self.corpus, self.target
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """C names; empty for values."""
+        return self.scoring.classes
+
+    @property
     def complete_runs(self) -> list[Run]:
         """Runs of complete seeds, by seed and fold."""
         return [self.runs[seed, fold] for seed in self.seeds for fold in self.folds]
 
-    def confusions(self, part: str) -> np.ndarray:
-        """Return confusion matrices (S, F, C, C); zeros where the split is empty."""
-        size = len(self.classes)
-        empty = np.zeros((size, size), np.int64)
-        matrices = [
-            run.parts[part].confusion if part in run.parts else empty for run in self.complete_runs
-        ]
-        return np.reshape(matrices, (len(self.seeds), len(self.folds), size, size))
+    def sums(self, part: str) -> np.ndarray:
+        """Return sums (S, F, ...) that scores are computed from; zeros for an empty split."""
+        empty = np.zeros(self.scoring.shape, np.int64)
+        sums = [run.parts[part].sums if part in run.parts else empty for run in self.complete_runs]
+        return np.reshape(sums, (len(self.seeds), len(self.folds), *empty.shape))
 
-    def reliabilities(self, part: str) -> np.ndarray:
-        """Return reliabilities (S, F, BINS, 3), see `ser.metrics`; zeros for an empty split."""
-        empty = np.zeros((metrics.BINS, 3))
+    def details(self, part: str) -> np.ndarray:
+        """Return sums (S, F, ...) that figures are drawn from; zeros for an empty split."""
+        empty = np.zeros(self.scoring.details)
         counts = [
-            run.parts[part].reliability if part in run.parts else empty
-            for run in self.complete_runs
+            run.parts[part].details if part in run.parts else empty for run in self.complete_runs
         ]
         return np.reshape(counts, (len(self.seeds), len(self.folds), *empty.shape))
 
-    def slices(self, column: str) -> dict[str, np.ndarray] | None:
-        """Return confusion matrices (S, C, C) by value of a column, folds pooled.
+    def slices(self, column: str) -> dict[Any, np.ndarray] | None:
+        """Return sums (S, ...) by value of a column, folds pooled.
 
         Args:
-            column: Column of `utterances.csv`.
+            column: Column of `utterances.csv`, or `by_speaker` of one.
 
         Returns:
             None if a run lacks the column.
         """
-        size = len(self.classes)
+        shape = (len(self.seeds), *self.scoring.shape)
         numbers = {seed: number for number, seed in enumerate(self.seeds)}
-        matrices: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((len(numbers), size, size)))
+        sums: dict[Any, np.ndarray] = defaultdict(lambda: np.zeros(shape))
         for run in self.complete_runs:
             by_column = self._run_slices(run)
             if by_column is None or column not in by_column:
                 return None
-            for value, matrix in by_column[column].items():
-                matrices[value][numbers[run.planned.seed]] += matrix
-        return {value: matrices[value] for value in sorted(matrices)}
+            for value, of_value in by_column[column].items():
+                sums[value][numbers[run.planned.seed]] += of_value
+        return {value: sums[value] for value in sorted(sums)}
+
+    def groups(self, column: str) -> dict[str, dict[str, np.ndarray]]:
+        """Return sums (S, ...) by value of a column of `GROUPS` and speaker; empty if unknown."""
+        groups: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+        for (speaker, value), sums in (self.slices(by_speaker(column)) or {}).items():
+            groups[value][speaker] = sums
+        return {value: groups[value] for value in sorted(groups) if value}
 
     def tested(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct utterances that are tested with one seed.
 
         Returns:
-            (C,) number of utterances of each class; (U,) how often each utterance is tested: more
-            than once if test splits of folds overlap.
+            (U,) truth of each utterance: number of its class, or value; (U,) how often it is
+            tested: more than once if test splits of folds overlap.
         """
         counts = [run.parts[part] for run in self._first_runs if part in run.parts]
         hashes = np.concatenate([each.tested.hashes for each in counts])
-        classes = np.concatenate([each.truth for each in counts])
+        truth = np.concatenate([each.truth for each in counts])
         _, first, times = np.unique(hashes, return_index=True, return_counts=True)
-        return np.bincount(classes[first], minlength=len(self.classes)), times
+        return truth[first], times
 
-    def utterances_of(self, column: str) -> dict[str, int]:
+    def utterances_of(self, column: str) -> dict[Hashable, int]:
         """Return the number of distinct utterances by value of a column of `utterances.csv`."""
-        hashes: dict[str, list[np.ndarray]] = defaultdict(list)
+        hashes: dict[Hashable, list[np.ndarray]] = defaultdict(list)
         for run in self._first_runs:
             tested = run.parts[self.part].tested if self.part in run.parts else None
             if tested is None or tested.columns is None or column not in tested.columns:
@@ -164,14 +172,18 @@ def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
     Raises:
         UserError: The runs of a cell differ in their classes.
     """
-    finished: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    finished: dict[tuple[str, str, str], dict[str | None, list[Run]]]
+    finished = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        finished[run.planned.cell].append(run)
+        finished[run.planned.cell][run.task].append(run)
     by_cell = attrgetter("cell")
     unordered = [
-        _cell(key, list(planned), finished[key])
-        for key, planned in groupby(sorted(grid.runs, key=by_cell), by_cell)
+        _cell(_named(key, task), list(planned), of_task)
+        for key, grouped in groupby(sorted(grid.runs, key=by_cell), by_cell)
+        for planned in [list(grouped)]
+        for task, of_task in (finished.get(key) or {None: []}).items()
     ]
+    unordered = _apart(_with_scoring(unordered))
     targets = _targets(unordered)
 
     def place(cell: Cell) -> tuple[Any, ...]:
@@ -183,6 +195,40 @@ def cells(grid: Grid, runs: Sequence[Run]) -> list[Cell]:
         return (*paper, row, is_other, *_system_key(cell), *column)
 
     return sorted(unordered, key=place)
+
+
+def _named(key: tuple[str, str, str], task: str | None) -> tuple[str, str, str]:
+    """Return the cell of a task: that of its target, of a system that was trained on several."""
+    system, corpus, target = key
+    return key if task is None else (f"{system} target={target}", corpus, task)
+
+
+def _with_scoring(unordered: Sequence[Cell]) -> list[Cell]:
+    """Return the cells, those without a finished run with the scoring of others of their column."""
+    of_column: dict[tuple[str, str], Scoring] = {}
+    for cell in unordered:
+        if cell.runs:
+            of_column.setdefault(cell.column, cell.scoring)
+    known = list(of_column.values())
+    return [
+        cell
+        if cell.runs or not known
+        else replace(cell, scoring=of_column.get(cell.column, known[0]))
+        for cell in unordered
+    ]
+
+
+def _apart(unordered: Sequence[Cell]) -> list[Cell]:
+    """Return the cells, those of values in a column of their own where others have classes."""
+    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in unordered:
+        kinds[cell.column].add(cell.scoring.primary.name)
+    return [
+        replace(cell, target=f"{cell.target} ({cell.scoring.primary.title})")
+        if len(kinds[cell.column]) > 1 and not cell.classes
+        else cell
+        for cell in unordered
+    ]
 
 
 def matches(system: str, name: str) -> bool:
@@ -222,7 +268,7 @@ def _cell(key: tuple[str, str, str], planned: list[PlannedRun], runs: list[Run])
         tuple(seed for seed, lacking in missing.items() if not lacking),
         {seed: lacking for seed, lacking in missing.items() if lacking},
         finished,
-        _classes(key, runs),
+        _scoring(key, runs),
         planned[0].varied,
         planned[0].tested_on,
     )
@@ -235,11 +281,12 @@ def _part(requested: str, runs: list[Run]) -> str:
     return PARTS[1 - PARTS.index(requested)]
 
 
-def _classes(key: tuple[str, str, str], runs: list[Run]) -> tuple[str, ...]:
-    distinct = {run.classes for run in runs}
+def _scoring(key: tuple[str, str, str], runs: list[Run]) -> Scoring:
+    distinct = {run.scoring for run in runs}
     if len(distinct) > 1:
-        raise UserError(f"runs of {' '.join(key)} differ in their classes: {sorted(distinct)}")
-    return distinct.pop() if distinct else ()
+        classes = sorted(each.classes for each in distinct)
+        raise UserError(f"runs of {' '.join(key)} differ in their classes: {classes}")
+    return distinct.pop() if distinct else scoring_of(())
 
 
 def _system_key(cell: Cell) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ser.errors import UserError
 from ser.report import statistics
 from ser.report.cells import Cell, matches
-from ser.report.contrasts import DRAWS, KINDS, Contrast, confusions_by_speaker, contrasts, stacked
+from ser.report.contrasts import DRAWS, KINDS, Contrast, contrasts, stacked, sums_by_speaker
 
 COMPARISONS = "report.comparisons"  # option
 
@@ -24,7 +24,13 @@ def resolve(cells: Sequence[Cell], name: str, option: str) -> str:
     """
     systems = sorted({cell.system for cell in cells})
     exact = [system for system in systems if system == name]
-    candidates = exact or [system for system in systems if matches(system, name)]
+    # A system that was trained on several tasks alone may be named without them.
+    short = {system: system.partition(" target=")[0] for system in systems}
+    candidates = (
+        exact
+        or [system for system in systems if matches(system, name)]
+        or [system for system in systems if matches(short[system], name)]
+    )
     if len(candidates) != 1:
         what = f"may be {' or '.join(candidates)}" if candidates else "is not in this grid"
         raise UserError(f"{option}: {name} {what}; systems are: {', '.join(systems)}")
@@ -75,12 +81,13 @@ def compare(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[Con
 
 
 def confidence_interval(cell: Cell) -> tuple[float, float] | None:
-    """Return the 95% interval of a cell's pooled UA over speakers; None if it is unknown."""
-    speakers = confusions_by_speaker(cell)
+    """Return the 95% interval of a cell's pooled score over speakers; None if it is unknown."""
+    speakers = sums_by_speaker(cell)
     if speakers is None:
         return None
     drawn = statistics.weights(len(speakers), DRAWS)
-    return statistics.speaker_interval(stacked(speakers), drawn)
+    scoring = cell.scoring
+    return statistics.speaker_interval(stacked(speakers), drawn, scoring.resampled, scoring.limits)
 
 
 def _corrected(tests: list[Contrast]) -> Iterator[Contrast]:

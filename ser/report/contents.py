@@ -1,6 +1,7 @@
 """Tables and figures of a report, each built once for all documents."""
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
 from ser.report.figures import captions, curve
 from ser.report.figures.confusion import confusion
+from ser.report.figures.density import density
 from ser.report.figures.dots import bounds, dots
 from ser.report.figures.layers import layers
 from ser.report.figures.learning_curves import curves
@@ -27,6 +29,8 @@ from ser.report.figures.representations import (
     with_planes,
 )
 from ser.report.quality import quality
+from ser.report.scores import Summary
+from ser.report.scoring import titles
 from ser.report.tables import Table
 
 Titled = tuple[str, Figure]  # the figure of a cell and its title
@@ -84,7 +88,7 @@ class Contents:
     Attributes:
         data: Data of the report.
         main: Main table.
-        scores: Table of all scores.
+        scores: Tables of all scores by kind of target.
         recalls, slices: Tables by target.
         quality: Table of representations; None if there is none.
         measured, robustness: Scores on corrupted audio, and their table; None if there are none.
@@ -96,10 +100,10 @@ class Contents:
     def __init__(self, data: ReportData) -> None:
         self.data = data
         self.main = paper.main(data)
-        self.scores = tables.scores(data)
+        self.scores = [tables.scores(data, scoring) for scoring in data.scorings]
         by_class = (tables.recalls(data, column) for column in data.columns)
         self.recalls = [table for table in by_class if table is not None]
-        kinds = KINDS if data.tests else ()
+        kinds = [kind for kind in KINDS if data.tests_of(kind)]
         self.tests = [tables.tests(data, kind) for kind in kinds]
         sliced = (tables.sliced(data, column) for column in data.columns)
         self.slices = [table for table in sliced if table is not None]
@@ -129,6 +133,10 @@ class Contents:
     def curve_figures(self) -> list[list[Titled]]:
         return curve.figures(self.curve) if self.curve else []
 
+    @property
+    def dots_title(self) -> str:
+        return f"{titles(self.data.scorings)} by fold and seed"
+
     @cached_property
     def dots(self) -> list[Titled]:
         scored = list(self.data.scored)
@@ -140,11 +148,22 @@ class Contents:
 
     @cached_property
     def confusions(self) -> list[Titled]:
-        return [(self._title(c), confusion(c)) for c, _ in self.data.scored]
+        return [(self._title(c), confusion(c)) for c, _ in self._drawn("confusions")]
 
     @cached_property
     def reliability(self) -> list[Titled]:
-        return [(self._title(c), reliability(c, summed)) for c, summed in self.data.scored]
+        drawn = self._drawn("reliability")
+        return [(self._title(c), reliability(c, summed)) for c, summed in drawn]
+
+    @cached_property
+    def density(self) -> list[Titled]:
+        return [(self._title(c), density(c, summed)) for c, summed in self._drawn("density")]
+
+    def _drawn(self, figure: str) -> Iterator[tuple[Cell, Summary]]:
+        """Yield the cells whose kind of target has a figure."""
+        for cell, summed in self.data.scored:
+            if figure in cell.scoring.figures and cell.details(cell.part).any():
+                yield cell, summed
 
     @cached_property
     def curves(self) -> list[Titled]:

@@ -22,7 +22,7 @@ class Kind:
 
     Attributes:
         title: What varies between the compared scores.
-        description: The test and what it asks, in a few sentences.
+        description: The test and what it asks, in a few sentences; {score} is the score.
         effect: Symbol of its standardised effect size; empty if it has none.
     """
 
@@ -56,13 +56,14 @@ KINDS = {
         "are averaged over the seeds of a fold, which are tested on the same utterances, and over "
         "folds that share a training split, e.g. both of a session in session_swap, whose runs are "
         "one training: these are not independent. The means are the units of the test; n tells "
-        "their number. It compares means of fold UAs. d_z: mean of the units divided by their "
+        "their number. It compares means of fold {score}s. d_z: mean of the units divided by their "
         "standard deviation",
         "d_z",
     ),
     "speakers": Kind(
         "over speakers",
-        f"two-sided bootstrap of the difference of pooled UA, mean over seeds: {DRAWS:,} resamples "
+        "two-sided bootstrap of the difference of pooled {score}, mean over seeds: "
+        f"{DRAWS:,} resamples "
         "of speakers, the same for both systems; confidence interval and p by Student's t with "
         "one degree of freedom less than speakers. It generalises to other speakers, for the "
         "models as trained",
@@ -106,6 +107,11 @@ class Contrast:
         return self.p_holm < LEVEL
 
 
+def kinds_of(cell: Cell) -> list[str]:
+    """Return the kinds of tests that apply to the score of a cell."""
+    return [kind for kind in KINDS if kind != "proportions" or cell.scoring.has_proportions]
+
+
 def contrasts(cell: Cell, base: Cell) -> Iterator[Contrast]:
     """Yield the tests of a system against its reference, one of each kind.
 
@@ -115,16 +121,17 @@ def contrasts(cell: Cell, base: Cell) -> Iterator[Contrast]:
     for each in (cell, base):
         if summary(each, cell.part) is None:
             reason = f"{each.system} has no complete seed with a {cell.part} split"
-            yield from (Contrast(kind, cell, base, "", None, reason) for kind in KINDS)
+            yield from (Contrast(kind, cell, base, "", None, reason) for kind in kinds_of(cell))
             return
     yield _over_seeds(cell, base)
-    yield _over_proportions(cell, base)
+    if "proportions" in kinds_of(cell):
+        yield _over_proportions(cell, base)
     yield _over_folds(cell, base)
     yield _over_speakers(cell, base)
 
 
 def _over_seeds(cell: Cell, base: Cell) -> Contrast:
-    first, second = (_ua(each) for each in (cell, base))
+    first, second = (_primary(each) for each in (cell, base))
     n = f"{len(first)} and {len(second)} seeds"
     if not _are_tested_alike(cell, base):
         return Contrast("seeds", cell, base, n, None, OTHER_UTTERANCES)
@@ -140,7 +147,7 @@ def _over_proportions(cell: Cell, base: Cell) -> Contrast:
     n = " and ".join(f"{count:,}" for count in dict.fromkeys(counts)) + " utterances"
     if overlap := first.overlap or second.overlap:
         return Contrast("proportions", cell, base, n, None, overlap)
-    result = statistics.over_proportions(_ua(cell).mean(), _ua(base).mean(), counts)
+    result = statistics.over_proportions(_primary(cell).mean(), _primary(base).mean(), counts)
     reason = "" if result else "every prediction is correct"
     return Contrast("proportions", cell, base, n, result, reason)
 
@@ -153,7 +160,7 @@ def _over_folds(cell: Cell, base: Cell) -> Contrast:
     both = replace(cell, seeds=seeds), replace(base, seeds=seeds)
     first, second = map(_summary, both)
     # A split may be empty in some folds; `Summary.folds` is of the others.
-    tested = cell.confusions(cell.part)[0].sum(axis=(1, 2))
+    tested = cell.scoring.count(cell.sums(cell.part)[0])
     places = np.flatnonzero(tested)
     unit_of = training_units(both)[places]
     units = np.unique(unit_of)
@@ -219,7 +226,7 @@ def _not_paired(cell: Cell, base: Cell, seeds: Sequence[int]) -> str:
 
 
 def _over_speakers(cell: Cell, base: Cell) -> Contrast:
-    first, second = confusions_by_speaker(cell), confusions_by_speaker(base)
+    first, second = sums_by_speaker(cell), sums_by_speaker(base)
     if first is None or second is None:
         reason = (
             "speakers are unknown, because runs of an earlier version lack utterances.csv: "
@@ -230,7 +237,8 @@ def _over_speakers(cell: Cell, base: Cell) -> Contrast:
     if not _are_tested_alike(cell, base):
         return Contrast("speakers", cell, base, n, None, OTHER_UTTERANCES)
     drawn = statistics.weights(len(first), DRAWS)
-    result = statistics.over_speakers(stacked(first), stacked(second), drawn)
+    of_both = stacked(first), stacked(second)
+    result = statistics.over_speakers(*of_both, drawn, cell.scoring.resampled)
     too_few = len(first) < 2
     reason = "needs two speakers" if too_few else "the difference is equal in all resamples"
     return Contrast("speakers", cell, base, n, result, "" if result else reason)
@@ -242,8 +250,8 @@ def _summary(cell: Cell) -> Summary:
     return scores
 
 
-def _ua(cell: Cell) -> np.ndarray:
-    return _summary(cell).seeds[cell.joined]["ua"]
+def _primary(cell: Cell) -> np.ndarray:
+    return _summary(cell).seeds[cell.joined][cell.scoring.primary.name]
 
 
 def _digest(cell: Cell, seed: int, fold: int) -> int | None:
@@ -261,11 +269,11 @@ def _are_tested_alike(*cells: Cell) -> bool:
     return len(digests) == 1
 
 
-def confusions_by_speaker(cell: Cell) -> dict[str, np.ndarray] | None:
-    """Return confusion matrices (S, C, C) by speaker; None if speakers are unknown."""
+def sums_by_speaker(cell: Cell) -> dict[str, np.ndarray] | None:
+    """Return sums (S, ...) by speaker; None if speakers are unknown."""
     return cell.slices("speaker") if cell.knows_speakers else None
 
 
 def stacked(speakers: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return matrices (S, K, C, C) with speakers in alphabetical order."""
+    """Return sums (S, K, ...) with speakers in alphabetical order."""
     return np.stack([speakers[name] for name in sorted(speakers)], axis=1)

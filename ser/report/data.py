@@ -10,6 +10,7 @@ from ser.report.comparisons import confidence_interval
 from ser.report.contrasts import Contrast
 from ser.report.provenance import DIRTY, UNKNOWN
 from ser.report.scores import Slice, Summary, slices, summary
+from ser.report.scoring import Scoring
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,20 @@ class ReportData:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
     @cached_property
+    def scorings(self) -> list[Scoring]:
+        """One scoring of each kind of target, in the order of columns."""
+        known = (self.scoring(column) for column in self.columns)
+        return list({type(each): each for each in known}.values())
+
+    def scoring(self, column: tuple[str, str]) -> Scoring:
+        """Return the scoring of a corpus and target."""
+        return next(cell.scoring for cell in self.cells if cell.column == column)
+
+    @cached_property
     def finished(self) -> int:
-        return sum(len(cell.runs) for cell in self.cells if cell.tested_on is None)
+        own = [cell for cell in self.cells if cell.tested_on is None]
+        # A run of several tasks is in several cells.
+        return len({run.planned.folder for cell in own for run in cell.runs.values()})
 
     @cached_property
     def summaries(self) -> list[Summary | None]:
@@ -52,7 +65,7 @@ class ReportData:
 
     @cached_property
     def intervals(self) -> list[tuple[float, float] | None]:
-        """Confidence intervals of each cell's pooled UA over speakers."""
+        """Confidence intervals of each cell's pooled primary score over speakers."""
         return [confidence_interval(cell) for cell in self.cells]
 
     @cached_property

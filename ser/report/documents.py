@@ -19,12 +19,18 @@ LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
 ROBUSTNESS, LAYERS = "robustness.csv", "layers.svg"
-OPTIONAL_FILES = (*CURVE_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS)
+# Files of one kind of target.
+CONFUSIONS, RELIABILITY, DENSITY = "confusions.svg", "reliability.svg", "density.svg"
+RECALLS = "recalls.csv"
+KIND_FILES = (CONFUSIONS, RELIABILITY, RECALLS, DENSITY)
+OPTIONAL_FILES = (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS)
 
+DENSITY_TITLE = "Predictions by true value"
 # Titles of sections in the navigation, where they differ from the anchor.
 TITLES = {
     "dots": "folds and seeds",
     "curves": "learning curves",
+    "density": "predictions",
     "codes": "2-D codes",
     "tsne": "t-SNE",
 }
@@ -52,6 +58,7 @@ def html(contents: Contents) -> str:
         "report.html",
         contents=contents,
         captions=captions,
+        density_title=DENSITY_TITLE,
         sections=list(_sections(contents)),
         style=page_style(),
         draw=table_html,
@@ -69,7 +76,7 @@ def markdown(contents: Contents) -> str:
     if contents.missing:
         lines = "\n".join(f"- {md(line)}" for line in contents.missing)
         parts += ["## Missing runs\n", f"Only complete seeds are counted.\n\n{lines}\n"]
-    tables = [contents.scores, *contents.recalls]
+    tables = [*contents.scores, *contents.recalls]
     parts += [markdown_table(table, 2) for table in tables]
     parts += ["## Tests\n", f"{md(contents.about_tests)}\n"]
     parts += map(markdown_table, contents.tests)
@@ -84,7 +91,7 @@ def markdown(contents: Contents) -> str:
 def latex(contents: Contents) -> str:
     """Return all tables but slices; they need the package booktabs."""
     remarks = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in contents.remarks]
-    tables = [contents.main, contents.scores, *contents.recalls, *contents.tests]
+    tables = [contents.main, *contents.scores, *contents.recalls, *contents.tests]
     tables += _optional(contents)
     return "\n".join([*remarks, *map(latex_table, tables)])
 
@@ -113,13 +120,14 @@ def _sheets(contents: Contents) -> dict[str, Sheet]:
     rows = _rows
     return {
         CURVE: Sheet(contents.curve_title, captions.CURVE, contents.curve_figures),
-        "dots.svg": Sheet("UA by fold and seed", captions.DOTS, rows(contents, contents.dots)),
-        "confusions.svg": Sheet(
+        "dots.svg": Sheet(contents.dots_title, captions.DOTS, rows(contents, contents.dots)),
+        CONFUSIONS: Sheet(
             "Confusion matrices", captions.CONFUSIONS, rows(contents, contents.confusions)
         ),
-        "reliability.svg": Sheet(
+        RELIABILITY: Sheet(
             "Reliability", captions.RELIABILITY, rows(contents, contents.reliability)
         ),
+        DENSITY: Sheet(DENSITY_TITLE, captions.DENSITY, rows(contents, contents.density)),
         "curves.svg": Sheet("Learning curves", captions.CURVES, rows(contents, contents.curves)),
         LAYERS: Sheet("Layers of the encoder", captions.LAYERS, rows(contents, contents.layers)),
         LOSSES: Sheet(
@@ -176,12 +184,15 @@ def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
         yield "curve", f"over {contents.curve.option}"
     if contents.missing:
         yield "missing", "missing runs"
-    yield from (("scores", "all scores"), ("recalls", "recalls"), ("tests", "tests"))
+    yield "scores", "all scores"
+    if contents.recalls:
+        yield "recalls", "recalls"
+    yield "tests", "tests"
     if contents.robustness:
         yield "robustness", "corrupted audio"
     if contents.quality:
         yield "quality", "representations"
-    names = ("dots", "confusions", "reliability", "slices", "curves", "layers", "losses")
-    for name in (*names, "codes", "tsne"):
+    names = ("dots", "confusions", "reliability", "density", "slices", "curves", "layers")
+    for name in (*names, "losses", "codes", "tsne"):
         if getattr(contents, name):
             yield name, TITLES.get(name, name)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser import metrics
 from ser.report.cells import PARTS, Cell
 from ser.report.contrasts import Contrast
+from ser.report.counts import Counts
 from ser.report.data import ReportData
 from ser.report.gather import costs
-from ser.report.scores import ALL_SCORES, JOINS, sample_sd, summary
+from ser.report.scores import JOINS, Summary, sample_sd, summary
 from ser.results import csv_text
 
 DIGITS = "%.6f"  # of shares: one of 10,039 utterances changes the fourth
@@ -26,9 +26,8 @@ def runs(data: ReportData) -> pd.DataFrame:
             "fold": fold,
             "part": part,
             "counted": seed in cell.seeds,
-            "utterances": int(run.parts[part].confusion.sum()),
-            **metrics.scores(run.parts[part].confusion),
-            "ece": metrics.expected_calibration_error(run.parts[part].reliability),
+            "utterances": int(cell.scoring.count(run.parts[part].sums)),
+            **_scored(cell, run.parts[part]),
         }
         for cell in data.cells
         for (seed, fold), run in cell.runs.items()
@@ -36,7 +35,13 @@ def runs(data: ReportData) -> pd.DataFrame:
         if part in run.parts
     ]
     names = ("system", "corpus", "target", "seed", "fold", "part", "counted", "utterances")
-    return pd.DataFrame(rows, columns=[*names, *ALL_SCORES, "ece"])
+    own = [name for scoring in data.scorings for name in scoring.run_columns]
+    return pd.DataFrame(rows, columns=[*names, *own])
+
+
+def _scored(cell: Cell, counts: Counts) -> dict[str, float]:
+    scores = cell.scoring.of(counts.sums, counts.details)
+    return {name: float(value) for name, value in scores.items()}
 
 
 def scores(data: ReportData) -> pd.DataFrame:
@@ -46,10 +51,8 @@ def scores(data: ReportData) -> pd.DataFrame:
     """
     rows = [row for index in range(len(data.cells)) for row in _scores(data, index)]
     names = ["system", "corpus", "target", "part", "joined", "shown", "seeds", "seeds_planned"]
-    names += ["folds", "utterances", "predictions", "classes", "ua", "ua_sd", "ua_low", "ua_high"]
-    names += ["chance_ua", "p_chance"]
-    names += ["wa", "wa_sd", "majority_wa", "f1", "f1_sd", "ece", "ece_sd"]
-    names += ["fold_ua_sd", "fold_ua_min", "fold_ua_max"]
+    names += ["folds", "utterances", "predictions"]
+    names += [name for scoring in data.scorings for name in scoring.score_columns]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -59,7 +62,6 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
         summed = data.summaries[index] if part == cell.part else summary(cell, part)
         for joined in JOINS if summed else ():
             assert summed is not None
-            values = summed.seeds[joined]
             row = {
                 **_names(cell),
                 "part": part,
@@ -70,19 +72,29 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
                 "folds": len(cell.folds),
                 "utterances": summed.utterances,
                 "predictions": summed.predictions,
+                **cell.scoring.described(summed.truth),
+                **_means(summed, joined),
             }
-            for name in ("ua", "wa", "f1", "ece"):
-                row |= {name: values[name].mean(), f"{name}_sd": sample_sd(values[name])}
-            for name in ("chance_ua", "majority_wa"):
-                row[name] = values[name].mean()
-            folds = summed.folds
-            row |= {"fold_ua_sd": sample_sd(folds)}
-            row |= {"fold_ua_min": folds.min(), "fold_ua_max": folds.max()}
-            if joined == "pooled" and not summed.overlap:
-                row["p_chance"] = f"{summed.p_chance:.6g}"
-            has_interval = interval is not None and (part, joined) == (cell.part, "pooled")
-            low, high = interval if interval and has_interval else (None, None)
-            yield row | {"ua_low": low, "ua_high": high, "classes": _classes(cell, summed.support)}
+            name = cell.scoring.primary.name
+            if interval is not None and (part, joined) == (cell.part, "pooled"):
+                row |= {f"{name}_low": interval[0], f"{name}_high": interval[1]}
+            yield row
+
+
+def _means(summed: Summary, joined: str) -> dict[str, Any]:
+    """Return means over seeds, and standard deviations."""
+    values, scoring, folds = summed.seeds[joined], summed.scoring, summed.folds
+    row: dict[str, Any] = {}
+    for score in (*scoring.scores, *scoring.more):
+        row |= {score.name: values[score.name].mean()}
+        row |= {f"{score.name}_sd": sample_sd(values[score.name])}
+        row |= {name: values[name].mean() for name in score.own_chance}
+    name = scoring.primary.name
+    row |= {f"fold_{name}_sd": sample_sd(folds)}
+    row |= {f"fold_{name}_min": folds.min(), f"fold_{name}_max": folds.max()}
+    if joined == "pooled" and scoring.has_proportions and not summed.overlap:
+        row["p_chance"] = f"{summed.p_chance:.6g}"
+    return row
 
 
 def tests(data: ReportData) -> pd.DataFrame:
@@ -128,19 +140,19 @@ def recalls(data: ReportData) -> pd.DataFrame:
 def slices(data: ReportData) -> pd.DataFrame:
     """Return one row per cell, column of `utterances.csv` and value."""
     names = ["system", "corpus", "target", "part", "by", "value"]
-    names += ["utterances", "classes", "seeds", "ua", "wa"]
+    names += ["utterances", "classes", "seeds"]
+    names += [s.name for each in data.scorings for s in (each.primary, each.second)]
     rows = [
-        [
-            *_names(each.cell).values(),
-            each.cell.part,
-            each.column,
-            each.value,
-            each.utterances,
-            each.classes,
-            len(each.cell.seeds),
-            each.ua,
-            each.wa,
-        ]
+        {
+            **_names(each.cell),
+            "part": each.cell.part,
+            "by": each.column,
+            "value": each.value,
+            "utterances": each.utterances,
+            "classes": each.classes,
+            "seeds": len(each.cell.seeds),
+            **each.scores,
+        }
         for each in data.slices
     ]
     return pd.DataFrame(rows, columns=names)
@@ -164,8 +176,3 @@ def csv(frame: pd.DataFrame) -> str:
 
 def _names(cell: Cell) -> dict[str, Any]:
     return {"system": cell.system, "corpus": cell.corpus, "target": cell.target}
-
-
-def _classes(cell: Cell, support: np.ndarray) -> str:
-    counts = zip(cell.classes, support, strict=True)
-    return " ".join(f"{name}:{count}" for name, count in counts)

@@ -1,7 +1,6 @@
 """The finished runs of a grid, reduced to counts and learning curves."""
 
 import csv
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,10 +12,10 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from ser import metrics
 from ser.errors import UserError
-from ser.report.counts import Counts, Utterances, read_counts
+from ser.report.counts import Counts, Utterances, read_tasks, scoring_of
 from ser.report.provenance import UNKNOWN_FIT, Fit, Software, fits_of
+from ser.report.scoring import Scoring
 from ser.results import (
     CODES,
     FITTED,
@@ -39,7 +38,6 @@ TABLES = (
     *(PREDICTIONS, UTTERANCES, METRICS),
     *(f"{REPRESENTATION}/{name}" for name in (CODES, FITTED, METRICS, SEGMENT_CODES)),
 )
-VALIDATION = "val/ua"  # drawn as a learning curve, like `train/*_loss`
 
 # Utterances by corpus, target and fold: all systems and seeds predict the same ones.
 SharedUtterances = dict[tuple[str, str, int], Utterances]
@@ -47,11 +45,12 @@ SharedUtterances = dict[tuple[str, str, int], Utterances]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A finished run, or one task of a run that has several.
 
     Attributes:
         planned: The run as planned.
-        classes: C names, in the order of the target.
+        task: Target of the task; None if the run has but one.
+        scoring: How its predictions are scored.
         parts: Counts by split, "val" and "test", if the split is not empty.
         fits: What the model was fitted on, by the split that is scored.
         digests: Digest of the utterances of each fit; None if it is unknown.
@@ -69,7 +68,8 @@ class Run:
     """
 
     planned: PlannedRun
-    classes: tuple[str, ...]
+    task: str | None
+    scoring: Scoring
     parts: Mapping[str, Counts]
     fits: Mapping[str, Fit]
     digests: Mapping[str, int | None]
@@ -108,7 +108,7 @@ def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
     for planned in runs:
         try:
             if (result := result_folder(planned).read_record()) is not None:
-                finished.append(read(planned, result, shared))
+                finished += read(planned, result, shared)
         except UserError as error:
             reasons.append(str(error))
     if reasons and not finished:
@@ -136,13 +136,16 @@ def with_evaluations(grid: Grid) -> Grid:
     return replace(grid, runs=(*grid.runs, *evaluations))
 
 
-def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterances) -> Run:
+def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterances) -> list[Run]:
     """Read one finished run.
 
     Args:
         planned: The run as planned.
         result: Content of its `result.json`.
         shared: Utterances of folds that were read before; extended by those of this run.
+
+    Returns:
+        The run; once for each task if it has several.
 
     Raises:
         UserError: Its files are missing, damaged or contradict each other.
@@ -153,45 +156,73 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
     if isinstance(folder, RunFolder):
         folder.require_description()
     try:
-        classes = tuple(result["classes"])
+        scorings = _scorings(result)
         place = (*planned.cell[1:], planned.fold)
-        counts, shared[place] = read_counts(folder, classes, shared.get(place))
-        _require_recorded_scores(result, counts)
-        (fits, is_known), run_folder = fits_of(result), RunFolder(planned.folder)
-        remarks = [] if is_known or planned.tested_on else [UNKNOWN_FIT]
-        cost = run_folder.read_cost()
-        return Run(
-            planned,
-            classes,
-            counts,
-            fits,
-            {part: shared[place].digest(fit.splits) for part, fit in fits.items()},
-            result["fold_count"],
-            result.get("speaker_independent", True),
-            (*result["remarks"], *remarks),
-            cost,
-            Software.of(result, cost),
-            _read_curves(run_folder.metrics_file),
-            result.get("representation") or {},
-            result.get("layer_weights") or result.get("inner_ua_by_layer") or {},
-        )
+        counts, shared[place] = read_tasks(folder, scorings, shared.get(place))
+        for task in scorings:
+            _require_recorded_scores(result, task, scorings[task], counts[task])
+        return [
+            _run(planned, result, task, scorings[task], counts[task], shared[place])
+            for task in scorings
+        ]
     except KeyError as error:
         raise damaged(planned.folder, KeyError(f"{folder.RECORD} has no {error}")) from error
     except (AttributeError, OSError, ValueError, IndexError, TypeError) as error:
         raise damaged(planned.folder, error) from error
 
 
-def _require_recorded_scores(result: Mapping[str, Any], counts: Mapping[str, Counts]) -> None:
+def _scorings(result: Mapping[str, Any]) -> dict[str | None, Scoring]:
+    """Return the scoring of each task of a run; a task of classes has recalls."""
+    tasks = ((result.get("test") or result.get("val")) or {}).get("tasks")
+    if not tasks:
+        return {None: scoring_of(result["classes"])}
+    return {str(name): scoring_of(tuple(of.get("recall") or ())) for name, of in tasks.items()}
+
+
+def _run(
+    planned: PlannedRun,
+    result: Mapping[str, Any],
+    task: str | None,
+    scoring: Scoring,
+    counts: Mapping[str, Counts],
+    utterances: Utterances,
+) -> Run:
+    tested = {part: int(scoring.count(of_part.sums)) for part, of_part in counts.items()}
+    (fits, is_known), run_folder = fits_of(result, tested), RunFolder(planned.folder)
+    remarks = [] if is_known or planned.tested_on else [UNKNOWN_FIT]
+    cost, primary = run_folder.read_cost(), scoring.primary.name
+    return Run(
+        planned,
+        task,
+        scoring,
+        counts,
+        fits,
+        {part: utterances.digest(fit.splits) for part, fit in fits.items()},
+        result["fold_count"],
+        result.get("speaker_independent", True),
+        (*result["remarks"], *remarks),
+        cost,
+        Software.of(result, cost),
+        _read_curves(run_folder.metrics_file, f"val/{primary}"),
+        result.get("representation") or {},
+        result.get("layer_weights") or result.get(f"inner_{primary}_by_layer") or {},
+    )
+
+
+def _require_recorded_scores(
+    result: Mapping[str, Any], task: str | None, scoring: Scoring, counts: Mapping[str, Counts]
+) -> None:
     """Raise a ValueError unless the predictions give the scores that the run has recorded."""
     for part in ("val", "test"):
         if not result.get(part):
             continue
-        now = counts[part].confusion if part in counts else None
-        if now is None or result[part]["confusion"] != now.tolist():
+        if part not in counts:
             raise ValueError(f"{PREDICTIONS} does not give the {part} scores of {RESULT}")
-        for name, score in metrics.scores(now).items():
-            if not math.isclose(score, result[part][name], abs_tol=1e-9):
-                raise ValueError(f"{RESULT} has another {part} {name.upper()} than {PREDICTIONS}")
+        recorded = result[part] if task is None else result[part]["tasks"][task]
+        try:
+            scoring.require_recorded(recorded, counts[part].sums)
+        except ValueError as error:
+            raise ValueError(f"{RESULT} has {error} of {part} than {PREDICTIONS}") from error
 
 
 def result_folder(planned: PlannedRun) -> ResultFolder:
@@ -226,8 +257,8 @@ def _require_distinct(grid: Grid) -> None:
             )
 
 
-def _read_curves(path: Path) -> dict[str, np.ndarray]:
-    """Read training losses and validation UA, one value per epoch."""
+def _read_curves(path: Path, validation: str) -> dict[str, np.ndarray]:
+    """Read training losses and the validation score, one value per epoch."""
     if not path.exists():
         return {}
     with path.open(newline="") as file:
@@ -235,5 +266,5 @@ def _read_curves(path: Path) -> dict[str, np.ndarray]:
     return {
         name: np.array([float(row[number] or "nan") for row in rows])
         for number, name in enumerate(names)
-        if name == VALIDATION or (name.startswith("train/") and name.endswith("loss"))
+        if name == validation or (name.startswith("train/") and name.endswith("loss"))
     }

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 
 from ser.report.cells import Cell
 from ser.report.data import ReportData, published_scores
-from ser.report.scores import SCORES, Summary
-from ser.report.tables import NAMES, NONE, Table, percent, spread
+from ser.report.scores import Summary
+from ser.report.scoring import Score
+from ser.report.tables import Table
+from ser.report.text import NONE
 
 JOINED = {"pooled": "folds pooled", "fold_mean": "mean over folds"}
 
 # By corpus and target: whether scores were published, and the scores that the table shows.
-Layout = Mapping[tuple[str, str], tuple[bool, list[str]]]
+Layout = Mapping[tuple[str, str], tuple[bool, list[Score]]]
 
 
 def main(data: ReportData) -> Table:
@@ -19,10 +21,10 @@ def main(data: ReportData) -> Table:
     layout = {column: _layout(data, column) for column in data.columns}
     # As many digits as papers report, if there is something to compare with.
     digits = 2 if any(is_published for is_published, _ in layout.values()) else 1
-    for column, (is_published, names) in layout.items():
+    for column, (is_published, scores) in layout.items():
         headers = [
-            f"{NAMES[name]} {kind}"
-            for name in names
+            f"{score.title} {kind}"
+            for score in scores
             for kind in (["published", "reproduced"] if is_published else ["reproduced"])
         ]
         columns += headers
@@ -30,58 +32,67 @@ def main(data: ReportData) -> Table:
     rows = []
     for system in data.systems:
         row = [system]
-        for column, (is_published, names) in layout.items():
-            for name in names:
-                row += [_published(data, system, column, name)] if is_published else []
-                row.append(_reproduced(data, system, column, name, digits))
+        for column, (is_published, scores) in layout.items():
+            for score in scores:
+                row += [_published(data, system, column, score)] if is_published else []
+                row.append(_reproduced(data, system, column, score, digits))
         rows.append(tuple(row))
     rows.append(tuple(_chance(data, layout, digits)))
-    title = f"Scores in %, {_convention(data)}"
+    title = f"{_scores(data)}, {_convention(data)}"
     return Table(title, tuple(columns), tuple(rows), 1, tuple(spans), tuple(_notes(data)))
 
 
-def _layout(data: ReportData, column: tuple[str, str]) -> tuple[bool, list[str]]:
+def _scores(data: ReportData) -> str:
+    """Return what the table shows: "Scores in %", or which of them are in %."""
+    in_percent = [each.primary.title for each in data.scorings if each.primary.in_percent]
+    if len(in_percent) == len(data.scorings):
+        return "Scores in %"
+    return f"Scores ({' and '.join(in_percent)} in %)" if in_percent else "Scores"
+
+
+def _layout(data: ReportData, column: tuple[str, str]) -> tuple[bool, list[Score]]:
     published = [published_scores(cell) for cell in data.cells if cell.column == column]
-    names = {"ua", *(name for each in published for name in each if name in SCORES)}
-    return any(published), [name for name in SCORES if name in names]
+    scoring = data.scoring(column)
+    names = {scoring.primary.name, *(name for each in published for name in each)}
+    return any(published), [score for score in scoring.scores if score.name in names]
 
 
-def _published(data: ReportData, system: str, column: tuple[str, str], name: str) -> str:
+def _published(data: ReportData, system: str, column: tuple[str, str], score: Score) -> str:
     for cell in data.cells:
         if (cell.system, cell.column) == (system, column):
-            known = published_scores(cell)
-            is_only = [score for score in SCORES if score in known] == [name]
-            default = known.get("sd") if is_only or name == "ua" else None
-            sd = known.get(f"{name}_sd", default)
+            known, name = published_scores(cell), score.name
+            is_only = [each.name for each in cell.scoring.scores if each.name in known] == [name]
+            is_default = is_only or score is cell.scoring.primary
+            sd = known.get(f"{name}_sd", known.get("sd") if is_default else None)
             if name in known:
-                return f"{known[name]:.2f}" + ("" if sd is None else f" ± {sd:.2f}")
+                digits = 2 if score.in_percent else 3
+                return f"{known[name]:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
     return NONE
 
 
 def _reproduced(
-    data: ReportData, system: str, column: tuple[str, str], name: str, digits: int
+    data: ReportData, system: str, column: tuple[str, str], score: Score, digits: int
 ) -> str:
     for cell, summed in zip(data.cells, data.summaries, strict=True):
         if (cell.system, cell.column) == (system, column):
             if summed is None:
                 return "no complete seed"
-            joined = cell.joined
-            text = spread(summed.mean(joined, name), summed.sd(joined, name), digits)
+            text = summed.text(cell.joined, score.name, digits)
             is_partial = len(cell.seeds) < cell.planned
             return f"{text} [{len(cell.seeds)}/{cell.planned}]" if is_partial else text
     return NONE
 
 
 def _chance(data: ReportData, layout: Layout, digits: int) -> Iterator[str]:
-    scores = {name for _, names in layout.values() for name in names}
-    yield "chance (UA), majority class (WA)" if "wa" in scores else "chance"
-    for column, (is_published, names) in layout.items():
+    names = {score.name for _, scores in layout.values() for score in scores}
+    yield "chance (UA), majority class (WA)" if "wa" in names else "chance"
+    for column, (is_published, scores) in layout.items():
         of_column = [summed for cell, summed in data.scored if cell.column == column]
-        for name in names:
-            key = {"ua": "chance_ua", "wa": "majority_wa"}.get(name)
+        for score in scores:
             yield from [""] if is_published else []
-            is_known = of_column and key
-            yield percent(of_column[0].mean("pooled", str(key)), digits) if is_known else ""
+            is_known = of_column and score.chance
+            chance = of_column[0].mean("pooled", str(score.chance)) if is_known else None
+            yield "" if chance is None else score.text(chance, digits)
 
 
 def _convention(data: ReportData) -> str:
@@ -117,17 +128,14 @@ def _reference(cell: Cell) -> str:
 
 
 def _support(data: ReportData, column: tuple[str, str]) -> Iterator[str]:
-    """Yield class counts of the tested utterances and chance level."""
+    """Yield what the tested utterances are, e.g. class counts, and chance level."""
     systems_of: dict[str, list[str]] = {}
     for cell, summed in data.scored:
         if cell.column == column:
-            counts = zip(cell.classes, summed.support, strict=True)
             speakers = f" of {cell.speakers} speakers" if cell.speakers else ""
             text = f"{summed.utterances:,} utterances{speakers} in the {cell.part} split ("
-            text += ", ".join(f"{name} {count:,}" for name, count in counts)
-            text += ")" + _repeated(summed)
-            text += f"; chance UA {percent(summed.mean('pooled', 'chance_ua'))}, "
-            text += f"majority class WA {percent(summed.mean('pooled', 'majority_wa'))}."
+            text += cell.scoring.spelled(summed.truth) + ")" + _repeated(summed)
+            text += f"; {cell.scoring.chance_spelled(summed.chance)}."
             systems_of.setdefault(text, []).append(cell.system)
     for text, systems in systems_of.items():
         names = "" if len(systems_of) == 1 else f", {', '.join(systems)}"

@@ -10,8 +10,9 @@ from ser.report import summarise
 from ser.report.data import ReportData, remarks
 from ser.report.gather import finished_runs
 from ser.report.paper import partial
-from ser.report.tables import NONE, percent, spread
+from ser.report.scoring import titles
 from ser.report.terminal import rich_table
+from ser.report.text import NONE
 from ser.sweeps.grid import Grid
 
 
@@ -46,26 +47,33 @@ def _table(data: ReportData) -> Table:
         pooled = f"{number} folds pooled" if number > 1 else "1 fold"
     seeds_text = f"{seeds.pop()} seeds" if len(seeds) == 1 else "seeds"
     over = "" if seeds_text == "1 seeds" else f", mean over {seeds_text}"
-    table = rich_table(f"{corpus} {target}: {parts} split, {pooled}{over}, in %")
+    scoring = data.scoring((corpus, target))
+    unit = ", in %" if scoring.primary.in_percent else ""
+    table = rich_table(f"{corpus} {target}: {parts} split, {pooled}{over}{unit}")
     table.add_column("system", overflow="fold")
-    for name in ("UA", "95% over speakers", "WA", "F1", "speakers"):
+    first, *others = scoring.scores
+    names = [first.title, "95% over speakers", *(each.title for each in others), "speakers"]
+    for name in names:
         table.add_column(name, justify="right", overflow="fold")
     for cell, summed, interval in data.rows:
         if summed is None:
             continue
-        ua = spread(summed.mean("pooled", "ua"), summed.sd("pooled", "ua"))
-        limits = NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
-        others = [percent(summed.mean("pooled", name)) for name in ("wa", "f1")]
+        texts = [summed.text("pooled", first.name), first.interval(interval)]
+        texts += [each.text(summed.mean("pooled", each.name)) for each in others]
         speakers = str(cell.speakers) if cell.knows_speakers else NONE
-        table.add_row(*map(Text, (cell.system, ua, limits, *others, speakers)))
+        table.add_row(*map(Text, (cell.system, *texts, speakers)))
     for _, summed in list(data.scored)[:1]:
-        chance, largest = (percent(summed.mean("pooled", n)) for n in ("chance_ua", "majority_wa"))
-        table.add_row("chance (UA), largest class (WA)", chance, "", largest, style="dim")
+        levels = [
+            score.text(summed.chance[score.chance]) if score.chance else ""
+            for score in scoring.scores
+        ]
+        table.add_row(scoring.chance_row, levels[0], "", *levels[1:], style="dim")
     return table
 
 
 def _notes(data: ReportData) -> Iterator[str]:
-    yield "95%: confidence interval of UA by a bootstrap over the tested speakers."
+    score = titles(data.scorings)
+    yield f"95%: confidence interval of {score} by a bootstrap over the tested speakers."
     yield from partial(data)
     for cell, summed in data.scored:
         if summed.overlap:

@@ -25,7 +25,7 @@ class Fit:
     utterances: int
 
 
-def fits_of(result: Mapping[str, Any]) -> tuple[dict[str, Fit], bool]:
+def fits_of(result: Mapping[str, Any], tested: Mapping[str, int]) -> tuple[dict[str, Fit], bool]:
     """Return what the models of a run were fitted on, by the split that each is scored on.
 
     An estimator is fitted on train and validation before it is tested; its validation score is that
@@ -34,6 +34,7 @@ def fits_of(result: Mapping[str, Any]) -> tuple[dict[str, Fit], bool]:
 
     Args:
         result: Content of `result.json`.
+        tested: Number of predicted utterances by split.
 
     Returns:
         Fits by split, and whether they are known.
@@ -41,13 +42,17 @@ def fits_of(result: Mapping[str, Any]) -> tuple[dict[str, Fit], bool]:
     Raises:
         ValueError: Nothing was fitted on.
     """
-    counts = result["class_counts"]
-    train = Fit(("train",), sum(counts["train"].values()))
-    if recorded := result.get("fitted_on"):
+    counts, recorded = result["class_counts"], result.get("fitted_on")
+    if recorded:
         test = Fit(tuple(recorded["splits"]), int(recorded["utterances"]))
         if test.utterances < 1:
             raise ValueError("fitted_on has no utterances")
+        # Values have no counts of classes.
+        others = sum(tested.get(split, 0) for split in test.splits if split != "train")
+        labelled = sum(counts["train"].values()) if counts else test.utterances - others
+        train = Fit(("train",), labelled)
         return {"val": test if test.splits == train.splits else train, "test": test}, True
+    train = Fit(("train",), sum(counts["train"].values()) if counts else 0)
     if "inner_ua" in result:
         both = train.utterances + sum(counts["val"].values())
         return {"val": train, "test": Fit(("train", "val"), both)}, True

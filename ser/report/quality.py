@@ -7,7 +7,8 @@ import numpy as np
 
 from ser.report.cells import Cell
 from ser.report.data import ReportData
-from ser.report.tables import NONE, Table, percent, spread
+from ser.report.tables import Table
+from ser.report.text import NONE, percent, spread
 
 TITLE = "What representations have learned"
 COLUMNS = ("corpus and target", "system", "part", "R² train", "R² val", "explained variance %")

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser import metrics
 from ser.report.cells import Cell
 from ser.report.counts import COLUMNS, SEVERAL
+from ser.report.scoring import Scoring
 from ser.report.statistics import against_chance
 
 JOINS = ("pooled", "fold_mean")
-SCORES = ("ua", "wa", "f1")
-ALL_SCORES = (*SCORES, "chance_ua", "majority_wa")
 
 
 @dataclass(frozen=True)
@@ -20,18 +18,31 @@ class Summary:
     """Scores of the S complete seeds of a cell on one split.
 
     Attributes:
-        seeds: Scores (S,) by join and name, including `ece`.
-        folds: UA of each fold, mean over seeds, (F,).
+        scoring: How predictions are scored.
+        seeds: Scores (S,) by join and name, including chance levels.
+        folds: Primary score of each fold, mean over seeds, (F,).
         recalls: (S, C) by join; NaN for a class without utterances.
-        support: Distinct utterances of each class, (C,).
+        truth: Classes or values of the distinct utterances, (U,).
         times: How often each utterance is tested per seed, (U,).
     """
 
+    scoring: Scoring
     seeds: Mapping[str, Mapping[str, np.ndarray]]
     folds: np.ndarray
     recalls: Mapping[str, np.ndarray]
-    support: np.ndarray
+    truth: np.ndarray
     times: np.ndarray
+
+    @property
+    def support(self) -> np.ndarray:
+        """Distinct utterances of each class, (C,)."""
+        return self.scoring.support(self.truth)
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """Chance levels by name, folds pooled."""
+        names = [each.chance for each in self.scoring.scores if each.chance]
+        return {name: self.mean("pooled", name) for name in names}
 
     @property
     def utterances(self) -> int:
@@ -56,9 +67,10 @@ class Summary:
     def p_chance(self) -> float:
         """p of the mean pooled UA against chance level, see `statistics.against_chance`.
 
-        NaN if some utterances are tested more often than others: these are no sample.
+        NaN if some utterances are tested more often than others: these are no sample; and for
+        scores that are no shares.
         """
-        if self.overlap:
+        if self.overlap or not self.scoring.has_proportions:
             return float("nan")
         shares = self.mean("pooled", "ua"), self.mean("pooled", "chance_ua")
         return against_chance(*shares, self.utterances)
@@ -70,6 +82,11 @@ class Summary:
         """Return the sample standard deviation over seeds; NaN for a single seed."""
         return sample_sd(self.seeds[joined][name])
 
+    def text(self, joined: str, name: str, digits: int = 1) -> str:
+        """Return mean and standard deviation over seeds as text."""
+        score = self.scoring.score(name)
+        return score.spread(self.mean(joined, name), self.sd(joined, name), digits)
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -79,8 +96,8 @@ class Slice:
         cell: The system, corpus and target.
         column, value: Column of `utterances.csv` and its value.
         utterances: Number of distinct utterances.
-        classes: Number of classes that occur; UA is the mean of their recalls.
-        ua, wa: Scores.
+        classes: Number of classes that occur; UA is the mean of their recalls. 0 for values.
+        scores: Scores by name.
     """
 
     cell: Cell
@@ -88,32 +105,36 @@ class Slice:
     value: str
     utterances: int
     classes: int
-    ua: float
-    wa: float
+    scores: Mapping[str, float]
+
+    @property
+    def text(self) -> str:
+        """The primary score and the one beside it."""
+        shown = (self.cell.scoring.primary, self.cell.scoring.second)
+        return " / ".join(each.text(self.scores[each.name]) for each in shown)
 
 
 def summary(cell: Cell, part: str) -> Summary | None:
     """Return the scores of a cell on a split; None without complete seeds or utterances."""
-    confusions = cell.confusions(part)
-    if not confusions.any():
+    scoring, sums = cell.scoring, cell.sums(part)
+    if not sums.any():
         return None
-    single = _scores(confusions)
-    pooled = _scores(confusions.sum(axis=1))
-    reliabilities = cell.reliabilities(part)
-    single["ece"] = _calibration(reliabilities)
-    pooled["ece"] = _calibration(reliabilities.sum(axis=1))
+    details = cell.details(part)
+    single = scoring.of(sums, details)
+    pooled = scoring.of(sums.sum(axis=1), details.sum(axis=1))
     fold_mean = {name: np.nanmean(values, axis=1) for name, values in single.items()}
-    support, times = cell.tested(part)
-    folds = single["ua"]
+    truth, times = cell.tested(part)
+    folds = single[scoring.primary.name]
     # The split may be empty in some folds.
     known = ~np.isnan(folds).any(axis=0)
     # Some folds may lack a class.
-    recalls = np.ma.masked_invalid(metrics.recalls(confusions)).mean(axis=1).filled(np.nan)
+    recalls = np.ma.masked_invalid(scoring.by_class(sums)).mean(axis=1).filled(np.nan)
     return Summary(
+        scoring,
         {"pooled": pooled, "fold_mean": fold_mean},
         folds[:, known].mean(0),
-        {"pooled": metrics.recalls(confusions.sum(axis=1)), "fold_mean": recalls},
-        support,
+        {"pooled": scoring.by_class(sums.sum(axis=1)), "fold_mean": recalls},
+        truth,
         times,
     )
 
@@ -127,32 +148,13 @@ def slices(cell: Cell) -> Iterator[Slice]:
         if column in SEVERAL and len(by_value) < 2:
             continue
         utterances = cell.utterances_of(column)
-        for value, matrices in by_value.items():
-            support = matrices[0].sum(axis=1)
-            scores = _scores(matrices)
-            ua, wa = (float(scores[name].mean()) for name in ("ua", "wa"))
-            present = int((support > 0).sum())
-            yield Slice(cell, column, value, utterances[value], present, ua, wa)
+        for value, sums in by_value.items():
+            scores = {name: float(values.mean()) for name, values in cell.scoring.of(sums).items()}
+            recalls = cell.scoring.by_class(sums[0])
+            present = int((~np.isnan(recalls)).sum())
+            yield Slice(cell, column, value, utterances[value], present, scores)
 
 
 def sample_sd(values: np.ndarray) -> float:
     """Return the standard deviation with n - 1 degrees of freedom; NaN for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
-def _scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
-    """Return all scores of matrices (..., C, C), as arrays (...); NaN for an empty matrix."""
-    leading = confusions.shape[:-2]
-    flat = confusions.reshape(-1, *confusions.shape[-2:])
-    scores = [metrics.scores(each) if each.any() else {} for each in flat]
-    return {
-        name: np.array([each.get(name, np.nan) for each in scores]).reshape(leading)
-        for name in ALL_SCORES
-    }
-
-
-def _calibration(reliabilities: np.ndarray) -> np.ndarray:
-    """Return the ECE of reliabilities (..., BINS, 3), as an array (...); NaN if empty."""
-    flat = reliabilities.reshape(-1, *reliabilities.shape[-2:])
-    errors = [metrics.expected_calibration_error(each) for each in flat]
-    return np.reshape(errors, reliabilities.shape[:-2])

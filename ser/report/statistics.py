@@ -1,18 +1,25 @@
 """Statistical tests of one system against another, as pure functions of arrays.
 
-Each returns the difference first - second, its 95% confidence interval, and p. Scores are shares
-between 0 and 1. None is returned if there is too little data, or if nothing varies.
+Each returns the difference first - second, its 95% confidence interval, and p. UA is a share
+between 0 and 1, CCC is between -1 and 1. None is returned if there is too little data, or if
+nothing varies.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from ser import metrics
+
 LEVEL = 0.95
 TINY = 1e-9  # rounding error of sums of the same numbers
+
+# Returns a pooled score (B,) of resampled speakers, mean over seeds, of sums (S, K, ...) by seed
+# and speaker, and of how often each speaker is drawn, (B, K).
+Resampled = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,23 @@ def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return total / len(confusions)
 
 
-def over_speakers(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> Comparison | None:
-    """Two-sided test of pooled UA by a bootstrap over speakers.
+def resampled_ccc(moments: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Return the pooled CCC of resampled speakers, mean over seeds.
+
+    Args:
+        moments: (S, K, 7) by seed and speaker, see `ser.metrics`.
+        drawn: (B, K) how often each speaker is drawn.
+
+    Returns:
+        (B,); NaN where truth and prediction are one constant.
+    """
+    return np.mean([metrics.ccc(drawn @ seed) for seed in moments], axis=0)
+
+
+def over_speakers(
+    first: np.ndarray, second: np.ndarray, drawn: np.ndarray, resampled: Resampled = resampled_ua
+) -> Comparison | None:
+    """Two-sided test of a pooled score by a bootstrap over speakers.
 
     Speakers, with their utterances of all seeds, are drawn with replacement, the same ones for
     both systems. Confidence interval and p come from Student's t with the standard deviation of
@@ -183,36 +205,42 @@ def over_speakers(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> C
     Bootstrap*, The American Statistician 69, 2015).
 
     Args:
-        first: (S1, K, C, C) counts by seed and speaker.
-        second: (S2, K, C, C) counts by seed and speaker.
+        first: (S1, K, ...) sums by seed and speaker.
+        second: (S2, K, ...) sums by seed and speaker.
         drawn: (B, K), from `weights`.
+        resampled: Score of the sums.
 
     Returns:
         None with fewer than two speakers.
     """
     once = np.ones((1, drawn.shape[1]))
-    difference, draws = (
-        resampled_ua(first, each) - resampled_ua(second, each) for each in (once, drawn)
-    )
+    difference, draws = (resampled(first, each) - resampled(second, each) for each in (once, drawn))
     return _resampled(float(difference[0]), draws, drawn.shape[1])
 
 
-def speaker_interval(confusions: np.ndarray, drawn: np.ndarray) -> tuple[float, float] | None:
-    """Return the 95% confidence interval of a system's pooled UA over speakers, within 0 and 1.
+def speaker_interval(
+    sums: np.ndarray,
+    drawn: np.ndarray,
+    resampled: Resampled = resampled_ua,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> tuple[float, float] | None:
+    """Return the 95% confidence interval of a system's pooled score over speakers.
 
     See `over_speakers`.
 
     Args:
-        confusions: (S, K, C, C) counts by seed and speaker.
+        sums: (S, K, ...) by seed and speaker.
         drawn: (B, K), from `weights`.
+        resampled: Score of the sums.
+        limits: Lowest and highest possible score; the interval ends there.
 
     Returns:
         None with fewer than two speakers.
     """
     speakers = drawn.shape[1]
-    ua = float(resampled_ua(confusions, np.ones((1, speakers)))[0])
-    result = _resampled(ua, resampled_ua(confusions, drawn), speakers)
-    return None if result is None else (max(result.low, 0.0), min(result.high, 1.0))
+    score = float(resampled(sums, np.ones((1, speakers)))[0])
+    result = _resampled(score, resampled(sums, drawn), speakers)
+    return None if result is None else (max(result.low, limits[0]), min(result.high, limits[1]))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -233,7 +261,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _resampled(difference: float, draws: np.ndarray, units: int) -> Comparison | None:
     if units < 2:
         return None
-    error = float(np.std(draws)) * np.sqrt(units / (units - 1))
+    # Values of all drawn speakers may be one constant.
+    error = float(np.std(draws[~np.isnan(draws)])) * np.sqrt(units / (units - 1))
     return _student(difference, error, units - 1)
 
 

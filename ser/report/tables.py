@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ser.report.cells import Cell
 from ser.report.contrasts import KINDS
 from ser.report.counts import COLUMNS
 from ser.report.data import ReportData, published_scores
-from ser.report.scores import SCORES, sample_sd
+from ser.report.scores import Summary, sample_sd
+from ser.report.scoring import Scoring, titles, units
+from ser.report.text import NONE, p_value, spread
 
-NONE = "-"
-NAMES = {"ua": "UA", "wa": "WA", "f1": "F1"}
 NO_SPEAKERS = (
     "no utterances.csv, because the runs were made by an earlier version: neither slices nor a "
     "bootstrap over speakers; train again with force=true"
@@ -48,102 +49,84 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def percent(value: float, digits: int = 1) -> str:
-    return NONE if np.isnan(value) else f"{100 * value:.{digits}f}"
-
-
-def spread(mean: float, sd: float, digits: int = 1) -> str:
-    """Format mean and standard deviation, e.g. "76.0 ± 1.6"; the mean alone if sd is NaN."""
-    return percent(mean, digits) + ("" if np.isnan(sd) else f" ± {percent(sd, digits)}")
-
-
-def p_value(p: float) -> str:
-    return NONE if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def scores(data: ReportData) -> Table:
-    """Return all scores of all cells, and chance level."""
+def scores(data: ReportData, scoring: Scoring) -> Table:
+    """Return all scores of all cells of one kind of target, and chance level."""
     rows: list[tuple[str, ...]] = []
+    headers = _headers(scoring)
     for cell, summed, interval in data.rows:
-        head = (data.column_name(cell.column), cell.system)
-        seeds = f"{len(cell.seeds)} of {cell.planned}"
-        if summed is None:
-            rows.append((*head, *[NONE] * 10, seeds))
+        if type(cell.scoring) is not type(scoring):
             continue
-        names = (*SCORES, "ece")
-        pooled = [spread(summed.mean("pooled", name), summed.sd("pooled", name)) for name in names]
-        chance = [percent(summed.mean("pooled", name)) for name in ("chance_ua", "majority_wa")]
-        mean, folds = summed.mean("fold_mean", "ua"), summed.folds
-        rows.append(
-            (
-                *head,
-                pooled[0],
-                NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}",
-                chance[0],
-                p_value(summed.p_chance),
-                *pooled[1:2],
-                *chance[1:],
-                *pooled[2:],
-                spread(mean, summed.sd("fold_mean", "ua")),
-                f"{percent(folds.min())} to {percent(folds.max())}",
-                seeds,
-            )
-        )
-    columns = ["target", "system", "UA", "95% over speakers", "chance UA", "p (chance)", "WA"]
-    columns += ["majority class WA", "F1", "ECE", "UA, mean of folds", "range of folds", "seeds"]
-    return Table(
-        "All scores in %, folds pooled",
-        tuple(columns),
-        tuple(rows),
-        2,
-        notes=tuple(about_scores(data)),
-    )
+        texts = [NONE] * len(headers)
+        if summed is not None:
+            texts = _texts(cell, summed, interval)
+        seeds = f"{len(cell.seeds)} of {cell.planned}"
+        rows.append((data.column_name(cell.column), cell.system, *texts, seeds))
+    columns = ("target", "system", *headers, "seeds")
+    unit = "All scores in %" if scoring.primary.in_percent else "All scores of values"
+    notes = tuple(about_scores(data, scoring))
+    return Table(f"{unit}, folds pooled", columns, tuple(rows), 2, notes=notes)
 
 
-def about_scores(data: ReportData) -> Iterator[str]:
-    """Yield notes on how to read the scores, and on limitations of some."""
-    yield (
-        "±: standard deviation over seeds, the variation between repeated trainings. 95% over "
-        "speakers: confidence interval by a bootstrap over the tested speakers, the variation "
-        "between speakers; coarse for few speakers. Range of folds: lowest and highest UA of a "
-        "fold, mean over seeds. p (chance): two-sided binomial test of UA against chance level, "
-        "with UA treated as the share of correct predictions among the utterances of one seed; "
-        "approximate, because utterances of one speaker are not independent, and not corrected for "
-        "the number of systems. ECE: expected "
-        "calibration error over 15 bins of the highest probability; 0 is best, and small samples "
-        "increase it."
-    )
+def _headers(scoring: Scoring) -> list[str]:
+    headers = []
+    for score in (*scoring.scores, *scoring.more):
+        headers.append(score.title)
+        headers += ["95% over speakers"] if score is scoring.primary else []
+        headers += [score.chance_title] if score.chance_title else []
+        if score is scoring.primary and scoring.has_proportions:
+            headers.append("p (chance)")
+    return [*headers, f"{scoring.primary.title}, mean of folds", "range of folds"]
+
+
+def _texts(cell: Cell, summed: Summary, interval: tuple[float, float] | None) -> list[str]:
+    """Return a text for each of `_headers`."""
+    scoring, texts = cell.scoring, []
+    primary = scoring.primary
+    for score in (*scoring.scores, *scoring.more):
+        texts.append(summed.text("pooled", score.name))
+        texts += [primary.interval(interval)] if score is primary else []
+        texts += [score.text(summed.mean("pooled", name)) for name in score.own_chance]
+        if score is primary and scoring.has_proportions:
+            texts.append(p_value(summed.p_chance))
+    low, high = (primary.text(each) for each in (summed.folds.min(), summed.folds.max()))
+    return [*texts, summed.text("fold_mean", primary.name), f"{low} to {high}"]
+
+
+def about_scores(data: ReportData, scoring: Scoring) -> Iterator[str]:
+    """Yield notes on how to read the scores of a kind of target, and on limitations of some."""
+    yield scoring.about
+    rows = [row for row in data.rows if type(row[0].scoring) is type(scoring)]
     known = [
         (cell, summed, interval[0])
-        for cell, summed, interval in data.rows
+        for cell, summed, interval in rows
         if summed is not None and interval is not None
     ]
-    lower = [c for c, s, low in known if low <= s.mean("pooled", "chance_ua")]
+    chance = str(scoring.primary.chance)
+    lower = [c for c, s, low in known if low <= s.mean("pooled", chance)]
     if lower:
         names = data.cell_names(lower)
         yield f"Not shown to be above chance (lower end of the interval): {names}."
     elif known:
         yield "The lower end of every interval is above chance."
-    if overlapping := [cell for cell, summed in data.scored if summed.overlap]:
+    scored = [(cell, summed) for cell, summed, _ in rows if summed is not None]
+    if overlapping := [cell for cell, summed in scored if summed.overlap]:
         yield f"{data.cell_names(overlapping)}: {OVERLAP}"
-    if dependent := [cell for cell, _ in data.scored if not cell.is_speaker_independent]:
+    if dependent := [cell for cell, _ in scored if not cell.is_speaker_independent]:
         yield f"{data.cell_names(dependent)}: {DEPENDENT}"
-    without = [c for c in data.cells if c.seeds and not c.knows_speakers]
+    without = [cell for cell, _, _ in rows if cell.seeds and not cell.knows_speakers]
     if without:
         yield f"{data.cell_names(without)}: {NO_SPEAKERS}."
-    lacking = [
-        cell for cell, _ in data.scored if (cell.confusions(cell.part)[0].sum(axis=2) == 0).any()
-    ]
+    lacking = [cell for cell, _ in scored if scoring.lacks_class(cell.sums(cell.part)[0])]
     if lacking:
         yield f"Some folds lack a class, which their UA ignores: {data.cell_names(lacking)}."
 
 
 def recalls(data: ReportData, column: tuple[str, str]) -> Table | None:
-    """Return the recall of each class, published and reproduced; None without scores."""
+    """Return the recall of each class, published and reproduced; None without any."""
     scored = [(cell, summed) for cell, summed in data.scored if cell.column == column]
-    if not scored:
+    classes = data.scoring(column).classes
+    if not scored or not classes:
         return None
-    classes = scored[0][0].classes
     is_published = any("recall" in published_scores(cell) for cell, _ in scored)
     kinds = ["published", "reproduced"] if is_published else [""]
     rows = []
@@ -170,21 +153,23 @@ def recalls(data: ReportData, column: tuple[str, str]) -> Table | None:
 
 def tests(data: ReportData, kind: str) -> Table:
     """Return the tests of one kind."""
-    about = KINDS[kind]
+    about, of_kind = KINDS[kind], data.tests_of(kind)
+    scorings = list({type(test.cell.scoring): test.cell.scoring for test in of_kind}.values())
     rows = []
-    for test in data.tests_of(kind):
+    for test in of_kind:
         head = (data.column_name(test.cell.column), test.cell.system, test.reference.system)
         result = test.result
         if result is None:
             blank = [NONE] * (4 + bool(about.effect))
             rows.append((*head, *blank, test.n or NONE, test.verdict))
             continue
+        signed = test.cell.scoring.primary.signed
         effect = [NONE if result.effect is None else f"{result.effect:.2f}"] if about.effect else []
         rows.append(
             (
                 *head,
-                f"{100 * result.difference:+.1f}",
-                f"{100 * result.low:+.1f} to {100 * result.high:+.1f}",
+                signed(result.difference),
+                f"{signed(result.low)} to {signed(result.high)}",
                 *effect,
                 p_value(result.p),
                 p_value(test.p_holm),
@@ -195,32 +180,31 @@ def tests(data: ReportData, kind: str) -> Table:
     columns = ["target", "system", "reference", "difference", "95%"]
     columns += [about.effect] if about.effect else []
     columns += ["p", "p (Holm)", "n", "than the reference"]
-    title = f"System - reference, {about.title}: difference in points of UA"
-    note = about.description[0].upper() + about.description[1:] + "."
+    title = f"System - reference, {about.title}: difference in {units(scorings)}"
+    description = about.description.format(score=titles(scorings))
+    note = description[0].upper() + description[1:] + "."
     return Table(title, tuple(columns), tuple(rows), 3, notes=(note,))
 
 
 def sliced(data: ReportData, column: tuple[str, str]) -> Table | None:
-    """Return UA and WA of each system by gender, session, ...; None if no run knows any."""
+    """Return two scores of each system by gender, session, ...; None if no run knows any."""
     of_target = [each for each in data.slices if each.cell.column == column]
     if not of_target:
         return None
     systems = [s for s in data.systems if any(each.cell.system == s for each in of_target)]
-    rows = []
+    scoring, rows = data.scoring(column), []
     for by in COLUMNS:
         of_column = [each for each in of_target if each.column == by]
         for value in sorted({each.value for each in of_column}):
             of_value = {each.cell.system: each for each in of_column if each.value == value}
             first = next(iter(of_value.values()))
-            cells = [
-                f"{percent(of_value[s].ua)} / {percent(of_value[s].wa)}" if s in of_value else NONE
-                for s in systems
-            ]
-            rows.append(
-                (by, value or "(none)", f"{first.utterances:,}", str(first.classes), *cells)
-            )
-    columns = ("by", "", "utterances", "classes", *systems)
-    notes = ["UA / WA in %, mean over seeds. UA is over the classes that occur in a slice."]
+            cells = [of_value[s].text if s in of_value else NONE for s in systems]
+            counts = [f"{first.utterances:,}", *([str(first.classes)] if scoring.classes else [])]
+            rows.append((by, value or "(none)", *counts, *cells))
+    counted = ("utterances", "classes") if scoring.classes else ("utterances",)
+    notes = [scoring.about_slices]
     if any(row[0] == "text" for row in rows):
         notes.append("text: seen if the training split has the same text, else new.")
-    return Table(f"Slices: {data.column_name(column)}", columns, tuple(rows), 2, notes=tuple(notes))
+    title = f"Slices: {data.column_name(column)}"
+    columns = ("by", "", *counted, *systems)
+    return Table(title, columns, tuple(rows), 2, notes=tuple(notes))

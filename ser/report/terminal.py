@@ -13,7 +13,8 @@ from ser.report.data import ReportData, missing, remarks
 from ser.report.documents import CURVE_FILES, LAYERS, REPRESENTATION_FILES, ROBUSTNESS
 from ser.report.figures import captions
 from ser.report.frames import cost
-from ser.report.tables import NONE, Table, about_scores, p_value, percent
+from ser.report.tables import Table, about_scores
+from ser.report.text import NONE, p_value
 
 
 def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]) -> None:
@@ -39,7 +40,8 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
         console.print()
         console.print(_transposed(table))
     console.print()
-    for note in (*paper.main(data).notes, *about_scores(data)):
+    about = [note for scoring in data.scorings for note in about_scores(data, scoring)]
+    for note in (*paper.main(data).notes, *about):
         _print(console, note, "dim")
     if data.tests:
         _print(console, "p with Holm's correction over the whole report; *: below 0.05.", "dim")
@@ -64,29 +66,35 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
 
 
 def _scores(data: ReportData) -> RichTable:
-    """Return the main table of one target, with confidence intervals and WA."""
+    """Return the main table of one target, with confidence intervals and a second score."""
     (column,) = data.columns
+    scoring = data.scoring(column)
     main = paper.main(data)
     table = rich_table(f"{column[0]} {column[1]}: {main.title}")
     for number, name in enumerate(main.columns):
         table.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
-    for name in ("95% over speakers", "WA"):
+    for name in ("95% over speakers", scoring.second.title):
         table.add_column(name, justify="right", overflow="fold")
     for row, (_, summed, interval) in zip(main.rows, data.rows, strict=False):
-        limits = NONE if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
-        wa = NONE if summed is None else percent(summed.mean("pooled", "wa"))
-        table.add_row(*map(Text, (*row, limits, wa)))
-    majority = [summed.mean("pooled", "majority_wa") for _, summed in data.scored][:1]
-    chance = ("chance, majority class", *main.rows[-1][1:], "", *map(percent, majority))
+        second = NONE
+        if summed is not None:
+            second = scoring.second.text(summed.mean("pooled", scoring.beside))
+        table.add_row(*map(Text, (*row, scoring.primary.interval(interval), second)))
+    level = scoring.second.chance
+    known = [scoring.second.text(summed.chance[level]) for _, summed in data.scored if level][:1]
+    chance = (scoring.chance_name, *main.rows[-1][1:], "", *known)
     table.add_row(*map(Text, chance), style="dim")
     return table
 
 
 def _tests(data: ReportData, reference: str) -> RichTable:
     """Return the difference and p of the tests of one target against a reference."""
-    table = rich_table(f"against {reference}: points of UA, and p of each test (Holm)")
+    (column,) = data.columns
+    primary = data.scoring(column).primary
+    kinds = [kind for kind in KINDS if any(test.kind == kind for test in data.tests)]
+    table = rich_table(f"against {reference}: {primary.difference}, and p of each test (Holm)")
     table.add_column("system", overflow="fold")
-    for name in ("difference", *KINDS):
+    for name in ("difference", *kinds):
         table.add_column(name, justify="right", overflow="fold")
     rows: dict[str, dict[str, str]] = {}
     for test in data.tests:
@@ -95,10 +103,10 @@ def _tests(data: ReportData, reference: str) -> RichTable:
         row = rows.setdefault(test.cell.system, {})
         row[test.kind] = "untested"
         if test.result is not None:
-            row.setdefault("difference", f"{100 * test.result.difference:+.1f}")
+            row.setdefault("difference", primary.signed(test.result.difference))
             row[test.kind] = p_value(test.p_holm) + (" *" if test.is_significant else "  ")
     for system, row in rows.items():
-        texts = (system, row.get("difference", NONE), *(row[kind] for kind in KINDS))
+        texts = (system, row.get("difference", NONE), *(row[kind] for kind in kinds))
         table.add_row(*map(Text, texts))
     return table
 

@@ -10,7 +10,7 @@ from ser import metrics
 
 # Columns of a corpus that are copied to `utterances.csv`, where the corpus has them.
 DESCRIBED = (
-    *("speaker", "gender", "session", "style", "emotion", "activation", "valence"),
+    *("speaker", "gender", "age", "session", "style", "emotion", "activation", "valence"),
     *("corpus", "language", "split"),
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser import results
+from ser import metrics, results
 from ser.sweeps.grid import Grid
 from ser.sweeps.planned import PlannedRun
 
@@ -94,25 +94,62 @@ def write(
         rows = pd.Series(np.array(classes)[true], index=table["utterance"][table["part"] == part])
         probabilities = np.eye(len(classes))[numbers]
         parts.append(results.predictions(part, rows, probabilities, classes))
-    results.RunFolder(run.folder).write_predictions(pd.concat(parts))
-    results.RunFolder(run.folder).write_utterances(table)
+    counts = {part: {name: 1 for name in classes} for part in ("train", "val", "test")}
+    return _write(run, pd.concat(parts), {"classes": list(classes), "class_counts": counts} | facts)
+
+
+def write_values(run: PlannedRun, tasks: Sequence[str] = (), **facts: Any) -> PlannedRun:
+    """Write a finished run whose target is a value, or several of them.
+
+    The truth is the same for all systems and seeds, and predictions have a noise of their own.
+
+    Args:
+        run: Run with its folder.
+        tasks: Names of the tasks; empty if there is but one.
+        facts: Replacements in `result.json`.
+    """
+    table, parts, scores = utterances(run.fold), [], {}
+    for part in ("val", "test"):
+        ids = table["utterance"][table["part"] == part].to_numpy()
+        of_part = {}
+        for task in tasks or [run.choices["target"]]:
+            true, predicted = predict_value(run, part, task)
+            values = {"utterance": ids, "part": part, "truth": true, "prediction": predicted}
+            parts.append(pd.DataFrame(values))
+            if tasks:
+                parts[-1].insert(2, "task", task)
+            of_part[task] = metrics.value_scores(metrics.moments(true, predicted))
+        scores[part] = {"tasks": of_part} if tasks else next(iter(of_part.values()))
+    return _write(run, pd.concat(parts), {"classes": [], "class_counts": {}, **scores} | facts)
+
+
+def predict_value(run: PlannedRun, part: str, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the truth of a task, means of three ratings, and the predictions of a run."""
+    rng = np.random.default_rng([run.fold, part == "test", *map(ord, task)])
+    true = rng.integers(6, 31, EACH) / 6
+    rng = np.random.default_rng([run.seed, run.fold, part == "test", *map(ord, run.system)])
+    noise = 1.5 * (1 - ACCURACY.get(run.system, 0.6))
+    return true, 3 + 0.7 * (true - 3) + rng.normal(0, noise, EACH)
+
+
+def _write(run: PlannedRun, predictions: pd.DataFrame, facts: Mapping[str, Any]) -> PlannedRun:
+    folder = results.RunFolder(run.folder)
+    folder.write_predictions(predictions)
+    folder.write_utterances(utterances(run.fold))
     epochs = np.arange(12)
     curves = pd.DataFrame({"epoch": epochs, "train/loss": np.exp(-epochs / (3 + run.seed))})
-    curves["val/ua"] = 0.6 - 0.3 * np.exp(-epochs / 4)
+    curves["val/ua" if facts["classes"] else "val/ccc"] = 0.6 - 0.3 * np.exp(-epochs / 4)
     results.write_text(run.folder / results.METRICS, curves.to_csv(index=False))
     cost = {"seconds": 10.0, "date": "2026-01-01T00:00:00+00:00", "threads": 1, "commit": "abc"}
     results.write_json(run.folder / results.COST, cost)
-    counts = {part: {name: 1 for name in classes} for part in ("train", "val", "test")}
     result = {
-        "classes": list(classes),
-        "class_counts": counts,
         "fitted_on": {"splits": ["train"], "utterances": 4 * EACH},
         "fold_count": len(SPEAKERS),
         "speaker_independent": True,
         "versions": {"ser": "0.3.0", "torch": "2.11.0"},
         "remarks": [],
     }
-    results.write_json(run.folder / results.RESULT, result | facts)
+    results.write_json(run.folder / results.RESULT, result | dict(facts))
     return run
 
 

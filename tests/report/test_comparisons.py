@@ -105,10 +105,13 @@ def test_estimators_are_fitted_on_validation_too(finished_grid: Grid) -> None:
     both = {"splits": ["train", "val"], "utterances": 5 * EACH}
     shared: SharedUtterances = {}
     refitted = [
-        read(run.planned, run_record(run, fitted_on=both), shared)
-        if run.planned.system == "aae"
-        else run
+        each
         for run in runs
+        for each in (
+            read(run.planned, run_record(run, fitted_on=both), shared)
+            if run.planned.system == "aae"
+            else [run]
+        )
     ]
     alone = Grid("", tuple(r for r in finished_grid.runs if r.system == "aae"), None)
     (cell,) = cells(alone, [run for run in refitted if run.planned.system == "aae"])

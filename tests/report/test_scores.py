@@ -79,8 +79,8 @@ def test_incomplete_seed_is_not_counted(mlp: Grid) -> None:
     (after,) = read_cells(without(mlp, lambda run: (run.seed, run.fold) == (2, 5)))
     assert (after.seeds, after.planned, dict(after.missing)) == ((0, 1), 3, {2: (5,)})
     assert len(after.runs) == 17
-    np.testing.assert_array_equal(after.confusions("test"), before.confusions("test"))
-    assert [one.ua for one in slices(after)] == [one.ua for one in slices(before)]
+    np.testing.assert_array_equal(after.sums("test"), before.sums("test"))
+    assert [one.scores for one in slices(after)] == [one.scores for one in slices(before)]
 
 
 def test_seed_with_fewer_planned_folds_is_incomplete(mlp: Grid) -> None:
@@ -115,8 +115,12 @@ def test_slices_equal_counted_ones(mlp: Grid, cell: Cell) -> None:
     women = [confusion([r for r in mlp.runs if r.seed == s and r.fold % 2 == 0]) for s in range(3)]
     female = by["gender", "female"]
     assert female.utterances == 3 * EACH
-    assert female.ua == pytest.approx(np.mean([metrics.unweighted_accuracy(m) for m in women]))
-    assert female.wa == pytest.approx(np.mean([metrics.weighted_accuracy(m) for m in women]))
+    assert female.scores["ua"] == pytest.approx(
+        np.mean([metrics.unweighted_accuracy(m) for m in women])
+    )
+    assert female.scores["wa"] == pytest.approx(
+        np.mean([metrics.weighted_accuracy(m) for m in women])
+    )
     halves = [by["style", style] for style in ("improvised", "scripted")]
     assert sum(one.utterances for one in halves) == 6 * EACH
     assert by["text", "new"].utterances == 6 * 10
@@ -133,7 +137,7 @@ def test_joined_corpora_languages_and_published_splits_are_slices(tmp_path: Path
     by = {(one.column, one.value): one for one in slices(cell)}
     assert by["corpus", "own"].utterances == EACH
     score = metrics.unweighted_accuracy(confusion(runs[1:]))
-    assert by["corpus", "own"].ua == pytest.approx(score)
+    assert by["corpus", "own"].scores["ua"] == pytest.approx(score)
     # One value for all utterances is no slice.
     assert not {"split", "language"} & {column for column, _ in by}
     table = sliced(compute(Grid("", tuple(runs), None)), cell.column)
@@ -168,7 +172,7 @@ def test_order_of_rows_and_runs_does_not_matter(tmp_path: Path) -> None:
     after = read_cells(Grid("", tuple(reversed(grid.runs)), "mlp"))
     assert [(c.system, c.column) for c in after] == [(c.system, c.column) for c in before]
     for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one.confusions("test"), other.confusions("test"))
+        np.testing.assert_array_equal(one.sums("test"), other.sums("test"))
         parts = [cell.runs[0, 0].parts["test"] for cell in (one, other)]
         assert parts[0].digest == parts[1].digest
 
@@ -256,7 +260,7 @@ def test_ece_is_over_all_folds_of_a_seed(tmp_path: Path) -> None:
         assert summed is not None
         assert summed.mean("pooled", "ece") == pytest.approx(gap, abs=1e-9)
         assert summed.mean("fold_mean", "ece") == pytest.approx(gap, abs=1e-9)
-        counts = by_system[system].reliabilities("test")
+        counts = by_system[system].details("test")
         assert counts.shape == (1, 2, metrics.BINS, 3)
         assert counts[..., 0].sum() == 2 * EACH
 

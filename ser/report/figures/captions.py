@@ -35,6 +35,11 @@ RELIABILITY = (
     f"{FEW} utterances. Histogram: share of predictions in each bin, in %. ECE: expected "
     "calibration error over 15 bins, in %."
 )
+DENSITY = (
+    "How often each prediction is made for each true value, over folds and complete seeds; the "
+    "darker, the more often. Dashed line: prediction equals truth; solid line: mean prediction. "
+    "Where it is flatter than the dashed line, extreme values are predicted too near to the mean."
+)
 LOSSES = (
     "One run of each system: the lowest fold of its lowest complete seed with such losses. Losses "
     "on the test split were recorded for this figure only; they influenced neither stopping nor "

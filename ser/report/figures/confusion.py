@@ -10,7 +10,7 @@ LEFT, TOP = 62, 16  # margins, with room for class names
 
 def confusion(cell: Cell) -> Figure:
     """Draw the share of each row in %, and counts summed over folds and complete seeds."""
-    matrix = cell.confusions(cell.part).sum(axis=(0, 1))
+    matrix = cell.sums(cell.part).sum(axis=(0, 1))
     support = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shares, size = matrix / support, len(matrix)
     width, height = (WIDTH - LEFT - RIGHT) / size, max(24.0, min(40.0, 130 / size))

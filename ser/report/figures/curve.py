@@ -29,10 +29,9 @@ from ser.plots.svg import (
 )
 from ser.report.cells import Cell, number
 from ser.report.data import ReportData
-from ser.report.scores import SCORES, Summary, sample_sd
-from ser.report.tables import NAMES
+from ser.report.scores import Summary, sample_sd
+from ser.report.scoring import Score, Scoring
 
-CHANCE = {"ua": "chance_ua", "wa": "majority_wa"}
 MARGIN = 16  # between the ends of the axis and the first and last value
 OFFSET = 4  # between systems at one value, so that error bars do not overlap
 LABEL_WIDTH = 24
@@ -51,7 +50,9 @@ class Point:
         scores: Scores by seed (rows) and name (columns), of complete seeds.
         planned: Number of planned seeds.
         chance: Chance level of the scores that have one.
-        interval: Confidence interval of UA over speakers, if a single seed is planned.
+        scoring: How predictions are scored.
+        interval: Confidence interval of the primary score over speakers, if a single seed is
+            planned.
     """
 
     system: str
@@ -63,6 +64,7 @@ class Point:
     scores: pd.DataFrame
     planned: int
     chance: dict[str, float]
+    scoring: Scoring
     interval: tuple[float, float] | None = None
 
     @property
@@ -88,7 +90,7 @@ class Point:
         mean, sd = self.mean(score), self.sd(score)
         if sd == sd:
             return mean - sd, mean + sd
-        return self.interval if score == "ua" else None
+        return self.interval if score == self.scoring.primary.name else None
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,12 @@ def curve(data: ReportData) -> Curve | None:
     (option,) = options
     varied = [row for row in data.rows if option in row[0].varied]
     single = [_point(cell, summed, interval, option) for cell, summed, interval in varied if summed]
-    targets = {
-        corpus: tuple(target for other, target in data.columns if other == corpus)
-        for corpus, _ in data.columns
-    }
-    means = [mean for corpus, names in targets.items() for mean in _means(single, corpus, names)]
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for corpus, target in data.columns:
+        groups[corpus, data.scoring((corpus, target)).primary.name].append(target)
+    means = [
+        mean for (corpus, _), names in groups.items() for mean in _means(single, corpus, names)
+    ]
     systems = dict.fromkeys(_without(cell, option) for cell, *_ in varied)
     return (
         Curve(option, tuple(sorted(values_of[option])), tuple(systems), (*single, *means))
@@ -153,7 +156,7 @@ def table(curve: Curve) -> pd.DataFrame:
             "seeds_planned": each.planned,
         }
         for each in curve.points
-        for score in SCORES
+        for score in map(str, each.scores)
     ]
     return pd.DataFrame(rows)
 
@@ -166,7 +169,8 @@ def figures(curve: Curve) -> list[list[tuple[str, Figure]]]:
         of_target = list(group)
         where = ", " if len(of_target[0].targets) > 1 else " on "
         where += target if len(corpora) == 1 else f"{corpus} {target}"
-        rows.append([(f"{NAMES[s]}{where}", _panel(curve, of_target, s)) for s in SCORES])
+        shown = of_target[0].scoring.scores
+        rows.append([(f"{s.title}{where}", _panel(curve, of_target, s)) for s in shown])
     return rows
 
 
@@ -177,40 +181,45 @@ def _without(cell: Cell, option: str) -> str:
 def _point(cell: Cell, summed: Summary, interval: tuple[float, float] | None, option: str) -> Point:
     known = number(cell.varied[option])
     value = cell.varied[option] if known is None else known
-    scores = {name: summed.seeds[cell.joined][name] for name in SCORES}
-    chance = {name: summed.mean("pooled", key) for name, key in CHANCE.items()}
+    of_seeds, scored = summed.seeds[cell.joined], cell.scoring.scores
+    scores = {score.name: of_seeds[score.name] for score in scored}
+    chance = {score.name: summed.chance[score.chance] for score in scored if score.chance}
     names = (_without(cell, option), cell.corpus, (cell.target,), value, cell.part, cell.joined)
     shown = interval if cell.planned == 1 and cell.joined == "pooled" else None
-    return Point(*names, pd.DataFrame(scores, list(cell.seeds)), cell.planned, chance, shown)
+    by_seed = pd.DataFrame(scores, list(cell.seeds))
+    return Point(*names, by_seed, cell.planned, chance, cell.scoring, shown)
 
 
-def _means(single: Sequence[Point], corpus: str, targets: tuple[str, ...]) -> Iterator[Point]:
+def _means(single: Sequence[Point], corpus: str, targets: Sequence[str]) -> Iterator[Point]:
     """Yield means over the targets of a corpus, of seeds that are complete for all of them."""
     grouped: dict[tuple[str, float | str], list[Point]] = defaultdict(list)
     for each in single:
-        if each.corpus == corpus:
+        if each.corpus == corpus and each.targets[0] in targets:
             grouped[each.system, each.value].append(each)
     for (system, value), group in grouped.items():
         scores = pd.concat([each.scores for each in group], join="inner", keys=range(len(group)))
         by_seed = scores.groupby(level=1)
         means = by_seed.mean()[by_seed.size() == len(targets)]
         if len(targets) > 1 and len(means):
-            names = (system, corpus, targets, value, group[0].part, group[0].joined)
-            chance = {n: float(np.mean([each.chance[n] for each in group])) for n in CHANCE}
-            yield Point(*names, means, max(each.planned for each in group), chance)
+            first = group[0]
+            names = (system, corpus, tuple(targets), value, first.part, first.joined)
+            known = first.chance
+            chance = {n: float(np.mean([each.chance[n] for each in group])) for n in known}
+            planned = max(each.planned for each in group)
+            yield Point(*names, means, planned, chance, first.scoring)
 
 
 # ---- drawing
 
 
-def _panel(curve: Curve, of_target: Sequence[Point], score: str) -> Figure:
+def _panel(curve: Curve, of_target: Sequence[Point], score: Score) -> Figure:
     """Draw means over seeds, error bars, and chance level; values that are no numbers as lines."""
-    ends = [each.bar(score) or (each.mean(score),) for each in of_target]
+    ends = [each.bar(score.name) or (each.mean(score.name),) for each in of_target]
     limits, _ = axis_limits(np.concatenate(ends), may_be_log=False)
     y = scale(limits, (HEIGHT - BOTTOM, TOP))
     x = _x_scale(curve.values)
-    parts = [*y_axis(limits, y, 100), *_x_axis(curve.values, x)]
-    chance = y(of_target[0].chance.get(score, -np.inf))
+    parts = [*y_axis(limits, y, score.factor), *_x_axis(curve.values, x)]
+    chance = y(of_target[0].chance.get(score.name, -np.inf))
     if chance <= HEIGHT - BOTTOM:
         parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
     for index, system in enumerate(curve.systems):
@@ -220,28 +229,28 @@ def _panel(curve: Curve, of_target: Sequence[Point], score: str) -> Figure:
         drawn = sorted(
             ((e.value, e) for e in of_system if not isinstance(e.value, str)), key=lambda e: e[0]
         )
-        places = [(x(value) + shift, y(each.mean(score))) for value, each in drawn]
+        places = [(x(value) + shift, y(each.mean(score.name))) for value, each in drawn]
         parts += _line([each for _, each in drawn], places, score, colour, y)
         for each in of_system:
             if isinstance(each.value, str):
                 parts += _level(each, score, colour, y)
         parts += legend_entry(index, HEIGHT + 20, system)
     parts.append(text("end", WIDTH - RIGHT, HEIGHT + 7, curve.option))
-    label = f"{NAMES[score]} in % over {curve.option}, {' '.join(of_target[0].place)}"
+    label = f"{score.axis} over {curve.option}, {' '.join(of_target[0].place)}"
     return Figure("".join(parts), label, HEIGHT + 19 + 13 * ((len(curve.systems) + 1) // 2))
 
 
 def _line(
     of_system: Sequence[Point],
     places: Sequence[tuple[float, float]],
-    score: str,
+    score: Score,
     colour: str,
     y: Scale,
 ) -> Iterator[str]:
     """Draw the line of a system, with a mark and an error bar at each place."""
     yield f'<polyline class="line {colour}" points="{points(places)}"/>'
     for each, (x, middle) in zip(of_system, places, strict=True):
-        if bar := each.bar(score):
+        if bar := each.bar(score.name):
             yield line(f"line {colour}", x, y(bar[0]), x, y(bar[1]))
         few = " few" if len(each.scores) < each.planned else ""
         yield (
@@ -250,22 +259,20 @@ def _line(
         )
 
 
-def _level(each: Point, score: str, colour: str, y: Scale) -> Iterator[str]:
+def _level(each: Point, score: Score, colour: str, y: Scale) -> Iterator[str]:
     """Draw a value that is no number: a horizontal line with its name."""
-    height = y(each.mean(score))
+    height = y(each.mean(score.name))
     drawn = line(f"line level {colour}", LEFT, height, WIDTH - RIGHT, height)
     yield f"<g>{drawn}<title>{escape(_title(each, score))}</title></g>"
     yield text("end", WIDTH - RIGHT, height - 3, each.label)
 
 
-def _title(each: Point, score: str) -> str:
+def _title(each: Point, score: Score) -> str:
     """Describe a point in the words of a tooltip."""
-    label = f"{each.system}, {each.label}: {100 * each.mean(score):.1f}"
-    sd, bar = each.sd(score), each.bar(score)
-    if sd == sd:
-        label += f" ± {100 * sd:.1f}"
-    elif bar:
-        label += f" ({100 * bar[0]:.1f} to {100 * bar[1]:.1f})"
+    sd, bar = each.sd(score.name), each.bar(score.name)
+    label = f"{each.system}, {each.label}: {score.spread(each.mean(score.name), sd)}"
+    if sd != sd and bar:
+        label += f" ({score.interval(bar)})"
     return f"{label}, {len(each.scores)} of {each.planned} seeds"
 
 

@@ -1,51 +1,52 @@
-"""UA by fold and seed of a cell."""
+"""The primary score by fold and seed of a cell."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ser import metrics
 from ser.plots.axes import Scale, scale, y_axis
 from ser.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Figure, line, text
 from ser.report.cells import Cell
 from ser.report.scores import Summary
+from ser.report.scoring import Score
 
 LABELS = 12  # folds with a label, at most
 
 
 def bounds(scored: Sequence[tuple[Cell, Summary]]) -> tuple[float, float]:
-    """Return limits of UA that several cells share, so that their figures can be compared."""
+    """Return limits of the score that cells of a target share, so that figures can be compared."""
     values = [
-        ua
+        each
         for cell, summed in scored
-        for ua in (_single(cell).ravel(), summed.seeds["pooled"]["ua"])
+        for each in (_single(cell).ravel(), summed.seeds["pooled"][cell.scoring.primary.name])
     ]
     low, high = np.nanmin(np.concatenate(values)), np.nanmax(np.concatenate(values))
-    return max(float(low) - 0.02, 0.0), min(float(high) + 0.02, 1.0)
+    lowest, highest = scored[0][0].scoring.limits
+    return max(float(low) - 0.02, lowest), min(float(high) + 0.02, highest)
 
 
 def dots(cell: Cell, summed: Summary, limits: tuple[float, float]) -> Figure:
-    """Draw UA of each seed (a dot) by fold, with means as lines; on the right, folds pooled."""
-    single = _single(cell)
+    """Draw the score of each seed (a dot) by fold, means as lines; on the right, folds pooled."""
+    single, score = _single(cell), cell.scoring.primary
     slots = len(cell.folds) + 1.5
     step = (WIDTH - LEFT - RIGHT) / slots
     y = scale(limits, (HEIGHT - BOTTOM, TOP))
-    parts = [*y_axis(limits, y, 100)]
-    chance = y(summed.mean("pooled", "chance_ua"))
+    parts = [*y_axis(limits, y, score.factor)]
+    chance = y(summed.chance[str(score.chance)])
     if chance <= HEIGHT - BOTTOM:
         parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
     every = int(np.ceil(len(cell.folds) / LABELS))
     for number, fold in enumerate(cell.folds):
         middle = LEFT + (number + 0.5) * step
         names = [f"seed {seed}, fold {fold}" for seed in cell.seeds]
-        parts += _column("dots", middle, step, single[:, number], names, y)
+        parts += _column("dots", middle, step, single[:, number], names, y, score)
         if number % every == 0:
             parts.append(text("middle", middle, HEIGHT - 5, str(fold)))
     middle = WIDTH - RIGHT - step / 2
     names = [f"seed {seed}, folds pooled" for seed in cell.seeds]
-    parts += _column("pooled", middle, step, summed.seeds["pooled"]["ua"], names, y)
+    parts += _column("pooled", middle, step, summed.seeds["pooled"][score.name], names, y, score)
     parts.append(text("end", WIDTH - RIGHT, HEIGHT - 5, "pooled"))
-    label = f"UA in % by fold and seed, {cell.system}, {cell.corpus}, {cell.target}"
+    label = f"{score.axis} by fold and seed, {cell.system}, {cell.corpus}, {cell.target}"
     return Figure("".join(parts), label)
 
 
@@ -56,6 +57,7 @@ def _column(
     values: np.ndarray,
     names: Sequence[str],
     y: Scale,
+    score: Score,
 ) -> Iterator[str]:
     """Draw dots side by side in the order of seeds, and their mean."""
     known = [(name, value) for name, value in zip(names, values, strict=True) if value == value]
@@ -65,7 +67,7 @@ def _column(
     offsets = (np.arange(len(known)) - (len(known) - 1) / 2) * 0.7 * step / len(known)
     circles = (
         f'<circle cx="{middle + offset:.1f}" cy="{y(value):.1f}" r="{radius:.1f}">'
-        f"<title>{name}: {100 * value:.1f}</title></circle>"
+        f"<title>{name}: {score.text(value)}</title></circle>"
         for (name, value), offset in zip(known, offsets, strict=True)
     )
     yield f'<g class="{css_class}">{"".join(circles)}</g>'
@@ -74,10 +76,5 @@ def _column(
 
 
 def _single(cell: Cell) -> np.ndarray:
-    """Return UA by seed and fold, (S, F); NaN where the split is empty."""
-    return np.array(
-        [
-            [metrics.unweighted_accuracy(each) if each.any() else np.nan for each in folds]
-            for folds in cell.confusions(cell.part)
-        ]
-    )
+    """Return the score by seed and fold, (S, F); NaN where the split is empty."""
+    return cell.scoring.of(cell.sums(cell.part))[cell.scoring.primary.name]

@@ -1,4 +1,4 @@
-"""Learning curves of a cell: validation UA and training losses by epoch."""
+"""Learning curves of a cell: validation score and training losses by epoch."""
 
 from collections.abc import Mapping
 
@@ -7,25 +7,25 @@ import numpy as np
 from ser.plots.axes import axis_limits, epoch_axis, legend_entry, scale, y_axis
 from ser.plots.svg import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, Figure, points
 from ser.report.cells import Cell
-from ser.report.gather import VALIDATION
+from ser.report.scoring import Score
 
 POINTS = 100  # of a curve, at most
 BAND = (10, 90)  # percentiles over runs
 
 
 def curves(cell: Cell) -> Figure | None:
-    """Draw validation UA above, training losses below; None if nothing was recorded.
+    """Draw the validation score above, training losses below; None if nothing was recorded.
 
     Lines are means over the runs of complete seeds, bands are from the 10th to the 90th percentile.
     Both end where fewer than half of the runs continue.
     """
-    columns = _by_epoch(cell)
-    losses = {name: rows for name, rows in columns.items() if name != VALIDATION}
+    columns, score = _by_epoch(cell), cell.scoring.primary
+    above = {name: rows for name, rows in columns.items() if name.startswith("val/")}
+    losses = {name: rows for name, rows in columns.items() if name not in above}
     panels, y = [], 0.0
-    for curves, factor in (({VALIDATION: columns.get(VALIDATION)}, 100), (losses, 1)):
-        known = {name: rows for name, rows in curves.items() if rows is not None}
-        if known:
-            panel, height = _panel(known, factor)
+    for curves, shown in ((above, score), (losses, None)):
+        if curves:
+            panel, height = _panel(curves, shown)
             panels.append(f'<g transform="translate(0 {y:g})">{panel}</g>')
             y += height
     if not panels:
@@ -58,15 +58,15 @@ def _by_epoch(cell: Cell) -> dict[str, np.ndarray]:
     return columns
 
 
-def _panel(curves: Mapping[str, np.ndarray], factor: float) -> tuple[str, float]:
-    """Draw curves in one pair of axes; return its SVG and height."""
+def _panel(curves: Mapping[str, np.ndarray], score: Score | None) -> tuple[str, float]:
+    """Draw the curves of a score, or of losses, in one pair of axes; return SVG and height."""
     bands = {name: _statistics(rows) for name, rows in curves.items()}
     values = np.concatenate([each for _, each in bands.values()], axis=1)
-    limits, is_log = axis_limits(values, may_be_log=factor == 1)
+    limits, is_log = axis_limits(values, may_be_log=score is None)
     last = max(int(epochs[-1]) for epochs, _ in bands.values())
     x = scale((0, max(last, 1)), (LEFT, WIDTH - RIGHT))
     y = scale(limits, (HEIGHT - BOTTOM, TOP), is_log)
-    parts = [*y_axis(limits, y, factor, is_log)]
+    parts = [*y_axis(limits, y, 1 if score is None else score.factor, is_log)]
     for number, (name, (epochs, (mean, bottom, top))) in enumerate(bands.items()):
         colour = f"c{number % len(PALETTE)}"
         places = [x(epoch) for epoch in epochs]
@@ -75,10 +75,14 @@ def _panel(curves: Mapping[str, np.ndarray], factor: float) -> tuple[str, float]
         parts.append(f'<polygon class="band {colour}" points="{points(outline)}"/>')
         middle = points(zip(places, map(y, mean), strict=True))
         parts.append(f'<polyline class="line {colour}" points="{middle}"/>')
-        legend = "UA on validation, %" if name == VALIDATION else loss_name(name)
+        legend = loss_name(name) if score is None else _legend(score)
         parts += legend_entry(number, HEIGHT + 8, legend)
     parts += epoch_axis(x, last)
     return "".join(parts), HEIGHT + 7 + 13 * ((len(bands) + 1) // 2)
+
+
+def _legend(score: Score) -> str:
+    return f"{score.title} on validation" + (", %" if score.in_percent else "")
 
 
 def _statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

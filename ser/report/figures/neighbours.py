@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from ser.report.data import ReportData
 from ser.report.figures.representations import Example
 from ser.report.gather import damaged
-from ser.report.tables import NONE, Table, percent
+from ser.report.tables import Table
+from ser.report.text import NONE, percent
 from ser.results import RunFolder
 
 NEAREST = 10

@@ -10,7 +10,7 @@ from ser.plots.axes import scale, y_axis
 from ser.plots.svg import LEFT, RIGHT, TOP, WIDTH, Figure, line, text
 from ser.report.cells import Cell
 from ser.report.scores import Summary
-from ser.report.tables import percent, spread
+from ser.report.text import percent
 
 FEW = 10  # utterances per seed: bins with fewer are drawn lighter
 FLOOR = 128  # lower end of the diagram; the histogram of utterances is below it
@@ -19,7 +19,7 @@ HISTOGRAM_TOP, HISTOGRAM_FLOOR, HEIGHT = 148, 178, 192
 
 def reliability(cell: Cell, summed: Summary) -> Figure:
     """Draw the share of correct predictions by confidence, above a histogram of confidence."""
-    counts = cell.reliabilities(cell.part).sum(axis=(0, 1))
+    counts = cell.details(cell.part).sum(axis=(0, 1))
     x, y = scale((0, 1), (LEFT, WIDTH - RIGHT)), scale((0, 1), (FLOOR, TOP))
     parts = [*y_axis((0, 1), y, 100)]
     for number in np.flatnonzero(counts[:, 0]):
@@ -27,7 +27,7 @@ def reliability(cell: Cell, summed: Summary) -> Figure:
     parts.append(line("chance", x(0), y(0), x(1), y(1)))
     parts += [text("middle", x(at), HEIGHT - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6)]
     parts.append(text("end", x(1), HEIGHT - 3, "probability, %"))
-    ece = spread(summed.mean("pooled", "ece"), summed.sd("pooled", "ece"))
+    ece = summed.text("pooled", "ece")
     parts.append(text("title", LEFT + 6, TOP + 14, f"ECE {ece}"))
     label = f"share of correct predictions by probability, {cell.system}, {cell.corpus}, "
     return Figure("".join(parts), f"{label}{cell.target}: ECE {ece} %", HEIGHT)
