@@ -93,6 +93,7 @@ class Contents:
         quality: Table of representations; None if there is none.
         measured, robustness: Scores on corrupted audio, and their table; None if there are none.
         tests: Tables by kind of test.
+        gaps: Table of gaps between groups of speakers; None if no run knows any.
         remarks: Warnings that must be shown with the scores.
         missing: Runs that are not finished.
     """
@@ -105,6 +106,7 @@ class Contents:
         self.recalls = [table for table in by_class if table is not None]
         kinds = [kind for kind in KINDS if data.tests_of(kind)]
         self.tests = [tables.tests(data, kind) for kind in kinds]
+        self.gaps = tables.gaps(data)
         sliced = (tables.sliced(data, column) for column in data.columns)
         self.slices = [table for table in sliced if table is not None]
         self.quality = quality(data)

@@ -26,6 +26,16 @@ DEPENDENT = (
     "tested speakers are in the training split, too; intervals and tests over speakers hold for "
     "such speakers, not for new ones."
 )
+GAPS = (
+    "Look for a p (Holm) below 0.05, and for wide intervals: where no gap is shown, one as large "
+    "as the ends of its interval is still possible. Gap: score of the group minus the other's, "
+    "folds pooled, mean over seeds; in brackets: number of speakers. More than two groups are "
+    "compared with all others each. 95% and p: bootstrap over speakers, each group resampled "
+    "separately (together where speakers are in both, e.g. of two languages), with Student's t. "
+    "This assumes that the speakers of a group are an independent sample of such speakers, and "
+    "takes the models as trained. p (Holm) is corrected over all gaps of this report. A gap does "
+    "not tell its cause: groups may also differ in what they say, in recordings and in labels."
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,8 @@ def about_scores(data: ReportData, scoring: Scoring) -> Iterator[str]:
         names = data.cell_names(lower)
         yield f"Not shown to be above chance (lower end of the interval): {names}."
     elif known:
-        yield "The lower end of every interval is above chance."
+        of = "" if len(data.scorings) == 1 else f" of {scoring.primary.title}"
+        yield f"The lower end of every interval{of} is above chance."
     scored = [(cell, summed) for cell, summed, _ in rows if summed is not None]
     if overlapping := [cell for cell, summed in scored if summed.overlap]:
         yield f"{data.cell_names(overlapping)}: {OVERLAP}"
@@ -181,9 +192,37 @@ def tests(data: ReportData, kind: str) -> Table:
     columns += [about.effect] if about.effect else []
     columns += ["p", "p (Holm)", "n", "than the reference"]
     title = f"System - reference, {about.title}: difference in {units(scorings)}"
-    description = about.description.format(score=titles(scorings))
+    name = titles(scorings)
+    scores = name.replace(" or ", "s or ") + "s"
+    description = about.description.format(score=name, scores=scores)
     note = description[0].upper() + description[1:] + "."
     return Table(title, tuple(columns), tuple(rows), 3, notes=(note,))
+
+
+def gaps(data: ReportData) -> Table | None:
+    """Return the gaps between groups of speakers; None if no run knows any."""
+    if not data.gaps:
+        return None
+    rows = []
+    for gap in data.gaps:
+        score, result = gap.cell.scoring.primary, gap.result
+        sides = [
+            text
+            for name, count, value in zip(gap.groups, gap.speakers, gap.scores, strict=True)
+            for text in (f"{name} ({count})", score.text(value))
+        ]
+        numbers = [score.signed(gap.scores[0] - gap.scores[1]), *[NONE] * 3]
+        if result is not None:
+            limits = f"{score.signed(result.low)} to {score.signed(result.high)}"
+            numbers = [numbers[0], limits, p_value(result.p), p_value(gap.p_holm)]
+        head = (data.column_name(gap.cell.column), gap.cell.system, gap.by)
+        rows.append((*head, *sides, *numbers, gap.verdict))
+    name = titles(data.scorings)
+    columns = ["target", "system", "by", "group", name, "other group", name]
+    columns += ["gap", "95%", "p", "p (Holm)", f"{name} of the group is"]
+    notes = [GAPS, *(each.about_gaps for each in data.scorings if each.about_gaps)]
+    title = "Gaps between groups: are some speakers recognised worse?"
+    return Table(title, tuple(columns), tuple(rows), 3, notes=tuple(notes))
 
 
 def sliced(data: ReportData, column: tuple[str, str]) -> Table | None:
