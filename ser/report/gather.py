@@ -172,11 +172,10 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
 
 
 def _scorings(result: Mapping[str, Any]) -> dict[str | None, Scoring]:
-    """Return the scoring of each task of a run; a task of classes has recalls."""
-    tasks = ((result.get("test") or result.get("val")) or {}).get("tasks")
-    if not tasks:
-        return {None: scoring_of(result["classes"])}
-    return {str(name): scoring_of(tuple(of.get("recall") or ())) for name, of in tasks.items()}
+    """Return the scoring of each task of a run; of the name None if it has but one."""
+    if tasks := result.get("tasks"):
+        return {str(name): scoring_of(classes) for name, classes in tasks.items()}
+    return {None: scoring_of(result["classes"])}
 
 
 def _run(
@@ -191,6 +190,7 @@ def _run(
     (fits, is_known), run_folder = fits_of(result, tested), RunFolder(planned.folder)
     remarks = [] if is_known or planned.tested_on else [UNKNOWN_FIT]
     cost, primary = run_folder.read_cost(), scoring.primary.name
+    validation = f"val/{primary}" if task is None else f"val/{task}/{primary}"
     return Run(
         planned,
         task,
@@ -203,7 +203,7 @@ def _run(
         (*result["remarks"], *remarks),
         cost,
         Software.of(result, cost),
-        _read_curves(run_folder.metrics_file, f"val/{primary}"),
+        _read_curves(run_folder.metrics_file, validation),
         result.get("representation") or {},
         result.get("layer_weights") or result.get(f"inner_{primary}_by_layer") or {},
     )
