@@ -139,6 +139,10 @@ class Contents:
     def dots_title(self) -> str:
         return f"{titles(self.data.scorings)} by fold and seed"
 
+    @property
+    def about_dots(self) -> str:
+        return f"{captions.DOTS} {captions.CEILING}" if self.data.has_ceiling else captions.DOTS
+
     @cached_property
     def dots(self) -> list[Titled]:
         scored = list(self.data.scored)

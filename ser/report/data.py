@@ -79,6 +79,15 @@ class ReportData:
     def slices(self) -> list[Slice]:
         return [each for cell in self.cells for each in slices(cell)]
 
+    def ceiling(self, column: tuple[str, str]) -> float | None:
+        """Return the score of one rater on a corpus and target; None if it is unknown."""
+        known = (cell.ceiling for cell in self.cells if cell.column == column)
+        return next((ceiling for ceiling in known if ceiling is not None), None)
+
+    @property
+    def has_ceiling(self) -> bool:
+        return any(self.ceiling(column) is not None for column in self.columns)
+
     @cached_property
     def gaps(self) -> list[Gap]:
         """Gaps between groups of speakers, target by target."""

@@ -120,7 +120,7 @@ def _sheets(contents: Contents) -> dict[str, Sheet]:
     rows = _rows
     return {
         CURVE: Sheet(contents.curve_title, captions.CURVE, contents.curve_figures),
-        "dots.svg": Sheet(contents.dots_title, captions.DOTS, rows(contents, contents.dots)),
+        "dots.svg": Sheet(contents.dots_title, contents.about_dots, rows(contents, contents.dots)),
         CONFUSIONS: Sheet(
             "Confusion matrices", captions.CONFUSIONS, rows(contents, contents.confusions)
         ),

@@ -54,6 +54,7 @@ def scores(data: ReportData) -> pd.DataFrame:
     names = ["system", "corpus", "target", "part", "joined", "shown", "seeds", "seeds_planned"]
     names += ["folds", "utterances", "predictions"]
     names += [name for scoring in data.scorings for name in scoring.score_columns]
+    names += ["ceiling"] if data.has_ceiling else []
     return pd.DataFrame(rows, columns=names)
 
 
@@ -73,6 +74,7 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
                 "folds": len(cell.folds),
                 "utterances": summed.utterances,
                 "predictions": summed.predictions,
+                "ceiling": cell.ceiling,
                 **cell.scoring.described(summed.truth),
                 **_means(summed, joined),
             }

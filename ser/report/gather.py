@@ -63,6 +63,8 @@ class Run:
             trained by epochs.
         representation: What its representation has learned; empty if it has none, or if it was made
             by an earlier version.
+        ceiling: Primary score of one rater against the others, for all utterances of the target;
+            None if it is unknown.
         layers: Learned weight, or UA of inner folds, by layer of a pretrained encoder; empty if
             there is neither.
     """
@@ -81,6 +83,7 @@ class Run:
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
     representation: Mapping[str, Any] = field(default_factory=dict)
     layers: Mapping[str, float] = field(default_factory=dict)
+    ceiling: float | None = None
 
 
 def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
@@ -206,7 +209,15 @@ def _run(
         _read_curves(run_folder.metrics_file, validation),
         result.get("representation") or {},
         result.get("layer_weights") or result.get(f"inner_{primary}_by_layer") or {},
+        _ceiling(result, task, primary),
     )
+
+
+def _ceiling(result: Mapping[str, Any], task: str | None, primary: str) -> float | None:
+    """Return the score of one rater against the others, as far as it was recorded."""
+    raters = result.get("raters") or {}
+    of_task = raters if task is None else raters.get(task) or {}
+    return (of_task.get("ceiling") or {}).get(primary)
 
 
 def _require_recorded_scores(

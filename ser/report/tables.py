@@ -26,6 +26,12 @@ DEPENDENT = (
     "tested speakers are in the training split, too; intervals and tests over speakers hold for "
     "such speakers, not for new ones."
 )
+ONE_RATER = "one rater"
+ABOUT_RATER = (
+    "one rater: score of one rater against the others, on all utterances of the target, for the "
+    "score of a system with folds pooled. A system is scored against all raters together, which "
+    "are more reliable than one, so it can be better."
+)
 GAPS = (
     "Look for a p (Holm) below 0.05, and for wide intervals: where no gap is shown, one as large "
     "as the ends of its interval is still possible. Gap: score of the group minus the other's, "
@@ -62,13 +68,13 @@ class Table:
 def scores(data: ReportData, scoring: Scoring) -> Table:
     """Return all scores of all cells of one kind of target, and chance level."""
     rows: list[tuple[str, ...]] = []
-    headers = _headers(scoring)
+    headers = _headers(scoring, data.has_ceiling)
     for cell, summed, interval in data.rows:
         if type(cell.scoring) is not type(scoring):
             continue
         texts = [NONE] * len(headers)
         if summed is not None:
-            texts = _texts(cell, summed, interval)
+            texts = _texts(cell, summed, interval, data.has_ceiling)
         seeds = f"{len(cell.seeds)} of {cell.planned}"
         rows.append((data.column_name(cell.column), cell.system, *texts, seeds))
     columns = ("target", "system", *headers, "seeds")
@@ -77,24 +83,29 @@ def scores(data: ReportData, scoring: Scoring) -> Table:
     return Table(f"{unit}, folds pooled", columns, tuple(rows), 2, notes=notes)
 
 
-def _headers(scoring: Scoring) -> list[str]:
+def _headers(scoring: Scoring, has_ceiling: bool) -> list[str]:
     headers = []
     for score in (*scoring.scores, *scoring.more):
         headers.append(score.title)
         headers += ["95% over speakers"] if score is scoring.primary else []
+        headers += [ONE_RATER] if has_ceiling and score is scoring.primary else []
         headers += [score.chance_title] if score.chance_title else []
         if score is scoring.primary and scoring.has_proportions:
             headers.append("p (chance)")
     return [*headers, f"{scoring.primary.title}, mean of folds", "range of folds"]
 
 
-def _texts(cell: Cell, summed: Summary, interval: tuple[float, float] | None) -> list[str]:
+def _texts(
+    cell: Cell, summed: Summary, interval: tuple[float, float] | None, has_ceiling: bool
+) -> list[str]:
     """Return a text for each of `_headers`."""
     scoring, texts = cell.scoring, []
     primary = scoring.primary
     for score in (*scoring.scores, *scoring.more):
         texts.append(summed.text("pooled", score.name))
         texts += [primary.interval(interval)] if score is primary else []
+        if has_ceiling and score is primary:
+            texts.append(NONE if cell.ceiling is None else score.text(cell.ceiling))
         texts += [score.text(summed.mean("pooled", name)) for name in score.own_chance]
         if score is primary and scoring.has_proportions:
             texts.append(p_value(summed.p_chance))

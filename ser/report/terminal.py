@@ -82,6 +82,8 @@ def _scores(data: ReportData) -> RichTable:
         if summed is not None:
             second = scoring.second.text(summed.mean("pooled", scoring.beside))
         table.add_row(*map(Text, (*row, scoring.primary.interval(interval), second)))
+    if data.has_ceiling:
+        table.add_row(*map(Text, (*main.rows[-2], "", "")), style="dim")
     level = scoring.second.chance
     known = [scoring.second.text(summed.chance[level]) for _, summed in data.scored if level][:1]
     chance = (scoring.chance_name, *main.rows[-1][1:], "", *known)
