@@ -24,6 +24,7 @@ from ser.report.figures.representations import (
     MOST,
     Example,
     about_runs,
+    are_coloured,
     with_codes,
     with_losses,
     with_planes,
@@ -223,7 +224,8 @@ class Contents:
     def without_codes(self) -> str:
         """Which systems cannot be drawn by t-SNE; empty if all can or none was requested."""
         drawn = {id(each.cell) for each in self.code_examples}
-        lacking = [c for c in self.data.cells if id(c) not in drawn and c.tested_on is None]
+        own = [c for c in self.data.cells if c.tested_on is None and are_coloured(c)]
+        lacking = [c for c in own if id(c) not in drawn]
         if not self.data.tsne or not lacking:
             return ""
         return captions.NOT_CODED.format(self.data.cell_names(lacking))
