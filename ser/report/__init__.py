@@ -28,10 +28,11 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
         grid: Planned runs; missing ones are listed.
         out: Folder for report.md, report.tex, index.html, dots.svg, curves.svg, scores.csv,
             tests.csv, slices.csv, runs.csv and cost.csv; of classes also confusions.svg,
-            reliability.svg and recalls.csv, of values density.svg; with representations also
-            losses.svg, codes.png and codes.html; if systems differ in one numeric option also
-            curve.svg and curve.csv; if runs were tested on corrupted audio also robustness.csv;
-            and if the grid requests it tsne.png, tsne.pdf and neighbours.csv.
+            reliability.svg and recalls.csv, of values density.svg; where runs know groups of
+            speakers also gaps.csv; with representations also losses.svg, codes.png and codes.html;
+            if systems differ in one numeric option also curve.svg and curve.csv; if runs were
+            tested on corrupted audio also robustness.csv; and if the grid requests it tsne.png,
+            tsne.pdf and neighbours.csv.
         console: Where tables are printed; None for standard output.
 
     Raises:
@@ -99,6 +100,8 @@ def write(data: ReportData, out: Path) -> list[Path]:
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in tables.items()}
     if contents.recalls:
         files[documents.RECALLS] = frames.csv(frames.recalls(data))
+    if data.gaps:
+        files[documents.GAPS] = frames.csv(frames.gaps(data))
     if contents.curve:
         files[documents.POINTS] = frames.csv(curve.table(contents.curve))
     if contents.measured:

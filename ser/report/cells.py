@@ -155,6 +155,12 @@ class Cell:
         return bool(self.seeds) and all("speaker" in by_column for by_column in slices)
 
     @property
+    def ceiling(self) -> float | None:
+        """Primary score of one rater against the others; None if it is unknown."""
+        known = (run.ceiling for run in self.runs.values())
+        return next((ceiling for ceiling in known if ceiling is not None), None)
+
+    @property
     def remarks(self) -> list[str]:
         return sorted({remark for run in self.runs.values() for remark in run.remarks})
 

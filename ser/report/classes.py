@@ -36,13 +36,13 @@ class ClassPredictions(Predictions):
     Attributes:
         size: Number of classes.
         true, predicted: (N,) numbers of classes.
-        confidence: (N,) probabilities of the predicted classes; None if they are unknown.
+        confidence: (N,) probabilities of the predicted classes.
     """
 
     size: int
     true: np.ndarray
     predicted: np.ndarray
-    confidence: np.ndarray | None
+    confidence: np.ndarray
 
     def truth(self, rows: np.ndarray) -> np.ndarray:
         return self.true[rows].astype(np.int16)
@@ -55,8 +55,6 @@ class ClassPredictions(Predictions):
         return np.bincount(flat, minlength=self.size**2).reshape(self.size, self.size)
 
     def details(self, rows: np.ndarray) -> np.ndarray:
-        if self.confidence is None:
-            return np.zeros((metrics.BINS, 3))
         is_correct = self.true[rows] == self.predicted[rows]
         return metrics.reliability(self.confidence[rows], is_correct)
 
@@ -112,10 +110,7 @@ class ClassScoring(Scoring):
         )
         if min(true.min(initial=0), predicted.min(initial=0)) < 0:
             raise ValueError(f"{PREDICTIONS} has a class that {RESULT} lacks")
-        confidence = None  # one of several tasks
-        if set(self.probabilities) <= set(table.column_names):
-            columns = [table[name].to_numpy() for name in self.probabilities]
-            confidence = np.max(columns, axis=0)
+        confidence = np.max([table[name].to_numpy() for name in self.probabilities], axis=0)
         return ClassPredictions(len(self.classes), true, predicted, confidence)
 
     def require_recorded(self, recorded: Mapping[str, Any], sums: np.ndarray) -> None:

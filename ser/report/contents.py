@@ -24,6 +24,7 @@ from ser.report.figures.representations import (
     MOST,
     Example,
     about_runs,
+    are_coloured,
     with_codes,
     with_losses,
     with_planes,
@@ -93,6 +94,7 @@ class Contents:
         quality: Table of representations; None if there is none.
         measured, robustness: Scores on corrupted audio, and their table; None if there are none.
         tests: Tables by kind of test.
+        gaps: Table of gaps between groups of speakers; None if no run knows any.
         remarks: Warnings that must be shown with the scores.
         missing: Runs that are not finished.
     """
@@ -105,6 +107,7 @@ class Contents:
         self.recalls = [table for table in by_class if table is not None]
         kinds = [kind for kind in KINDS if data.tests_of(kind)]
         self.tests = [tables.tests(data, kind) for kind in kinds]
+        self.gaps = tables.gaps(data)
         sliced = (tables.sliced(data, column) for column in data.columns)
         self.slices = [table for table in sliced if table is not None]
         self.quality = quality(data)
@@ -136,6 +139,10 @@ class Contents:
     @property
     def dots_title(self) -> str:
         return f"{titles(self.data.scorings)} by fold and seed"
+
+    @property
+    def about_dots(self) -> str:
+        return f"{captions.DOTS} {captions.CEILING}" if self.data.has_ceiling else captions.DOTS
 
     @cached_property
     def dots(self) -> list[Titled]:
@@ -217,7 +224,8 @@ class Contents:
     def without_codes(self) -> str:
         """Which systems cannot be drawn by t-SNE; empty if all can or none was requested."""
         drawn = {id(each.cell) for each in self.code_examples}
-        lacking = [c for c in self.data.cells if id(c) not in drawn and c.tested_on is None]
+        own = [c for c in self.data.cells if c.tested_on is None and are_coloured(c)]
+        lacking = [c for c in own if id(c) not in drawn]
         if not self.data.tsne or not lacking:
             return ""
         return captions.NOT_CODED.format(self.data.cell_names(lacking))

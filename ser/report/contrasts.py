@@ -22,7 +22,8 @@ class Kind:
 
     Attributes:
         title: What varies between the compared scores.
-        description: The test and what it asks, in a few sentences; {score} is the score.
+        description: The test and what it asks, in a few sentences; {score} and {scores} are
+            the score.
         effect: Symbol of its standardised effect size; empty if it has none.
     """
 
@@ -56,7 +57,7 @@ KINDS = {
         "are averaged over the seeds of a fold, which are tested on the same utterances, and over "
         "folds that share a training split, e.g. both of a session in session_swap, whose runs are "
         "one training: these are not independent. The means are the units of the test; n tells "
-        "their number. It compares means of fold {score}s. d_z: mean of the units divided by their "
+        "their number. It compares means of fold {scores}. d_z: mean of the units divided by their "
         "standard deviation",
         "d_z",
     ),

@@ -159,22 +159,24 @@ def read_tasks(
 
 def _read_predictions(folder: ResultFolder, scorings: Mapping[str | None, Scoring]) -> pa.Table:
     # pyarrow takes a quarter of the time of pandas, which matters for 1,500 runs.
-    is_single = None in scorings
     kinds = {scoring.value for scoring in scorings.values()}
     value = kinds.pop() if len(kinds) == 1 else pa.string()
     types = dict.fromkeys(("utterance", "part"), pa.string())
     types |= dict.fromkeys(("truth", "prediction"), value)
-    if is_single:
-        probabilities = [name for each in scorings.values() for name in each.probabilities]
-        types |= dict.fromkeys(probabilities, pa.float64())
-    else:
-        types[TASK] = pa.string()
+    probabilities = [name for each in scorings.values() for name in each.probabilities]
+    types |= dict.fromkeys(probabilities, pa.float64())
+    types |= {} if None in scorings else {TASK: pa.string()}
     table = pyarrow.csv.read_csv(
         folder.predictions_file,
         pyarrow.csv.ReadOptions(use_threads=False),
         pyarrow.csv.ParseOptions(newlines_in_values=True),
         pyarrow.csv.ConvertOptions(include_columns=list(types), column_types=types),
     )
+    if value == pa.string():
+        # Without a majority of raters there is no truth, and no score of the utterance.
+        has_truth = pyarrow.compute.not_equal(table["truth"], "")
+        if not pyarrow.compute.all(has_truth).as_py():
+            table = table.filter(has_truth)
     for name in [name for name, kind in types.items() if kind == pa.string()]:
         if pyarrow.compute.any(pyarrow.compute.starts_with(table[name], QUOTE)).as_py():
             texts = pa.array(map(restored_text, table[name].to_pylist()), pa.string())

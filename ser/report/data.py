@@ -8,6 +8,7 @@ from typing import Any
 from ser.report.cells import Cell
 from ser.report.comparisons import confidence_interval
 from ser.report.contrasts import Contrast
+from ser.report.gaps import Gap, gaps
 from ser.report.provenance import DIRTY, UNKNOWN
 from ser.report.scores import Slice, Summary, slices, summary
 from ser.report.scoring import Scoring
@@ -77,6 +78,20 @@ class ReportData:
     @cached_property
     def slices(self) -> list[Slice]:
         return [each for cell in self.cells for each in slices(cell)]
+
+    def ceiling(self, column: tuple[str, str]) -> float | None:
+        """Return the score of one rater on a corpus and target; None if it is unknown."""
+        known = (cell.ceiling for cell in self.cells if cell.column == column)
+        return next((ceiling for ceiling in known if ceiling is not None), None)
+
+    @property
+    def has_ceiling(self) -> bool:
+        return any(self.ceiling(column) is not None for column in self.columns)
+
+    @cached_property
+    def gaps(self) -> list[Gap]:
+        """Gaps between groups of speakers, target by target."""
+        return sorted(gaps(self.cells), key=lambda gap: self.columns.index(gap.cell.column))
 
     @property
     def scored(self) -> Iterator[tuple[Cell, Summary]]:

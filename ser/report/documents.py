@@ -18,12 +18,12 @@ CURVE_FILES = CURVE, POINTS = ("curve.svg", "curve.csv")
 LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
-ROBUSTNESS, LAYERS = "robustness.csv", "layers.svg"
+ROBUSTNESS, LAYERS, GAPS = "robustness.csv", "layers.svg", "gaps.csv"
 # Files of one kind of target.
 CONFUSIONS, RELIABILITY, DENSITY = "confusions.svg", "reliability.svg", "density.svg"
 RECALLS = "recalls.csv"
 KIND_FILES = (CONFUSIONS, RELIABILITY, RECALLS, DENSITY)
-OPTIONAL_FILES = (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS)
+OPTIONAL_FILES = (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS, GAPS)
 
 DENSITY_TITLE = "Predictions by true value"
 # Titles of sections in the navigation, where they differ from the anchor.
@@ -98,7 +98,7 @@ def latex(contents: Contents) -> str:
 
 def _optional(contents: Contents) -> list[Table]:
     """Return the tables that only some reports have."""
-    return [each for each in (contents.robustness, contents.quality) if each is not None]
+    return [each for each in (contents.gaps, contents.robustness, contents.quality) if each]
 
 
 def figures(contents: Contents) -> Iterator[tuple[str, str]]:
@@ -120,7 +120,7 @@ def _sheets(contents: Contents) -> dict[str, Sheet]:
     rows = _rows
     return {
         CURVE: Sheet(contents.curve_title, captions.CURVE, contents.curve_figures),
-        "dots.svg": Sheet(contents.dots_title, captions.DOTS, rows(contents, contents.dots)),
+        "dots.svg": Sheet(contents.dots_title, contents.about_dots, rows(contents, contents.dots)),
         CONFUSIONS: Sheet(
             "Confusion matrices", captions.CONFUSIONS, rows(contents, contents.confusions)
         ),
@@ -188,6 +188,8 @@ def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
     if contents.recalls:
         yield "recalls", "recalls"
     yield "tests", "tests"
+    if contents.gaps:
+        yield "gaps", "groups"
     if contents.robustness:
         yield "robustness", "corrupted audio"
     if contents.quality:

@@ -10,6 +10,7 @@ from ser.report.cells import PARTS, Cell
 from ser.report.contrasts import Contrast
 from ser.report.counts import Counts
 from ser.report.data import ReportData
+from ser.report.gaps import Gap
 from ser.report.gather import costs
 from ser.report.scores import JOINS, Summary, sample_sd, summary
 from ser.results import csv_text
@@ -53,6 +54,7 @@ def scores(data: ReportData) -> pd.DataFrame:
     names = ["system", "corpus", "target", "part", "joined", "shown", "seeds", "seeds_planned"]
     names += ["folds", "utterances", "predictions"]
     names += [name for scoring in data.scorings for name in scoring.score_columns]
+    names += ["ceiling"] if data.has_ceiling else []
     return pd.DataFrame(rows, columns=names)
 
 
@@ -72,6 +74,7 @@ def _scores(data: ReportData, index: int) -> Iterator[dict[str, Any]]:
                 "folds": len(cell.folds),
                 "utterances": summed.utterances,
                 "predictions": summed.predictions,
+                "ceiling": cell.ceiling,
                 **cell.scoring.described(summed.truth),
                 **_means(summed, joined),
             }
@@ -156,6 +159,24 @@ def slices(data: ReportData) -> pd.DataFrame:
         for each in data.slices
     ]
     return pd.DataFrame(rows, columns=names)
+
+
+def gaps(data: ReportData) -> pd.DataFrame:
+    """Return one row per cell and pair of groups of speakers."""
+    names = ["system", "corpus", "target", "part", "score", "by", "group", "other"]
+    names += ["speakers", "speakers_other", "value", "value_other"]
+    names += ["gap", "low", "high", "p", "p_holm", "verdict"]
+    return pd.DataFrame([_gap(gap) for gap in data.gaps], columns=names)
+
+
+def _gap(gap: Gap) -> list[Any]:
+    cell, result = gap.cell, gap.result
+    head = [*_names(cell).values(), cell.part, cell.scoring.primary.name, gap.by, *gap.groups]
+    numbers: list[Any] = [None] * 4
+    if result is not None:
+        numbers = [result.low, result.high, f"{result.p:.6g}", f"{gap.p_holm:.6g}"]
+    difference = gap.scores[0] - gap.scores[1]
+    return [*head, *gap.speakers, *gap.scores, difference, *numbers, gap.verdict]
 
 
 def cost(data: ReportData) -> pd.DataFrame:

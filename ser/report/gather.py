@@ -63,6 +63,8 @@ class Run:
             trained by epochs.
         representation: What its representation has learned; empty if it has none, or if it was made
             by an earlier version.
+        ceiling: Primary score of one rater against the others, for all utterances of the target;
+            None if it is unknown.
         layers: Learned weight, or UA of inner folds, by layer of a pretrained encoder; empty if
             there is neither.
     """
@@ -81,6 +83,7 @@ class Run:
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
     representation: Mapping[str, Any] = field(default_factory=dict)
     layers: Mapping[str, float] = field(default_factory=dict)
+    ceiling: float | None = None
 
 
 def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
@@ -172,11 +175,10 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
 
 
 def _scorings(result: Mapping[str, Any]) -> dict[str | None, Scoring]:
-    """Return the scoring of each task of a run; a task of classes has recalls."""
-    tasks = ((result.get("test") or result.get("val")) or {}).get("tasks")
-    if not tasks:
-        return {None: scoring_of(result["classes"])}
-    return {str(name): scoring_of(tuple(of.get("recall") or ())) for name, of in tasks.items()}
+    """Return the scoring of each task of a run; of the name None if it has but one."""
+    if tasks := result.get("tasks"):
+        return {str(name): scoring_of(classes) for name, classes in tasks.items()}
+    return {None: scoring_of(result["classes"])}
 
 
 def _run(
@@ -191,6 +193,7 @@ def _run(
     (fits, is_known), run_folder = fits_of(result, tested), RunFolder(planned.folder)
     remarks = [] if is_known or planned.tested_on else [UNKNOWN_FIT]
     cost, primary = run_folder.read_cost(), scoring.primary.name
+    validation = f"val/{primary}" if task is None else f"val/{task}/{primary}"
     return Run(
         planned,
         task,
@@ -203,10 +206,18 @@ def _run(
         (*result["remarks"], *remarks),
         cost,
         Software.of(result, cost),
-        _read_curves(run_folder.metrics_file, f"val/{primary}"),
+        _read_curves(run_folder.metrics_file, validation),
         result.get("representation") or {},
         result.get("layer_weights") or result.get(f"inner_{primary}_by_layer") or {},
+        _ceiling(result, task, primary),
     )
+
+
+def _ceiling(result: Mapping[str, Any], task: str | None, primary: str) -> float | None:
+    """Return the score of one rater against the others, as far as it was recorded."""
+    raters = result.get("raters") or {}
+    of_task = raters if task is None else raters.get(task) or {}
+    return (of_task.get("ceiling") or {}).get(primary)
 
 
 def _require_recorded_scores(

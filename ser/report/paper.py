@@ -6,7 +6,7 @@ from ser.report.cells import Cell
 from ser.report.data import ReportData, published_scores
 from ser.report.scores import Summary
 from ser.report.scoring import Score
-from ser.report.tables import Table
+from ser.report.tables import ABOUT_RATER, ONE_RATER, Table
 from ser.report.text import NONE
 
 JOINED = {"pooled": "folds pooled", "fold_mean": "mean over folds"}
@@ -37,6 +37,8 @@ def main(data: ReportData) -> Table:
                 row += [_published(data, system, column, score)] if is_published else []
                 row.append(_reproduced(data, system, column, score, digits))
         rows.append(tuple(row))
+    if data.has_ceiling:
+        rows.append((ONE_RATER, *_ceilings(data, layout, digits)))
     rows.append(tuple(_chance(data, layout, digits)))
     title = f"{_scores(data)}, {_convention(data)}"
     return Table(title, tuple(columns), tuple(rows), 1, tuple(spans), tuple(_notes(data)))
@@ -95,6 +97,15 @@ def _chance(data: ReportData, layout: Layout, digits: int) -> Iterator[str]:
             yield "" if chance is None else score.text(chance, digits)
 
 
+def _ceilings(data: ReportData, layout: Layout, digits: int) -> Iterator[str]:
+    for column, (is_published, scores) in layout.items():
+        ceiling = data.ceiling(column)
+        for score in scores:
+            yield from [""] if is_published else []
+            is_known = ceiling is not None and score is scores[0]
+            yield score.text(float(ceiling or 0), digits) if is_known else ""
+
+
 def _convention(data: ReportData) -> str:
     conventions = {f"{cell.part} split, {JOINED[cell.joined]}" for cell in data.cells}
     conventions |= set() if len(conventions) == 1 else {"see below"}
@@ -104,6 +115,8 @@ def _convention(data: ReportData) -> str:
 def _notes(data: ReportData) -> Iterator[str]:
     for column in data.columns:
         yield from _support(data, column)
+    if data.has_ceiling:
+        yield ABOUT_RATER
     if any(cell.missing for cell in data.cells):
         yield "[k/n]: k of n seeds are complete and counted; missing runs are listed below."
     conventions = {(cell.part, cell.joined) for cell in data.cells}

@@ -11,6 +11,7 @@ from ser.report.data import ReportData, remarks
 from ser.report.gather import finished_runs
 from ser.report.paper import partial
 from ser.report.scoring import titles
+from ser.report.tables import ABOUT_RATER, ONE_RATER
 from ser.report.terminal import rich_table
 from ser.report.text import NONE
 from ser.sweeps.grid import Grid
@@ -62,6 +63,8 @@ def _table(data: ReportData) -> Table:
         texts += [each.text(summed.mean("pooled", each.name)) for each in others]
         speakers = str(cell.speakers) if cell.knows_speakers else NONE
         table.add_row(*map(Text, (cell.system, *texts, speakers)))
+    if (ceiling := data.ceiling((corpus, target))) is not None:
+        table.add_row(ONE_RATER, scoring.primary.text(ceiling), style="dim")
     for _, summed in list(data.scored)[:1]:
         levels = [
             score.text(summed.chance[score.chance]) if score.chance else ""
@@ -74,6 +77,8 @@ def _table(data: ReportData) -> Table:
 def _notes(data: ReportData) -> Iterator[str]:
     score = titles(data.scorings)
     yield f"95%: confidence interval of {score} by a bootstrap over the tested speakers."
+    if data.has_ceiling:
+        yield ABOUT_RATER
     yield from partial(data)
     for cell, summed in data.scored:
         if summed.overlap:

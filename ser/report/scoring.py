@@ -111,6 +111,7 @@ class Scoring(ABC):
         classes: C names; empty for values.
         about: How to read the table of scores.
         about_slices: How to read the table of slices.
+        about_gaps: How to read the table of gaps between groups, beyond what holds for all scores.
         chance_name, chance_row: Names of rows of chance levels on the terminal.
         has_proportions: Whether the primary score may be treated as a share of utterances.
         value: Type of truth and prediction in `predictions.csv`.
@@ -123,6 +124,7 @@ class Scoring(ABC):
     figures: ClassVar[frozenset[str]]
     about: ClassVar[str]
     about_slices: ClassVar[str]
+    about_gaps: ClassVar[str] = ""
     chance_name: ClassVar[str]
     chance_row: ClassVar[str]
     has_proportions: ClassVar[bool]

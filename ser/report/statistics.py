@@ -176,7 +176,10 @@ def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         recalls = np.divide(
             drawn @ hits[seed], weighted, out=np.full_like(weighted, np.nan), where=weighted > 0
         )
-        total += np.nanmean(recalls, axis=1)
+        with warnings.catch_warnings():
+            # No drawn speaker may belong to a group.
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+            total += np.nanmean(recalls, axis=1)
     return total / len(confusions)
 
 
@@ -216,6 +219,38 @@ def over_speakers(
     once = np.ones((1, drawn.shape[1]))
     difference, draws = (resampled(first, each) - resampled(second, each) for each in (once, drawn))
     return _resampled(float(difference[0]), draws, drawn.shape[1])
+
+
+def between_groups(
+    first: np.ndarray, second: np.ndarray, draws: int, resampled: Resampled
+) -> Comparison | None:
+    """Two-sided test of a pooled score between two groups of different speakers.
+
+    Each group is resampled separately, as in `over_speakers`. Confidence interval and p come from
+    Student's t with the degrees of freedom of Welch and Satterthwaite, as in Welch's t-test of two
+    means. It assumes that the speakers of each group are an independent sample.
+
+    Args:
+        first: (S, K1, ...) sums by seed and speaker.
+        second: (S, K2, ...) sums by seed and speaker.
+        draws: Number of resamples.
+        resampled: Score of the sums.
+
+    Returns:
+        None with fewer than two speakers in a group.
+    """
+    sizes = np.array([first.shape[1], second.shape[1]])
+    if sizes.min() < 2:
+        return None
+    scores, variances = [], []
+    for group, size in zip((first, second), sizes, strict=True):
+        scores.append(float(resampled(group, np.ones((1, size)))[0]))
+        drawn = resampled(group, weights(int(size), draws))
+        variances.append(float(np.nanvar(drawn)) * size / (size - 1))
+    both = np.array(variances)
+    error = float(np.sqrt(both.sum()))
+    freedom = both.sum() ** 2 / (both**2 / (sizes - 1)).sum() if error > TINY else 1.0
+    return _student(scores[0] - scores[1], error, freedom)
 
 
 def speaker_interval(
@@ -267,7 +302,7 @@ def _resampled(difference: float, draws: np.ndarray, units: int) -> Comparison |
 
 
 def _student(
-    difference: float, error: float, freedom: int, effect: float | None = None
+    difference: float, error: float, freedom: float, effect: float | None = None
 ) -> Comparison | None:
     """Apply Student's t; a difference that is always zero has p = 1."""
     if error < TINY:

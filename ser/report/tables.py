@@ -26,6 +26,22 @@ DEPENDENT = (
     "tested speakers are in the training split, too; intervals and tests over speakers hold for "
     "such speakers, not for new ones."
 )
+ONE_RATER = "one rater"
+ABOUT_RATER = (
+    "one rater: score of one rater against the others, on all utterances of the target, for the "
+    "score of a system with folds pooled. A system is scored against all raters together, which "
+    "are more reliable than one, so it can be better."
+)
+GAPS = (
+    "Look for a p (Holm) below 0.05, and for wide intervals: where no gap is shown, one as large "
+    "as the ends of its interval is still possible. Gap: score of the group minus the other's, "
+    "folds pooled, mean over seeds; in brackets: number of speakers. More than two groups are "
+    "compared with all others each. 95% and p: bootstrap over speakers, each group resampled "
+    "separately (together where speakers are in both, e.g. of two languages), with Student's t. "
+    "This assumes that the speakers of a group are an independent sample of such speakers, and "
+    "takes the models as trained. p (Holm) is corrected over all gaps of this report. A gap does "
+    "not tell its cause: groups may also differ in what they say, in recordings and in labels."
+)
 
 
 @dataclass(frozen=True)
@@ -52,13 +68,13 @@ class Table:
 def scores(data: ReportData, scoring: Scoring) -> Table:
     """Return all scores of all cells of one kind of target, and chance level."""
     rows: list[tuple[str, ...]] = []
-    headers = _headers(scoring)
+    headers = _headers(scoring, data.has_ceiling)
     for cell, summed, interval in data.rows:
         if type(cell.scoring) is not type(scoring):
             continue
         texts = [NONE] * len(headers)
         if summed is not None:
-            texts = _texts(cell, summed, interval)
+            texts = _texts(cell, summed, interval, data.has_ceiling)
         seeds = f"{len(cell.seeds)} of {cell.planned}"
         rows.append((data.column_name(cell.column), cell.system, *texts, seeds))
     columns = ("target", "system", *headers, "seeds")
@@ -67,24 +83,29 @@ def scores(data: ReportData, scoring: Scoring) -> Table:
     return Table(f"{unit}, folds pooled", columns, tuple(rows), 2, notes=notes)
 
 
-def _headers(scoring: Scoring) -> list[str]:
+def _headers(scoring: Scoring, has_ceiling: bool) -> list[str]:
     headers = []
     for score in (*scoring.scores, *scoring.more):
         headers.append(score.title)
         headers += ["95% over speakers"] if score is scoring.primary else []
+        headers += [ONE_RATER] if has_ceiling and score is scoring.primary else []
         headers += [score.chance_title] if score.chance_title else []
         if score is scoring.primary and scoring.has_proportions:
             headers.append("p (chance)")
     return [*headers, f"{scoring.primary.title}, mean of folds", "range of folds"]
 
 
-def _texts(cell: Cell, summed: Summary, interval: tuple[float, float] | None) -> list[str]:
+def _texts(
+    cell: Cell, summed: Summary, interval: tuple[float, float] | None, has_ceiling: bool
+) -> list[str]:
     """Return a text for each of `_headers`."""
     scoring, texts = cell.scoring, []
     primary = scoring.primary
     for score in (*scoring.scores, *scoring.more):
         texts.append(summed.text("pooled", score.name))
         texts += [primary.interval(interval)] if score is primary else []
+        if has_ceiling and score is primary:
+            texts.append(NONE if cell.ceiling is None else score.text(cell.ceiling))
         texts += [score.text(summed.mean("pooled", name)) for name in score.own_chance]
         if score is primary and scoring.has_proportions:
             texts.append(p_value(summed.p_chance))
@@ -107,7 +128,8 @@ def about_scores(data: ReportData, scoring: Scoring) -> Iterator[str]:
         names = data.cell_names(lower)
         yield f"Not shown to be above chance (lower end of the interval): {names}."
     elif known:
-        yield "The lower end of every interval is above chance."
+        of = "" if len(data.scorings) == 1 else f" of {scoring.primary.title}"
+        yield f"The lower end of every interval{of} is above chance."
     scored = [(cell, summed) for cell, summed, _ in rows if summed is not None]
     if overlapping := [cell for cell, summed in scored if summed.overlap]:
         yield f"{data.cell_names(overlapping)}: {OVERLAP}"
@@ -181,9 +203,37 @@ def tests(data: ReportData, kind: str) -> Table:
     columns += [about.effect] if about.effect else []
     columns += ["p", "p (Holm)", "n", "than the reference"]
     title = f"System - reference, {about.title}: difference in {units(scorings)}"
-    description = about.description.format(score=titles(scorings))
+    name = titles(scorings)
+    scores = name.replace(" or ", "s or ") + "s"
+    description = about.description.format(score=name, scores=scores)
     note = description[0].upper() + description[1:] + "."
     return Table(title, tuple(columns), tuple(rows), 3, notes=(note,))
+
+
+def gaps(data: ReportData) -> Table | None:
+    """Return the gaps between groups of speakers; None if no run knows any."""
+    if not data.gaps:
+        return None
+    rows = []
+    for gap in data.gaps:
+        score, result = gap.cell.scoring.primary, gap.result
+        sides = [
+            text
+            for name, count, value in zip(gap.groups, gap.speakers, gap.scores, strict=True)
+            for text in (f"{name} ({count})", score.text(value))
+        ]
+        numbers = [score.signed(gap.scores[0] - gap.scores[1]), *[NONE] * 3]
+        if result is not None:
+            limits = f"{score.signed(result.low)} to {score.signed(result.high)}"
+            numbers = [numbers[0], limits, p_value(result.p), p_value(gap.p_holm)]
+        head = (data.column_name(gap.cell.column), gap.cell.system, gap.by)
+        rows.append((*head, *sides, *numbers, gap.verdict))
+    name = titles(data.scorings)
+    columns = ["target", "system", "by", "group", name, "other group", name]
+    columns += ["gap", "95%", "p", "p (Holm)", f"{name} of the group is"]
+    notes = [GAPS, *(each.about_gaps for each in data.scorings if each.about_gaps)]
+    title = "Gaps between groups: are some speakers recognised worse?"
+    return Table(title, tuple(columns), tuple(rows), 3, notes=tuple(notes))
 
 
 def sliced(data: ReportData, column: tuple[str, str]) -> Table | None:

@@ -50,6 +50,8 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
             _print(console, f"Tests over folds: {'; '.join(units)}.", "dim")
     elif not data.compares:
         _print(console, captions.NO_BASELINE)
+    if data.gaps:
+        _print(console, _gaps(data))
     for line in missing(data):
         _print(console, f"missing: {line}", "yellow")
     _print(console, _cost(data))
@@ -80,6 +82,8 @@ def _scores(data: ReportData) -> RichTable:
         if summed is not None:
             second = scoring.second.text(summed.mean("pooled", scoring.beside))
         table.add_row(*map(Text, (*row, scoring.primary.interval(interval), second)))
+    if data.has_ceiling:
+        table.add_row(*map(Text, (*main.rows[-2], "", "")), style="dim")
     level = scoring.second.chance
     known = [scoring.second.text(summed.chance[level]) for _, summed in data.scored if level][:1]
     chance = (scoring.chance_name, *main.rows[-1][1:], "", *known)
@@ -114,6 +118,19 @@ def _tests(data: ReportData, reference: str) -> RichTable:
 def rich_table(title: str) -> RichTable:
     # `Text`, so that brackets in names are not read as markup.
     return RichTable(box=None, header_style="bold", title=Text(title), title_justify="left")
+
+
+def _gaps(data: ReportData) -> str:
+    """Return which gaps between groups of speakers are shown."""
+    shown = [gap for gap in data.gaps if gap.is_significant]
+    listed = "; ".join(
+        f"{data.cell_name(gap.cell)}: {gap.groups[0]} {gap.verdict}" for gap in shown
+    )
+    tested = sum(gap.result is not None for gap in data.gaps)
+    return (
+        f"Gaps between groups ({', '.join(dict.fromkeys(gap.by for gap in data.gaps))}): "
+        f"{len(shown)} of {tested} tested ones shown" + (f" ({listed})." if shown else ".")
+    )
 
 
 def _cost(data: ReportData) -> str:

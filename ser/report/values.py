@@ -84,6 +84,10 @@ class ValueScoring(Scoring):
     about_slices = (
         "CCC / RMSE, mean over seeds. CCC is lower where the truth varies less; RMSE is not."
     )
+    about_gaps = (
+        "CCC is lower in a group whose true values vary less: compare the RMSE of the groups, too, "
+        "which is among the slices."
+    )
     chance_name = chance_row = "chance"
     has_proportions = False
 

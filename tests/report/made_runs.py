@@ -120,6 +120,7 @@ def write_values(run: PlannedRun, tasks: Sequence[str] = (), **facts: Any) -> Pl
                 parts[-1].insert(2, "task", task)
             of_part[task] = metrics.value_scores(metrics.moments(true, predicted))
         scores[part] = {"tasks": of_part} if tasks else next(iter(of_part.values()))
+    facts = {"tasks": {task: [] for task in tasks}} | facts if tasks else facts
     return _write(run, pd.concat(parts), {"classes": [], "class_counts": {}, **scores} | facts)
 
 

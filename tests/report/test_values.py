@@ -115,7 +115,7 @@ def test_documents_show_values_as_values_and_classes_in_percent(
         assert "standard deviation 1." in text  # of the truth
     for title in ("All scores in %, folds pooled", "All scores of values, folds pooled"):
         assert title in page
-    assert "UA or CCC by fold and seed" in page
+    assert "CCC or UA by fold and seed" in page
     assert "difference in CCC" in md
     assert written.names >= {"density.svg", "confusions.svg", "dots.svg"}
     assert page.count("Predictions by true value") == 1
@@ -206,6 +206,44 @@ def test_system_of_several_tasks_may_be_named_without_them(tmp_path: Path) -> No
     for run in grid.runs:
         write_values(run, ("activation",))
     assert {test.reference.system for test in compute(grid).tests} == {"mlp target=attributes"}
+
+
+# ---- raters
+
+
+def test_one_rater_is_beside_every_score_of_a_corpus_with_raters(tmp_path: Path) -> None:
+    grid = plan_grid(tmp_path / "runs", seeds=2, folds=2, targets=["activation", "valence"])
+    for run in grid.runs:
+        rated = {"activation": {"raters": {"ceiling": {"ccc": 0.7664}}}, "valence": {}}
+        write_values(run, **rated[run.choices["target"]])
+    written = write_report(grid, tmp_path / "out")
+    for text in (written.read("report.md"), written.read("index.html"), written.printed):
+        assert "0.766" in text
+        assert "one rater: score of one rater against the others" in text
+    rows = [line for line in written.read("report.md").splitlines() if "| one rater |" in line]
+    assert "| one rater | 0.766 |  |" in rows
+    scores = pd.read_csv(written.out / "scores.csv").set_index("target")["ceiling"]
+    assert set(scores["activation"]) == {0.7664}
+    assert scores["valence"].isna().all()
+    dots = written.read("dots.svg")
+    assert dots.count("one rater against the others: 0.766") == 2  # systems on activation
+    assert "Dotted line" in written.read("index.html")
+
+
+def test_corpora_without_raters_have_no_ceiling(written: Written) -> None:
+    assert "one rater" not in written.printed + written.read("index.html")
+    assert "ceiling" not in pd.read_csv(written.out / "scores.csv")
+
+
+def test_utterances_without_a_majority_of_raters_are_not_scored(tmp_path: Path) -> None:
+    run = write(planned(tmp_path))
+    folder = results.RunFolder(run.folder)
+    table = folder.read_predictions()
+    table.loc[table.index[::5], "truth"] = ""
+    folder.write_predictions(table)
+    (read,) = finished_runs(Grid("", (run,), None))
+    matrix = results.confusion(table, "test", list(read.scoring.classes))
+    np.testing.assert_array_equal(read.parts["test"].sums, matrix)
 
 
 # ---- statistics

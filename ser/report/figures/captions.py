@@ -7,6 +7,7 @@ DOTS = (
     "Dots: seeds; solid lines: means over seeds; right: folds pooled; dashed line: chance level, "
     "if it is within the axis. Figures of one target have the same axis."
 )
+CEILING = "Dotted line: one rater against the others."
 CONFUSIONS = (
     "Rows: truth; columns: prediction. Each cell shows the share of its row in % and, below, the "
     "count, summed over folds and complete seeds."

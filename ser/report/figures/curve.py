@@ -181,9 +181,9 @@ def _without(cell: Cell, option: str) -> str:
 def _point(cell: Cell, summed: Summary, interval: tuple[float, float] | None, option: str) -> Point:
     known = number(cell.varied[option])
     value = cell.varied[option] if known is None else known
-    of_seeds, listed = summed.seeds[cell.joined], cell.scoring.scores
-    scores = {score.name: of_seeds[score.name] for score in listed}
-    chance = {score.name: summed.chance[score.chance] for score in listed if score.chance}
+    of_seeds, scored = summed.seeds[cell.joined], cell.scoring.scores
+    scores = {score.name: of_seeds[score.name] for score in scored}
+    chance = {score.name: summed.chance[score.chance] for score in scored if score.chance}
     names = (_without(cell, option), cell.corpus, (cell.target,), value, cell.part, cell.joined)
     shown = interval if cell.planned == 1 and cell.joined == "pooled" else None
     by_seed = pd.DataFrame(scores, list(cell.seeds))
@@ -269,8 +269,8 @@ def _level(each: Point, score: Score, colour: str, y: Scale) -> Iterator[str]:
 
 def _title(each: Point, score: Score) -> str:
     """Describe a point in the words of a tooltip."""
-    mean, sd, bar = each.mean(score.name), each.sd(score.name), each.bar(score.name)
-    label = f"{each.system}, {each.label}: {score.spread(mean, sd)}"
+    sd, bar = each.sd(score.name), each.bar(score.name)
+    label = f"{each.system}, {each.label}: {score.spread(each.mean(score.name), sd)}"
     if sd != sd and bar:
         label += f" ({score.interval(bar)})"
     return f"{label}, {len(each.scores)} of {each.planned} seeds"

@@ -20,6 +20,7 @@ def bounds(scored: Sequence[tuple[Cell, Summary]]) -> tuple[float, float]:
         for cell, summed in scored
         for each in (_single(cell).ravel(), summed.seeds["pooled"][cell.scoring.primary.name])
     ]
+    values += [np.array([cell.ceiling]) for cell, _ in scored if cell.ceiling is not None]
     low, high = np.nanmin(np.concatenate(values)), np.nanmax(np.concatenate(values))
     lowest, highest = scored[0][0].scoring.limits
     return max(float(low) - 0.02, lowest), min(float(high) + 0.02, highest)
@@ -35,6 +36,10 @@ def dots(cell: Cell, summed: Summary, limits: tuple[float, float]) -> Figure:
     chance = y(summed.chance[str(score.chance)])
     if chance <= HEIGHT - BOTTOM:
         parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
+    if cell.ceiling is not None:
+        height = y(cell.ceiling)
+        title = f"<title>one rater against the others: {score.text(cell.ceiling)}</title>"
+        parts.append(f"<g>{line('ceiling', LEFT, height, WIDTH - RIGHT, height)}{title}</g>")
     every = int(np.ceil(len(cell.folds) / LABELS))
     for number, fold in enumerate(cell.folds):
         middle = LEFT + (number + 0.5) * step

@@ -46,16 +46,23 @@ def with_losses(data: ReportData) -> list[Example]:
 
 def with_planes(data: ReportData) -> list[Example]:
     """Return cells whose codes have two values, with codes."""
-    return _examples(data, read_plane)
+    return _examples(data, read_plane, are_coloured)
 
 
 def with_codes(data: ReportData) -> list[Example]:
     """Return cells whose codes have more than two values, with codes."""
-    return _examples(data, read_codes)
+    return _examples(data, read_codes, are_coloured)
 
 
-def _examples(data: ReportData, reader: Reader) -> list[Example]:
-    firsts = (next(_readable(cell, reader), None) for cell in data.cells)
+def are_coloured(cell: Cell) -> bool:
+    """Return whether codes have a class each, which colours them: not of values, nor of tasks."""
+    return "codes" in cell.scoring.figures and all(run.task is None for run in cell.runs.values())
+
+
+def _examples(
+    data: ReportData, reader: Reader, are_drawn: Callable[[Cell], bool] = lambda _: True
+) -> list[Example]:
+    firsts = (next(_readable(cell, reader), None) for cell in data.cells if are_drawn(cell))
     return [each for each in firsts if each is not None]
 
 
