@@ -1,4 +1,8 @@
-"""Fixtures that several test packages share."""
+"""Fixtures that several test packages share.
+
+What is slow to import is imported inside functions: the process that distributes tests to others
+reads this file, too, and the others start after it.
+"""
 
 import gc
 import os
@@ -8,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # One thread per process, as in runs: tests run in parallel, and threads slow each other down on
 # busy cores. The libraries read these variables when they are imported.
@@ -20,25 +24,27 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 import pytest
-import torch
 from filelock import FileLock
-from hydra import compose, initialize_config_dir
-from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.plugins import Plugins
 from processes import exit_codes, fork
-from small import SHORT, Composed
 
-from ser.config import CONF, build
-from ser.config.run_key import register_resolvers
-from ser.corpora.demo import demo
-from ser.corpora.emodb import emodb as read_emodb
-from ser.runs.run import run
+if TYPE_CHECKING:
+    from small import Composed
 
-torch.set_num_threads(1)
+
+# Modules of tests that take more than ten seconds each. They come first: at the end, a process
+# would wait for the other.
+LONG = {"test_commands_run.py", "test_fuzz_commands.py", "test_sweep.py", "test_wheel.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_collection_finish() -> None:
     """Exempt all that is imported from garbage collection, which takes 0.3 s after each run."""
+    import torch
+
+    torch.set_num_threads(1)
     gc.freeze()
 
 
@@ -83,6 +89,9 @@ def tiny_encoders(once: Once) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def parsed_once() -> Iterator[None]:
     """Parse every yaml once; Hydra parses about 30 files for each composition."""
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.plugins import Plugins
+
     Plugins.instance()  # registers the source of files
     source_class = SourcesRegistry.instance().resolve("file")
     load = source_class.load_config
@@ -101,6 +110,11 @@ def parsed_once() -> Iterator[None]:
 
 @cache
 def _composed(*overrides: str) -> bytes:
+    from hydra import compose, initialize_config_dir
+
+    from ser.config import CONF
+    from ser.config.run_key import register_resolvers
+
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", list(overrides), return_hydra_config=True)
@@ -110,10 +124,11 @@ def _composed(*overrides: str) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def composed() -> Callable[..., Composed]:
+def composed() -> "Callable[..., Composed]":
     """Compose `train.yaml` with overrides, as train.py does; each combination once."""
+    from ser.config.run_key import register_resolvers
 
-    def compose_with(*overrides: str) -> Composed:
+    def compose_with(*overrides: str) -> "Composed":
         register_resolvers()  # a test may have cleared them
         return pickle.loads(_composed(*overrides))
 
@@ -140,11 +155,12 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session")
-def emodb(emodb_root: Path, composed: Callable[..., Composed], once: Once) -> list[str]:
+def emodb(emodb_root: Path, composed: "Callable[..., Composed]", once: Once) -> list[str]:
     """Overrides for half of EMO-DB and a store with its functionals and descriptors.
 
     All speakers have utterances of all emotions but a few.
     """
+    from ser.config import build
 
     def options(folder: Path) -> list[str]:
         return ["corpus=emodb", f"corpus.root={folder}", f"store.root={folder}/store"]
@@ -160,8 +176,11 @@ def emodb(emodb_root: Path, composed: Callable[..., Composed], once: Once) -> li
 
 
 @pytest.fixture(scope="session")
-def finished(emodb: list[str], composed: Callable[..., Composed], once: Once) -> Path:
+def finished(emodb: list[str], composed: "Callable[..., Composed]", once: Once) -> Path:
     """Folder of a finished run on EMO-DB with the options `SHORT`; read-only."""
+    from small import SHORT
+
+    from ser.runs.run import run
 
     def train(folder: Path) -> None:
         cfg, names = composed(*emodb, *SHORT)
@@ -176,6 +195,7 @@ ACTIVATION = {"anger": 4.5, "happiness": 4.0, "neutral": 2.9, "sadness": 1.5}
 @pytest.fixture(scope="session")
 def few(emodb_root: Path, once: Once) -> list[str]:
     """Overrides for a part of EMO-DB (ten speakers, an utterance per emotion) and its store."""
+    from ser.corpora.emodb import emodb as read_emodb
 
     def write(folder: Path) -> None:
         table = read_emodb(emodb_root).table
@@ -201,4 +221,6 @@ def demo_root(once: Once) -> Path:
 
 
 def _require_demo(root: Path) -> None:
+    from ser.corpora.demo import demo
+
     assert len(demo(root).table) == 420
