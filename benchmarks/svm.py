@@ -42,7 +42,7 @@ Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 def random_data(utterances: int, features: int, speakers: int, seed: int) -> Data:
     """Return features (N, D), class indices (N,) and speakers (N,)."""
     fixed, rng = np.random.default_rng(0), np.random.default_rng(seed)
-    means = fixed.normal(0, 0.15, (CLASSES, features))
+    means = fixed.normal(0, 0.06, (CLASSES, features))
     voices = fixed.normal(0, 0.3, (speakers, features))
     y, groups = np.arange(utterances) % CLASSES, np.arange(utterances) // CLASSES % speakers
     x = rng.normal(size=(utterances, features)) + means[y] + voices[groups]
