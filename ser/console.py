@@ -14,6 +14,7 @@ from ser.errors import last_line
 
 log = logging.getLogger(__name__)
 CLASS_SCORES, VALUE_SCORES = ("UA", "WA", "F1"), ("CCC", "Pearson", "RMSE", "MAE")
+DISTRIBUTION_SCORES = {"KL": "kl", "JS": "js", "calibration error": "ece_distribution"}
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -59,6 +60,8 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     table = _scores(split, system(result), scores)
     if split == "test":
         table.add_row("on validation", *_cells(result["val"]), style="dim")
+    if raters := result.get("raters"):
+        table.add_row("one rater, against the others", *_raters(raters.get(split, raters), scores))
     for name, of_set in result.get("test_sets", {}).items():
         table.add_row(name, *_cells(of_set))
     console.print()
@@ -66,6 +69,9 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     console.print()
     if result["classes"]:
         console.print(_confusion(result["classes"], scores))
+    if "kl" in scores:
+        numbers = (f"{name} {scores[key]:.3f}" for name, key in DISTRIBUTION_SCORES.items())
+        console.print(f"\nshares of raters: {', '.join(numbers)}")
     if absent := _absent(scores):
         log.warning("%s: absent from %s, and left out of UA and F1", ", ".join(absent), split)
     print_remarks(result["remarks"])
@@ -185,6 +191,14 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
     return ["-" if value is None else f"{value:.3f}" for value in values]
 
 
+def _raters(agreement: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a row with the score of one rater, in the first column."""
+    value = agreement["ceiling"].get("ccc" if "ccc" in scores else "ua")
+    if value is None:
+        return ["-"]
+    return [f"{value:.3f}" if "ccc" in scores else f"{100 * value:.1f}"]
+
+
 def first_score(scores: Mapping[str, Any]) -> str:
     """Return the score by which systems are compared, e.g. "UA 61.9%" or "CCC 0.614"."""
     cell = _cells(scores)[0]
@@ -238,6 +252,18 @@ def _confusion(
         cells = [f"[bold]{n}[/bold]" if classes[i] == name else str(n) for i, n in enumerate(row)]
         table.add_row(name, *cells, text)
     return table
+
+
+def ceiling(agreement: Mapping[str, Any]) -> str:
+    """Return the score of one rater against the others, e.g. "UA 70.4%" or "CCC 0.766".
+
+    Args:
+        agreement: Result of `ser.data.raters.agreement`.
+    """
+    ((name, value),) = agreement["ceiling"].items()
+    if value is None:
+        return "-"
+    return f"CCC {value:.3f}" if name == "ccc" else f"UA {100 * value:.1f}%"
 
 
 def system(result: Mapping[str, Any], experiment: str | None = None) -> str:

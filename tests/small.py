@@ -117,7 +117,7 @@ def fit(
     kind: type[Training] = Training,
     **options: object,
 ) -> np.ndarray:
-    """Train, and return the test probabilities."""
+    """Train, and return the predictions for the test split."""
     model = made_model(name, data, *overrides)
     training(kind, **options).fit(model, data, folder / "checkpoints", [])
     return predictions(model, data, "test").numpy()

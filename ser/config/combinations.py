@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ser.config import CONF, build, choices
 from ser.config.explain import nearest
 from ser.config.libraries import library_problem, options_of
+from ser.config.raters import rater_problems
 from ser.config.run_key import classifies_segments, predicts_values, reading
 from ser.config.static import class_attribute
 from ser.errors import UserError
@@ -324,6 +325,7 @@ LIGHT_COMBINATIONS = (
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("model", "target", "calibrate", "data", "representation"), _value_problems),
+    (("model", "target", "calibrate"), rater_problems),
     (("model", "representation", "trainer"), _stopping_problems),
 )
 # These import what they check.

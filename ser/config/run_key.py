@@ -87,6 +87,11 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
                 kind.pop("root", None)
     if not predicts_values(cfg):  # the loss of values is not used
         options["model"].pop("loss", None)
+    target: Any = options["target"]
+    if target.get("labels") in ("corpus", "mean"):  # as before there was the option
+        del target["labels"]
+    if target.get("weights") is None:
+        target.pop("weights", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]
     return _without_modules(options)

@@ -62,6 +62,8 @@ class Head:
     Attributes:
         name: Name of the task, e.g. "activation".
         classes: C; 0: a value.
+        soft: Whether the model learns shares of the classes: `Batch.y` has a column with the class
+            index, for scores, and C columns with the shares.
         weight: Weight of its loss among those of other tasks.
         values: (N,) values of the training utterances, which scale the output; None: unknown, as
             before data are read and after training.
@@ -69,8 +71,14 @@ class Head:
 
     name: str
     classes: int
+    soft: bool = False
     weight: float = 1.0
     values: Tensor | None = None
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of `Batch.y`."""
+        return 1 + self.classes * self.soft
 
 
 @dataclass(frozen=True)

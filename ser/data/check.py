@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ser import console as terminal
 from ser.corpora import Corpus, audio
 from ser.data import targets
+from ser.data.raters import agreement, attribute_ratings, emotion_ratings
 from ser.errors import UserError
 
 COUNTED = ("corpus", "split", "emotion", "session", "speaker", "gender", "language", "style")
@@ -50,7 +52,7 @@ def check(
     threads: int = 2,
     console: Console | None = None,
 ) -> bool:
-    """Print the counts of a corpus, its faults and warnings.
+    """Print the counts of a corpus, the agreement of its raters, its faults and warnings.
 
     Faults would stop a run or invalidate its scores: problems of parsing (including labels without
     audio and audio without labels); audio that is missing, unreadable, empty, truncated or shorter
@@ -85,6 +87,8 @@ def check(
         console.print(_count_table(group, [count for count in counts if count.group == group]))
     if values := _value_table(corpus):
         console.print(values)
+    if raters := _agreement_table(corpus):
+        console.print(raters)
     audio_info = _inspect_audio(corpus.table, threads, console)
     console.print(_audio_table(audio_info))
 
@@ -273,6 +277,24 @@ def _value_table(corpus: Corpus) -> Table | None:
         if values.notna().any():
             numbers = (f"{value:.4g}" for value in (values.min(), values.mean(), values.max()))
             table.add_row(name, *numbers, str(values.isna().sum()))
+    return table if table.row_count else None
+
+
+def _agreement_table(corpus: Corpus) -> Table | None:
+    """Return how well raters agree on each label of the corpus; None: there are no ratings."""
+    ids = corpus.table.index
+    ratings = {name: attribute_ratings(corpus, ids, name) for name in ATTRIBUTES}
+    if "emotion" in corpus.table:
+        names = sorted(corpus.table["emotion"].dropna().unique())
+        ratings = {"emotion": emotion_ratings(corpus, ids, names, {}), **ratings}
+    heads = ("", "ratings", "utterances", "one rater, the others", "Krippendorff's alpha")
+    table = Table(*heads, title="agreement of raters", title_justify="left")
+    for name, each in ratings.items():
+        if each is not None:
+            found = agreement(each)
+            alpha = "-" if found["alpha"] is None else f"{found['alpha']:.3f}"
+            counts = (str(found[key]) for key in ("ratings", "utterances"))
+            table.add_row(name, *counts, terminal.ceiling(found), f"{alpha} ({found['level']})")
     return table if table.row_count else None
 
 

@@ -217,7 +217,7 @@ class DataModule(pl.LightningDataModule):
 
     def class_counts(self) -> pd.DataFrame:
         """Return the number of utterances by class, or level of a value (rows), and split."""
-        labels = self.target.strata
+        labels = self.target.strata if self.target.is_value else self.target.truth
         counts = {split: labels.loc[ids].value_counts() for split, ids in self.fold.parts.items()}
         return pd.DataFrame(counts, index=list(self.target.classes or LEVELS)).fillna(0).astype(int)
 

@@ -71,6 +71,9 @@ def fingerprint(
         strict=True,
     )
     facts = {"classes": target.classes, "rows": [list(row) for row in rows]}
+    for name, soft in (("shares", target.shares), ("weights", target.weights)):
+        if soft is not None:
+            facts[name] = soft.loc[splits.index].to_numpy().tolist()
     if len(beyond):
         facts["beyond"] = [list(row) for row in contents.loc[beyond].items()]
     return run_key.digest(facts)

@@ -113,6 +113,9 @@ def _with_test_corpus(cfg: DictConfig) -> DictConfig:
         other.target.classes = None
         other.target.merge = OmegaConf.to_container(cfg.test_corpus.merge, resolve=True)
         other.target.min_agreement = 0  # the other corpus may have no raters
+    if "labels" in other.target:
+        other.target.labels = "mean" if "bins" in other.target else "corpus"
+        other.target.weights = None
     other.target.styles = None
     other.target.labelled_fraction = 1.0  # concerns training alone
     return other

@@ -74,7 +74,8 @@ class EvaluationCorpus:
         predicted = folder.read_predictions().query("part == 'test'").set_index("utterance")
         if predicted.empty:
             raise UserError(f"{folder.path}: has no test split (test=false?)")
-        labels = target.labels.reindex(predicted.index)
+        labels = target.truth.reindex(predicted.index)
+        labels = labels if target.is_value else labels.fillna("")
         if list(labels) != list(predicted["truth"]):
             raise UserError(
                 f"{folder.path}: {corpus.name} has other labels or utterances than the test split "

@@ -86,6 +86,7 @@ class AAE(PhasedModel):
 
     uses_unlabelled = True
     takes_values = True
+    takes_shares = True
 
     def __init__(
         self,
@@ -199,7 +200,9 @@ class AAE(PhasedModel):
     def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
         if batch.y.ndim == 2:
-            return supervised_loss(self.outputs, logits, batch, self.loss)
+            return supervised_loss(
+                self.outputs, logits, batch, self.loss, self.cross_entropy.weight
+            )
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)

@@ -28,6 +28,7 @@ class Classifier(PhasedModel):
     """
 
     takes_values = True
+    takes_shares = True
     takes_variants = True
     takes_mixtures = True
     variants: Tensor | None
@@ -66,7 +67,9 @@ class Classifier(PhasedModel):
 
     def classification_loss(self, batch: Batch, noise: None) -> Tensor:
         if batch.y.ndim == 2:
-            return supervised_loss(self.outputs, self(batch), batch, self.loss)
+            return supervised_loss(
+                self.outputs, self(batch), batch, self.loss, self.cross_entropy.weight
+            )
         if batch.partners is None:
             return self.cross_entropy(self(batch), batch.y)
         return mixed_cross_entropy(self(batch), batch, self.cross_entropy.weight)

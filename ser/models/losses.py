@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ser.data.batches import UNLABELLED, Batch
-from ser.training.heads import Outputs, ValueOutput
+from ser.training.heads import Outputs, SharesOutput, ValueOutput
 
 ValueLoss = Literal["ccc", "mse"]
 
@@ -78,7 +78,13 @@ def mixed_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | No
     return total / labelled(batch, class_weights)
 
 
-def supervised_loss(outputs: Outputs, predicted: Tensor, batch: Batch, loss: ValueLoss) -> Tensor:
+def supervised_loss(
+    outputs: Outputs,
+    predicted: Tensor,
+    batch: Batch,
+    loss: ValueLoss,
+    class_weights: Tensor | None,
+) -> Tensor:
     """Return the sum over tasks of cross-entropies and losses of values, by the tasks' weights.
 
     Args:
@@ -86,6 +92,7 @@ def supervised_loss(outputs: Outputs, predicted: Tensor, batch: Batch, loss: Val
         predicted: (B, width) outputs.
         batch: Batch with (B, Y) labels.
         loss: Loss of values.
+        class_weights: (C,) for the cross-entropy with shares of classes, or None.
     """
     total = predicted.new_zeros(())
     for output, own in outputs.split(predicted):
@@ -94,11 +101,30 @@ def supervised_loss(outputs: Outputs, predicted: Tensor, batch: Batch, loss: Val
             known = ~labels.isnan()
             truth = output.standardised(labels[known])
             total = total + output.weight * value_loss(truth, own[known, 0], loss)
+        elif isinstance(output, SharesOutput):
+            total = total + output.weight * shares_loss(own, labels[:, 1:], class_weights)
         elif (labels != UNLABELLED).any():
             cross_entropy = functional.cross_entropy(own, labels, ignore_index=UNLABELLED)
             total = total + output.weight * cross_entropy
     # Without labels, too, the loss has a gradient, of 0.
     return total + 0.0 * predicted.sum()
+
+
+def shares_loss(logits: Tensor, shares: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Return the cross-entropy with the shares of raters; 0 if there are none.
+
+    It is the Kullback-Leibler divergence of the predictions from the shares, plus a constant, and
+    the usual cross-entropy where all raters agree.
+
+    Args:
+        logits: (B, C).
+        shares: (B, C), times the weight of each item; NaN where there is none.
+        class_weights: (C,), or None.
+    """
+    known = ~shares.isnan().any(dim=1)
+    if not known.any():
+        return 0.0 * logits.sum()
+    return functional.cross_entropy(logits[known], shares[known], class_weights)
 
 
 def value_loss(truth: Tensor, prediction: Tensor, loss: ValueLoss) -> Tensor:

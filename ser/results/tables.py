@@ -16,25 +16,34 @@ DESCRIBED = (
 
 
 def predictions(
-    split: str, truth: pd.Series, predicted: np.ndarray, classes: Sequence[str]
+    split: str,
+    truth: pd.Series,
+    predicted: np.ndarray,
+    classes: Sequence[str],
+    shares: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the rows of `predictions.csv` for one split.
 
     Args:
         split: "val" or "test".
-        truth: Class name or value by utterance id, N of them.
+        truth: Class name or value by utterance id, N of them; missing without a majority of raters.
         predicted: (N, C) probabilities, or (N, 1) values.
         classes: C names; none: values.
+        shares: Share of the raters for each class, (N, C) and more; None: they are not scored.
 
     Returns:
-        Columns `utterance, part, truth, prediction` and `p_<class>` for each class.
+        Columns `utterance, part, truth, prediction`, `p_<class>` for each class, and `t_<class>`
+        with the shares.
     """
     table = pd.DataFrame({"utterance": truth.index, "part": split, "truth": truth.to_numpy()})
     if not classes:
         table["prediction"] = predicted[:, 0].astype(float)
         return table
     table["prediction"] = np.asarray(classes)[predicted.argmax(axis=1)]
-    return table.join(pd.DataFrame(predicted, columns=[f"p_{name}" for name in classes]))
+    table = table.join(pd.DataFrame(predicted, columns=[f"p_{name}" for name in classes]))
+    if shares is None:
+        return table
+    return table.join(shares.loc[truth.index].add_prefix("t_").reset_index(drop=True))
 
 
 def utterances(splits: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFrame:
@@ -61,8 +70,11 @@ def utterances(splits: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataF
 
 
 def confusion(table: pd.DataFrame, split: str, classes: Sequence[str]) -> np.ndarray:
-    """Return the confusion matrix of one split of `predictions.csv`, (C, C)."""
-    rows = table[table["part"] == split]
+    """Return the confusion matrix of one split of `predictions.csv`, (C, C).
+
+    Utterances without a majority of raters are left out.
+    """
+    rows = table[(table["part"] == split) & table["truth"].isin(classes)]
     numbers = {name: number for number, name in enumerate(classes)}
     truth, prediction = (rows[c].map(numbers).to_numpy() for c in ("truth", "prediction"))
     return metrics.confusion_matrix(truth, prediction, len(classes))
@@ -83,7 +95,8 @@ def split_scores(table: pd.DataFrame, split: str, classes: Sequence[str]) -> dic
         classes: C names; none: values.
 
     Returns:
-        Of classes scores, calibration error, recalls and confusion matrix; of values CCC, Pearson's
+        Of classes scores, calibration error, recalls and confusion matrix, and with shares of
+        raters KL, JS and calibration against them; of values CCC, Pearson's
         correlation (None if it is not defined), RMSE and MAE. None if the split is empty.
     """
     if not classes:
@@ -95,18 +108,29 @@ def split_scores(table: pd.DataFrame, split: str, classes: Sequence[str]) -> dic
     if not matrix.any():
         return None
     recalls = metrics.recalls(matrix)
-    rows = table[table["part"] == split]
+    whole = table[table["part"] == split]
+    rows = whole[whole["truth"].isin(classes)]
     confidence = rows[[f"p_{name}" for name in classes]].max(axis=1).to_numpy()
     correct = (rows["prediction"] == rows["truth"]).to_numpy()
     return {
         **metrics.scores(matrix),
         "ece": metrics.expected_calibration_error(metrics.reliability(confidence, correct)),
+        **_distribution_scores(whole, classes),
         "recall": {
             name: None if np.isnan(recall) else float(recall)
             for name, recall in zip(classes, recalls, strict=True)
         },
         "confusion": matrix.tolist(),
     }
+
+
+def _distribution_scores(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
+    """Return KL, JS and calibration against the shares of raters; nothing if there are none."""
+    shares = [f"t_{name}" for name in classes]
+    if not set(shares) <= set(rows):
+        return {}
+    predicted = rows[[f"p_{name}" for name in classes]].to_numpy(float)
+    return metrics.distribution_scores(rows[shares].to_numpy(float), predicted)
 
 
 def first_score(scores: Mapping[str, Any]) -> float:

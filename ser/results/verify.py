@@ -82,7 +82,9 @@ def _table_problems(folder: ResultFolder, record: Mapping[str, Any]) -> Iterator
     classes, predictions = list(record["classes"]), folder.read_predictions()
     yield from _prediction_problems(predictions, classes)
     known = set(classes)
-    if known.issuperset(predictions["truth"]) and known.issuperset(predictions["prediction"]):
+    if set(_true(predictions, classes)).issuperset(predictions["truth"]) and known.issuperset(
+        predictions["prediction"]
+    ):
         for part in ("val", "test"):
             yield from _score_problems(predictions, part, classes, record)
     speech = folder.read_utterances() if folder.utterances_file.exists() else None
@@ -101,7 +103,8 @@ def _prediction_problems(table: pd.DataFrame, classes: Sequence[str]) -> Iterato
     if len(doubled):
         yield f"{PREDICTIONS} has utterances twice: {_listed(doubled)}"
     for column in ("truth", "prediction"):
-        unknown = table.loc[~table[column].isin(classes), column]
+        valid = _true(table, classes) if column == "truth" else classes
+        unknown = table.loc[~table[column].isin(valid), column]
         if len(unknown):
             yield f"{PREDICTIONS} has a {column} that {RESULT} lacks: {_listed(unknown)}"
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
@@ -115,6 +118,12 @@ def _prediction_problems(table: pd.DataFrame, classes: Sequence[str]) -> Iterato
             f"{PREDICTIONS} has predictions that are not the most probable class: "
             f"{_listed(table.loc[wrong, 'utterance'])}"
         )
+
+
+def _true(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """Return what a truth can be: a class, or nothing where raters have no majority."""
+    soft = any(str(name).startswith("t_") for name in table)
+    return [*classes, ""] if soft else list(classes)
 
 
 def _score_problems(

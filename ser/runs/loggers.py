@@ -189,6 +189,7 @@ class Wandb(Logger):
         self._catch_up(math.inf)  # a run may be killed between its training and its test
         # Logged before the summary is updated, because logging overwrites the summary.
         if classes:
+            rows = rows[rows["truth"].isin(classes)]  # the others have no majority of raters
             plot = client.plot.confusion_matrix(
                 y_true=rows["truth"].map(numbers).tolist(),
                 preds=rows["prediction"].map(numbers).tolist(),

@@ -23,6 +23,8 @@ from ser.config.checks import check
 from ser.config.run_key import trains_network
 from ser.data.folds import Fold
 from ser.data.prepare import Prepared, prepare
+from ser.data.raters import agreement
+from ser.data.targets import Target
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
 from ser.results import RunFolder, first_score, predictions, split_scores, utterances
@@ -246,7 +248,9 @@ def _write(
     """Write the files of a finished run, `result.json` last, and print its scores."""
     target, fold = prepared.data.target, prepared.data.fold
     table = pd.concat(
-        predictions(split, target.labels.loc[fold.parts[split]], predicted, target.classes)
+        predictions(
+            split, target.truth.loc[fold.parts[split]], predicted, target.classes, target.shares
+        )
         for split, predicted in outcome.predictions.items()
     )
     folder.write_predictions(table)
@@ -287,7 +291,9 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
     groups += ["representation"] if cfg.representation is not None else []
     copies = data.fold.copies
     augmented = {"copies": len(copies), "utterances": int(copies.nunique())}
+    raters = agreement_of(data.target, data.fold)
     return {
+        **({} if raters is None else {"raters": raters}),
         **({} if copies.empty else {"augmented": {"choice": choices["augment"], **augmented}}),
         "system": {group: choices[group] for group in groups},
         "fold_index": data.fold.index,
@@ -305,6 +311,21 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
         "remarks": prepared.remarks,
         "versions": {name: version(name) for name in LIBRARIES},
     }
+
+
+def agreement_of(target: Target, fold: Fold) -> dict[str, Any] | None:
+    """Return how well raters agree on the utterances of a target, and on those of the test split.
+
+    Returns:
+        The result of `agreement`, with that of the test split under `test`, unless it is empty;
+        None: there are no ratings.
+    """
+    if target.ratings is None:
+        return None
+    whole = agreement(target.ratings.of(target.labels.index))
+    if fold.test.empty:
+        return whole
+    return {**whole, "test": agreement(target.ratings.of(fold.test))}
 
 
 def _commit() -> str | None:

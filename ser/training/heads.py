@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class Output(nn.Module, ABC):
 
     @abstractmethod
     def labels(self, y: Tensor) -> Tensor:
-        """(B,) classes or (B, Y) columns of a batch -> (B,) labels of the task."""
+        """(B,) classes or (B, Y) columns of a batch -> (B,) or (B, 1 + C) labels of the task."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -89,6 +90,40 @@ class ClassOutput(Output):
         loss = float(ranks.total(self._loss)) / int(confusion.sum())
         validation = metrics.scores(confusion)
         return {"loss": loss, **{name: validation[name] for name in ("ua", "wa", "f1")}}
+
+
+class SharesOutput(ClassOutput):
+    """Logits of classes that learn the shares of raters; scored by the class of most raters.
+
+    Args:
+        head: The task.
+        column: First of 1 + C columns of `Batch.y`: the class index, NaN without majority, and the
+            shares.
+    """
+
+    def __init__(self, head: Head, column: int) -> None:
+        super().__init__(head, column)
+        self.first = column
+
+    def labels(self, y: Tensor) -> Tensor:
+        """(B, Y) columns of a batch -> (B, 1 + C) class index and shares."""
+        return y[:, self.first : self.first + 1 + self.width]
+
+    def reset(self) -> None:
+        super().reset()
+        self._rated = torch.zeros_like(self._loss)
+
+    def update(self, predicted: Tensor, labels: Tensor) -> None:
+        classes, shares = labels[:, 0].nan_to_num(UNLABELLED).long(), labels[:, 1:]
+        known, rated = classes != UNLABELLED, ~shares.isnan().any(dim=1)
+        likelihood = predicted[rated].clamp(min=torch.finfo(predicted.dtype).tiny)
+        self._loss -= (shares[rated] * likelihood.log()).sum()
+        self._rated += rated.sum()
+        self._confusion.update(predicted[known].argmax(dim=1), classes[known])
+
+    def scores(self) -> dict[str, float]:
+        loss = float(ranks.total(self._loss)) / float(ranks.total(self._rated))
+        return {**super().scores(), "loss": loss}
 
 
 class ValueOutput(Output):
@@ -152,9 +187,8 @@ class Outputs(nn.ModuleList):
 
     def __init__(self, task: Task) -> None:
         if task.heads:
-            # Each head has one column of the labels.
-            heads = enumerate(task.heads)
-            parts = [ClassOutput(h, n) if h.classes else ValueOutput(h, n) for n, h in heads]
+            starts = accumulate((head.columns for head in task.heads), initial=0)
+            parts = [_output(head, first) for head, first in zip(task.heads, starts, strict=False)]
         else:
             parts = [ClassOutput(Head("", task.classes), None)]
         super().__init__(parts)
@@ -201,3 +235,10 @@ class Outputs(nn.ModuleList):
         flat = {f"{task}/{name}": x for task, own in scores.items() for name, x in own.items()}
         mean = sum(scores[each.name][each.SCORE] for each in self.parts) / len(self)
         return {**flat, "score": mean}
+
+
+def _output(head: Head, column: int) -> Output:
+    """Return the output of a task whose labels begin at a column of `Batch.y`."""
+    if not head.classes:
+        return ValueOutput(head, column)
+    return SharesOutput(head, column) if head.soft else ClassOutput(head, column)

@@ -76,10 +76,12 @@ class PhasedModel(pl.LightningModule, ABC):
         outputs: What the outputs of a recogniser mean.
         uses_unlabelled: Whether the model learns from utterances without label.
         takes_values: Whether the model can predict values, and several tasks.
+        takes_shares: Whether the model can learn shares of raters, and labels with weights.
     """
 
     uses_unlabelled = False
     takes_values = False
+    takes_shares = False
 
     def __init__(self, task: Task, optimiser: Optimiser) -> None:
         super().__init__()

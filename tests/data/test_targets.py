@@ -96,6 +96,7 @@ def test_majority_of_raters_with_ties_decided_by_the_mean() -> None:
     raters = pd.DataFrame(
         {
             "utterance": ["u0"] * 3 + ["u1"] * 2 + ["u2"] * 2,
+            "rater": [1, 2, 3, 1, 2, 1, 2],
             "valence": [2, 1, 5, 1, 4, 4, 5],
         }
     )

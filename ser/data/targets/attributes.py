@@ -1,13 +1,16 @@
 """Emotional attributes as a target: three classes, or values."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ser.corpora import Corpus
+from ser.data.raters import Binning, attribute_ratings
 from ser.data.targets.selection import column_of, of_styles, raters_of
+from ser.data.targets.soft import agreement_weights, one_hot, shares_of
 from ser.data.targets.target import Target, require_all_classes, require_fraction
 from ser.errors import UserError
 
@@ -25,6 +28,8 @@ def attribute(
     styles: Sequence[str] | None,
     labelled_fraction: float,
     labelled_seed: int,
+    labels: Literal["mean", "majority", "distribution"] = "mean",
+    weights: Literal["agreement"] | None = None,
 ) -> Target:
     """Select the values of an emotional attribute, or divide them into low, neutral and high.
 
@@ -36,16 +41,30 @@ def attribute(
             a remark, if the corpus has no single ratings. None: values, on any scale.
         styles: Styles of speech, e.g. ["improvised"]; None: all.
         labelled_fraction, labelled_seed: See `Target`.
+        labels: How raters are combined: "mean": the mean of their ratings, or its class;
+            "majority": the most frequent class of the single ratings, after a tie the class of
+            their mean (`bins=majority` is this with `rounded`); "distribution": the share of the
+            raters for each class, where the label is that of "majority". "mean", as in
+            configurations before there was a choice.
+        weights: "agreement": an utterance counts in training by the share of its raters who chose
+            its label; None, as in configurations before there was a choice: all count the same.
 
     Raises:
-        UserError: The corpus lacks the attribute or the given styles, values have another scale
-            than the rule, or a class is empty.
+        UserError: The corpus lacks the attribute, the single ratings or the given styles, values
+            have another scale than the rule, or a class is empty.
     """
     means = column_of(corpus, of_styles(corpus, styles), name).dropna().astype(float)
     require_fraction(labelled_fraction)
     if bins is None:
+        assert (labels, weights) == ("mean", None)  # see `ser.config.combinations`
         return Target(
-            name, (), means, labelled_fraction, labelled_seed, levels=_levels_of_any_scale(means)
+            name,
+            (),
+            means,
+            labelled_fraction,
+            labelled_seed,
+            levels=_levels_of_any_scale(means),
+            ratings=attribute_ratings(corpus, means.index, name),
         )
     remarks = []
     if bins == "majority" and corpus.raters is None:
@@ -55,9 +74,24 @@ def attribute(
             "ratings"
         )
     _require_scale(corpus, means, bins)
-    labels = levels(corpus, means, bins)
-    target = Target(name, LEVELS, labels, labelled_fraction, labelled_seed, remarks=tuple(remarks))
-    require_all_classes(corpus, target, labels)
+    if bins == "majority":
+        bins, labels = "rounded", "majority" if labels == "mean" else labels
+    binning = _binning(bins)
+    rule = {"of_mean": binning} if labels == "mean" else {"of_tie": binning}
+    ratings = attribute_ratings(corpus, means.index, name, single=binning, **rule)
+    classes = _binned(means, bins) if labels == "mean" else _majority(corpus, means, bins)
+    target = Target(
+        name,
+        LEVELS,
+        classes,
+        labelled_fraction,
+        labelled_seed,
+        remarks=tuple(remarks),
+        ratings=ratings,
+        shares=shares_of(corpus, ratings, LEVELS, classes) if labels == "distribution" else None,
+        weights=agreement_weights(corpus, ratings, LEVELS, classes) if weights else None,
+    )
+    require_all_classes(corpus, target, classes)
     return target
 
 
@@ -79,7 +113,7 @@ def levels(corpus: Corpus, means: pd.Series, bins: Bins) -> pd.Series:
         means: Values by utterance id; the name of the series is the attribute.
         bins: Rule.
     """
-    return _majority(corpus, means) if bins == "majority" else _binned(means, bins)
+    return _majority(corpus, means, "rounded") if bins == "majority" else _binned(means, bins)
 
 
 def _binned(means: pd.Series, bins: Bins) -> pd.Series:
@@ -96,16 +130,25 @@ def _binned(means: pd.Series, bins: Bins) -> pd.Series:
     )
 
 
-def _majority(corpus: Corpus, means: pd.Series) -> pd.Series:
+def _binning(bins: Bins) -> Binning:
+    """Return a rule as a function of (U,) values to (U, 3), 1 for the level of each."""
+    return partial(_binned_one_hot, bins)
+
+
+def _binned_one_hot(bins: Bins, values: np.ndarray) -> np.ndarray:
+    return one_hot(LEVELS, _binned(pd.Series(values), bins))
+
+
+def _majority(corpus: Corpus, means: pd.Series, bins: Bins) -> pd.Series:
     name = str(means.name)
-    raters = raters_of(corpus, f"target.bins=majority for {name}")
+    raters = raters_of(corpus, f"the level of most ratings of {name}")
     votes = raters.loc[raters["utterance"].isin(means.index), ["utterance", name]].dropna()
-    votes["label"] = _binned(votes[name].astype(float), "rounded")
+    votes["label"] = _binned(votes[name].astype(float), bins)
     counts = votes.groupby(["utterance", "label"]).size().unstack(fill_value=0)
     counts = counts.reindex(means.index, columns=list(LEVELS), fill_value=0)
     top = counts.max(axis=1)
     single = counts.eq(top, axis=0).sum(axis=1) == 1
-    return counts.idxmax(axis=1).where(single, _binned(means, "rounded")).rename("label")
+    return counts.idxmax(axis=1).where(single, _binned(means, bins)).rename("label")
 
 
 def _levels_of_any_scale(means: pd.Series) -> pd.Series:

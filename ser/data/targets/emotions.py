@@ -1,12 +1,17 @@
 """Categorical emotions as a target."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import pandas as pd
 
+from ser import metrics
 from ser.corpora import Corpus
+from ser.data.raters import emotion_ratings, shares
 from ser.data.targets.selection import column_of, of_styles, raters_of
+from ser.data.targets.soft import agreement_weights, with_shares
 from ser.data.targets.target import Target, require_all_classes, require_fraction
+from ser.errors import UserError
 
 
 def emotion(
@@ -18,6 +23,8 @@ def emotion(
     min_agreement: int,
     labelled_fraction: float,
     labelled_seed: int,
+    labels: Literal["corpus", "majority", "distribution"] = "corpus",
+    weights: Literal["agreement"] | None = None,
 ) -> Target:
     """Select utterances by categorical emotion.
 
@@ -29,30 +36,77 @@ def emotion(
         min_agreement: Smallest number of raters who agree on the (merged) label; 0: no condition.
             Ignored, with a remark, if the corpus has no single ratings.
         labelled_fraction, labelled_seed: See `Target`.
+        labels: "corpus": the label of the corpus; "majority": the (merged) emotion that most raters
+            chose among the classes, without utterances that have a tie; "distribution": the share
+            of the raters for each class, also of utterances with a tie. The last two leave out
+            utterances of which most raters chose none of the classes. "corpus", as in
+            configurations before there was a choice.
+        weights: "agreement": an utterance counts in training by the share of its raters who chose
+            its label; None, as in configurations before there was a choice: all count the same.
 
     Raises:
-        UserError: The corpus lacks emotions or the given styles, or a class is empty.
+        UserError: The corpus lacks emotions, the single ratings or the given styles, or a class is
+            empty.
     """
     table = of_styles(corpus, styles)
     merge = dict(merge or {})
-    labels = column_of(corpus, table, "emotion").dropna().replace(merge)
+    given = column_of(corpus, table, "emotion").dropna().replace(merge)
     remarks = []
+    named, votes = given, None
+    if labels != "corpus":
+        among = list(classes) if classes is not None else sorted(given.unique())
+        votes = _votes(corpus, table.index, among, merge, f"target.labels={labels}")
+        tied = (metrics.majority(votes.to_numpy()) > 0).sum(axis=1) > 1
+        votes = votes[~tied] if labels == "majority" else votes
+        named = votes.idxmax(axis=1).astype(str)
     if min_agreement > 0 and corpus.raters is None:
         remarks.append(
             f"target.min_agreement={min_agreement} is ignored: corpus {corpus.name} has no single "
             "ratings"
         )
     elif min_agreement > 0:
-        agreed = _agreement(corpus, labels, merge)
-        labels = labels[agreed >= min_agreement]
-    names = tuple(classes) if classes is not None else tuple(sorted(labels.unique()))
+        agreed = _agreement(corpus, named, merge)
+        named = named[agreed >= min_agreement]
+    names = tuple(classes) if classes is not None else tuple(sorted(named.unique()))
     require_fraction(labelled_fraction)
-    selected = labels[labels.isin(names)]
+    selected = named[named.isin(names)]
+    ratings = emotion_ratings(corpus, selected.index, names, merge)
     target = Target(
-        "emotion", names, selected, labelled_fraction, labelled_seed, remarks=tuple(remarks)
+        "emotion",
+        names,
+        selected,
+        labelled_fraction,
+        labelled_seed,
+        remarks=tuple(remarks),
+        ratings=ratings,
+        weights=agreement_weights(corpus, ratings, names, selected) if weights else None,
     )
-    require_all_classes(corpus, target, labels)
+    if votes is not None and labels == "distribution":
+        target = with_shares(target, votes.loc[selected.index, list(names)])
+    require_all_classes(corpus, target, named)
     return target
+
+
+def _votes(
+    corpus: Corpus,
+    utterances: pd.Index,
+    classes: Sequence[str],
+    merge: Mapping[str, str],
+    option: str,
+) -> pd.DataFrame:
+    """Return the share of the raters for each class, (N, C).
+
+    Utterances are left out if less than half of their raters chose one of the classes.
+    """
+    rows = raters_of(corpus, option)
+    chosen = rows["utterance"].isin(utterances) & (rows["emotions"].str.len() > 0)
+    everyone = rows.loc[chosen, "utterance"].value_counts()
+    ratings = emotion_ratings(corpus, utterances, classes, merge)
+    if ratings is None:
+        raise UserError(f"{option}: no rater of corpus {corpus.name} chose {', '.join(classes)}")
+    table = shares(ratings, classes)
+    counts = pd.Series(ratings.utterances).value_counts()
+    return table[2 * counts.loc[table.index] >= everyone.loc[table.index]]
 
 
 def _agreement(corpus: Corpus, labels: pd.Series, merge: Mapping[str, str]) -> pd.Series:

@@ -1,12 +1,13 @@
 """What all targets have in common."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
 from ser.corpora import Corpus
+from ser.data.raters import Ratings
 from ser.errors import UserError
 
 
@@ -25,6 +26,12 @@ class Target:
         remarks: Rules that the corpus does not allow; printed with the scores.
         levels: Class by utterance id of a target that is a value, by which folds and draws are
             balanced; None if the target has classes.
+        ratings: Single ratings of the utterances and of others; None: the corpus has none.
+        shares: Share of the raters of each utterance for each class, (N, C), which a model learns
+            and is scored against; None: it learns the label.
+        weights: Weight of each utterance in training; None: all weigh the same.
+        tied: Utterances that have shares, but no label by majority. `labels` has the first class
+            of the tie, for folds and counts; they are left out of the scores of classes.
     """
 
     name: str
@@ -34,6 +41,10 @@ class Target:
     labelled_seed: int = 0
     remarks: tuple[str, ...] = ()
     levels: pd.Series | None = None
+    ratings: Ratings | None = None
+    shares: pd.DataFrame | None = None
+    weights: pd.Series | None = None
+    tied: pd.Index = field(default_factory=lambda: pd.Index([]))
 
     def withheld(self, train: pd.Index) -> pd.Index:
         """Return the training utterances whose labels may not be used.
@@ -75,12 +86,27 @@ class Target:
     def only(self, utterances: pd.Index) -> "Target":
         """Return the same target, restricted to some utterances."""
         kept = self.labels.index.isin(utterances)
-        levels = None if self.levels is None else self.levels[kept]
-        return replace(self, labels=self.labels[kept], levels=levels)
+        parts = {
+            name: None if each is None else each[kept]
+            for name, each in (
+                ("labels", self.labels),
+                ("levels", self.levels),
+                ("shares", self.shares),
+                ("weights", self.weights),
+            )
+        }
+        return replace(self, **parts)  # type: ignore[arg-type]
 
     @property
     def is_value(self) -> bool:
         return not self.classes
+
+    @property
+    def truth(self) -> pd.Series:
+        """Label by utterance id against which predictions are scored; missing after a tie."""
+        if self.tied.empty:
+            return self.labels
+        return self.labels.mask(self.labels.index.isin(self.tied))
 
     @property
     def strata(self) -> pd.Series:
