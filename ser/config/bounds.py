@@ -78,8 +78,6 @@ BOUNDS: dict[str, Any] = {
         | Annotated[list[Number], MinLen(2), MaxLen(2)]
         | None
     ),
-    "target.labels": Literal["corpus", "mean", "majority", "distribution"],
-    "target.weights": Literal["agreement"] | None,
     "labelled_fraction": Share,
     "labelled_seed": Seed,
     "min_agreement": CountOrZero,

@@ -1,0 +1,62 @@
+"""Options of raters: earlier runs keep their keys, and what does not fit together is an error."""
+
+from collections.abc import Callable
+
+import pytest
+from omegaconf import DictConfig
+
+from ser.config.checks import check
+from ser.config.run_key import result_options
+from ser.errors import UserError
+
+Compose = Callable[..., DictConfig]
+SOFT = "target.labels=distribution"
+
+
+@pytest.mark.parametrize("target", ["emotion", "activation", "emotion_improvised"])
+def test_defaults_do_not_change_the_key_of_a_run(target: str, composed: Compose) -> None:
+    """The options of runs from before there were labels and weights."""
+    options = result_options(composed(f"target={target}"))["target"]
+    assert not {"labels", "weights"} & set(options)
+    for override in (SOFT, "target.labels=majority", "target.weights=agreement"):
+        assert result_options(composed(f"target={target}", override))["target"] != options
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([SOFT, "model=svm"], "target.labels=distribution is for networks"),
+        (
+            ["target.weights=agreement", "model=logistic"],
+            "target.weights=agreement is for networks",
+        ),
+        ([SOFT, "calibrate=temperature"], "which needs one class: calibrate=none"),
+        (
+            ["target=valence", "target.bins=null", SOFT],
+            "target.bins=null is for the mean of the raters",
+        ),
+        (
+            ["target=valence", "target.bins=null", "target.weights=agreement"],
+            "target.labels=mean target.weights=null",
+        ),
+        (
+            [SOFT, "model=aae", "model.latents.z.condition=label"],
+            "model.latents.z.condition: no class is certain: null",
+        ),
+        (["target=valence", "target.labels=corpus"], "target.labels=corpus"),
+        (["target.labels=mean"], "target.labels=mean"),
+        (["target.labels=distibution"], "did you mean distribution"),
+    ],
+)
+def test_unsuitable_options_are_named(
+    overrides: list[str], message: str, composed: Compose
+) -> None:
+    with pytest.raises(UserError) as error:
+        check(composed(*overrides))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("model", ["mlp", "aae", "cnn", "lstm"])
+def test_networks_learn_shares(model: str, composed: Compose) -> None:
+    features = ["features=lld"] if model in ("cnn", "lstm") else []
+    check(composed(SOFT, f"model={model}", *features))

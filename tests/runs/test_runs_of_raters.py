@@ -1,0 +1,86 @@
+"""A run on a corpus with single ratings: shares of raters and the score of one rater."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small import SHORT, Composed
+
+from ser import console, metrics, results
+from ser.results.verify import inconsistencies
+from ser.runs.run import run
+
+EMOTIONS = ("anger", "happiness", "neutral", "sadness")
+
+
+@pytest.fixture(scope="module")
+def rated(few: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides for a manifest with three raters; two of ten utterances have no majority."""
+    root = Path(few[1].partition("=")[2])
+    table = pd.read_csv(root, dtype=str)
+    table["utterance"] = [Path(file).stem for file in table["file"]]
+    rows = []
+    for number, (name, emotion) in enumerate(table[["utterance", "emotion"]].to_numpy()):
+        place = EMOTIONS.index(emotion)
+        others = [EMOTIONS[(place + 1) % 4], EMOTIONS[(place + 2) % 4]]
+        votes = [emotion, others[0] if number % 10 < 2 else emotion, others[number % 2]]
+        votes[2] = others[1] if number % 10 < 2 else votes[2]
+        rows += [(name, f"r{rater}", vote) for rater, vote in enumerate(votes)]
+    folder = tmp_path_factory.mktemp("rated")
+    table.to_csv(folder / "rated.csv", index=False)
+    ratings = pd.DataFrame(rows, columns=["utterance", "rater", "emotion"])
+    ratings.to_csv(folder / "rated.ratings.csv", index=False)
+    return ["corpus=manifest", f"corpus.root={folder / 'rated.csv'}", few[2], *SHORT]
+
+
+def make(overrides: list[str], folder: Path, composed: Callable[..., Composed]) -> dict[str, Any]:
+    cfg, names = composed(*overrides, "trainer.max_epochs=2")
+    run(cfg, folder, names)
+    return json.loads((folder / results.RESULT).read_text())
+
+
+def test_run_with_shares_is_scored_against_them(
+    rated: list[str],
+    composed: Callable[..., Composed],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = make([*rated, "target.labels=distribution"], tmp_path / "run", composed)
+    table = results.RunFolder(tmp_path / "run").read_predictions()
+    shares = table[[f"t_{name}" for name in EMOTIONS]].to_numpy()
+    assert set(shares.round(3).ravel()) == {0.0, 0.333, 0.667}
+    tied = shares.max(axis=1) < 0.5
+    assert tied.any()
+    assert (table["truth"] == "").tolist() == tied.tolist()
+    of_most = np.array(EMOTIONS)[shares.argmax(axis=1)]
+    assert (table["truth"] == of_most)[~tied].all()
+
+    test = (table["part"] == "test").to_numpy()
+    p = table[[f"p_{name}" for name in EMOTIONS]].to_numpy()
+    for name, value in metrics.distribution_scores(shares[test], p[test]).items():
+        assert result["test"][name] == pytest.approx(value, abs=1e-6)
+    assert np.sum(result["test"]["confusion"]) == (test & ~tied).sum()
+    assert not list(inconsistencies(results.RunFolder(tmp_path / "run")))
+    printed = " ".join(capsys.readouterr().out.split())
+    ceiling = 100 * result["raters"]["test"]["ceiling"]["ua"]
+    assert f"one rater, against the others {ceiling:.1f}" in printed
+    assert f"KL {result['test']['kl']:.3f}" in printed
+    assert "without a majority of raters have no part in UA" in printed
+
+
+def test_every_run_has_the_score_of_one_rater(
+    rated: list[str], composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    result = make(rated, tmp_path / "run", composed)
+    raters = result["raters"]
+    assert (raters["raters"], raters["level"], raters["panel"]) == (3, "nominal", True)
+    assert raters["utterances"] == sum(map(sum, map(dict.values, result["class_counts"].values())))
+    assert raters["test"]["utterances"] == sum(result["class_counts"]["test"].values())
+    # Of eight of ten utterances the first two raters agree, and the third does not.
+    assert 0 < raters["ceiling"]["ua"] < 1
+    assert console.ceiling(raters) == f"UA {100 * raters['ceiling']['ua']:.1f}%"
+    assert "kl" not in result["test"]
