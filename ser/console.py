@@ -14,6 +14,7 @@ from ser.errors import last_line
 
 log = logging.getLogger(__name__)
 CLASS_SCORES, VALUE_SCORES = ("UA", "WA", "F1"), ("CCC", "Pearson", "RMSE", "MAE")
+ONE_RATER = "one rater, against the others"
 DISTRIBUTION_SCORES = {"KL": "kl", "JS": "js", "calibration error": "ece_distribution"}
 console = Console(highlight=False, soft_wrap=True)
 
@@ -61,7 +62,7 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     if split == "test":
         table.add_row("on validation", *_cells(result["val"]), style="dim")
     if raters := result.get("raters"):
-        table.add_row("one rater, against the others", *_raters(raters.get(split, raters), scores))
+        table.add_row(ONE_RATER, *_raters(raters.get(split, raters), scores))
     for name, of_set in result.get("test_sets", {}).items():
         table.add_row(name, *_cells(of_set))
     console.print()
@@ -122,8 +123,11 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
         share = "" if unlike is None else f", {100 * unlike:.0f}% unlike the training data"
         print(f"{name}: {corpus} {first_score(scores)}{share}", flush=True)
         return
+    table = _scores(corpus, name, scores)
+    if raters := evaluation.get("raters"):
+        table.add_row(ONE_RATER, *_raters(raters, scores))
     console.print()
-    console.print(_scores(corpus, name, scores))
+    console.print(table)
     console.print()
     # A row for each class that the corpus has, a column for each that the run predicts.
     console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ser.config import run_key
+from ser.data.raters import agreement
 from ser.errors import UserError
 from ser.features import Features
 from ser.features.store import files_of
@@ -129,7 +130,9 @@ def _test(
     folder.write_utterances(utterances({"test": labels.index}, table))
     run = recogniser.result
     counts = {name: int((labels == name).sum()) for name in recogniser.classes}
+    ratings = corpus.target.ratings
     return {
+        **({} if ratings is None else {"raters": agreement(ratings.of(labels.index))}),
         **{key: run[key] for key in ("system", "fold_index", "fold_count", "seed", "classes")},
         "corpus": corpus.corpus.name,
         "class_counts": {"train": run["class_counts"]["train"], "test": counts},
