@@ -36,6 +36,8 @@ class DNNELM(Classifier):
         UserError: `threshold` is not between 0 and 1.
     """
 
+    takes_values = False
+    takes_shares = False
     output: Tensor
     is_fitted: Tensor
 

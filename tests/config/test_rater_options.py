@@ -30,6 +30,7 @@ def test_defaults_do_not_change_the_key_of_a_run(target: str, composed: Compose)
             ["target.weights=agreement", "model=logistic"],
             "target.weights=agreement is for networks",
         ),
+        ([SOFT, "model=dnn_elm", "features=lld"], "target.labels=distribution is for networks"),
         ([SOFT, "calibrate=temperature"], "which needs one class: calibrate=none"),
         (
             ["target=valence", "target.bins=null", SOFT],
