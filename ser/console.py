@@ -58,26 +58,65 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
         name = system(result, experiment)
         print(f"{name}: {split} {first_score(scores)}, {seconds:.0f} s", flush=True)
         return
-    table = _scores(split, system(result), scores)
-    if split == "test":
-        table.add_row("on validation", *_cells(result["val"]), style="dim")
-    if raters := result.get("raters"):
-        table.add_row(ONE_RATER, *_raters(raters.get(split, raters), scores))
-    for name, of_set in result.get("test_sets", {}).items():
-        table.add_row(name, *_cells(of_set))
     console.print()
-    console.print(table)
-    console.print()
-    if result["classes"]:
-        console.print(_confusion(result["classes"], scores))
+    if "tasks" in scores:
+        _print_tasks(split, result)
+    else:
+        table = _scores(split, system(result), scores)
+        if split == "test":
+            table.add_row("on validation", *_cells(result["val"]), style="dim")
+        if raters := result.get("raters"):
+            table.add_row(ONE_RATER, *_raters(raters.get(split, raters), scores))
+        for name, of_set in result.get("test_sets", {}).items():
+            table.add_row(name, *_cells(of_set))
+        console.print(table)
+        console.print()
+        _print_classes(split, result["classes"], scores)
     if "kl" in scores:
         numbers = (f"{name} {scores[key]:.3f}" for name, key in DISTRIBUTION_SCORES.items())
         console.print(f"\nshares of raters: {', '.join(numbers)}")
-    if absent := _absent(scores):
-        log.warning("%s: absent from %s, and left out of UA and F1", ", ".join(absent), split)
     print_remarks(result["remarks"])
     console.print(f"\nResults: {_relative(folder)}")
     _print_next(_relative(folder), result["system"]["corpus"])
+
+
+def _print_tasks(split: str, result: Mapping[str, Any]) -> None:
+    """Print the scores of several tasks: a table of values, one of classes, and confusions."""
+    sets = {split: result[split], **({"validation": result["val"]} if split == "test" else {})}
+    sets |= result.get("test_sets", {})
+    rows = [
+        (name, on, scores["tasks"][name])
+        for name in result["tasks"]
+        for on, scores in sets.items()
+        if scores and name in scores["tasks"]
+    ]
+    raters = (result.get("raters") or {}).get("tasks") or {}
+    for heads in (VALUE_SCORES, CLASS_SCORES):
+        is_value = heads == VALUE_SCORES
+        table = Table("task", "" if is_value else "%", box=None, header_style="bold")
+        for head in (*heads, f"chance {heads[0]}", "one rater"):
+            table.add_column(head, justify="right")
+        for name, on, scores in rows:
+            if is_value == ("ccc" in scores):
+                chance = "0.000" if is_value else f"{100 * scores['chance_ua']:.1f}"
+                style = "dim" if on == "validation" else None
+                of_task = raters.get(name)
+                ceiling = _raters(of_task.get(on, of_task), scores) if of_task else []
+                table.add_row(name, on, *_cells(scores), chance, *ceiling, style=style)
+        if table.row_count:
+            console.print(f"{system(result)}\n")
+            console.print(table)
+            console.print()
+    for name, scores in result[split]["tasks"].items():
+        _print_classes(f"{split} of {name}", result["tasks"][name], scores)
+
+
+def _print_classes(where: str, classes: list[str], scores: Mapping[str, Any]) -> None:
+    """Print the confusions of the classes of a task, and a warning about classes without any."""
+    if classes:
+        console.print(_confusion(classes, scores))
+    if absent := _absent(scores):
+        log.warning("%s: absent from %s, and left out of UA and F1", ", ".join(absent), where)
 
 
 def _print_next(folder: Path, corpus: str) -> None:
@@ -204,7 +243,12 @@ def _raters(agreement: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str
 
 
 def first_score(scores: Mapping[str, Any]) -> str:
-    """Return the score by which systems are compared, e.g. "UA 61.9%" or "CCC 0.614"."""
+    """Return the score by which systems are compared, e.g. "UA 61.9%" or "CCC 0.614".
+
+    Of several tasks, it is a list: "activation CCC 0.614, valence CCC 0.308".
+    """
+    if "tasks" in scores:
+        return ", ".join(f"{name} {first_score(each)}" for name, each in scores["tasks"].items())
     cell = _cells(scores)[0]
     return f"CCC {cell}" if "ccc" in scores else f"UA {cell}%"
 

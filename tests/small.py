@@ -30,12 +30,16 @@ CLASSES = ("a", "b", "c")
 OF_MODEL = {"mlp": "utterance", "cnn": "frame", "aae": "utterance", "aae frames": "frame"}
 
 
-def made_data(level: str, test_value: float | None = None) -> DataModule:
+def made_data(
+    level: str, test_value: float | None = None, kind: str = "classes", test_noise: bool = False
+) -> DataModule:
     """Three noisy classes in 5-D: 40 utterances for training, 10 for validation, 10 for testing.
 
     Args:
         level: "utterance" or "frame".
         test_value: All features of the test split, instead of the noisy ones.
+        kind: What the target is: "classes", "value", or "tasks" (both, some without label).
+        test_noise: Random values and classes of the test split, for targets with values.
     """
     rng = np.random.default_rng(0)
     ids = pd.Index([f"u{i:02d}" for i in range(60)])
@@ -46,10 +50,12 @@ def made_data(level: str, test_value: float | None = None) -> DataModule:
     if test_value is not None:
         values[lengths[:50].sum() :] = test_value
     offsets = np.concatenate([[0], lengths.cumsum()]) if level == "frame" else None
-    fold = Fold(0, 1, ids[:40], ids[40:50], ids[50:], fit=ids[:40], speaker_independent=False)
+    target = made_target(labels, kind, test_noise)
+    train = ids[:40].intersection(target.labels.index)
+    fold = Fold(0, 1, train, ids[40:50], ids[50:], fit=train, speaker_independent=False)
     return DataModule(
         Features(ids, values, offsets, tuple("vwxyz"), level),  # type: ignore[arg-type]
-        Target("emotion", CLASSES, labels),
+        target,
         fold,
         pd.Series("s", index=ids),
         seed=3,
@@ -59,6 +65,25 @@ def made_data(level: str, test_value: float | None = None) -> DataModule:
         clip=None,
         class_weights=None,
     )
+
+
+def made_target(labels: pd.Series, kind: str, test_noise: bool) -> Target:
+    """The class, a value that follows it, or both, each of a part of the utterances."""
+    rng = np.random.default_rng(1)
+    values = labels.map({"a": 2.0, "b": 3.0, "c": 4.5}) + rng.normal(size=60) / 4
+    if test_noise:
+        values[50:] = rng.normal(size=10)
+        labels = labels.copy()
+        labels[50:] = rng.choice(CLASSES, 10)
+    value = Target("activation", (), values, levels=labels)
+    if kind != "tasks":
+        return value if kind == "value" else Target("emotion", CLASSES, labels)
+    tasks = (
+        value.only(values.index.delete([1, 2, 3, 45, 55])),
+        Target("emotion", CLASSES, labels).only(labels.index.delete([3, 4, 5, 46, 56])),
+    )
+    # Utterance 3 has no label at all.
+    return Target("attributes", (), labels.drop("u03"), tasks=tasks)
 
 
 def training(kind: type[Training] = Training, **options: object) -> Training:

@@ -78,6 +78,13 @@ BOUNDS: dict[str, Any] = {
         | Annotated[list[Number], MinLen(2), MaxLen(2)]
         | None
     ),
+    "target.names": Annotated[
+        list[Literal["activation", "valence", "dominance", "emotion"]], MinLen(1)
+    ],
+    **{
+        f"loss_weights.{name}": Positive
+        for name in ("activation", "valence", "dominance", "emotion")
+    },
     "labelled_fraction": Share,
     "labelled_seed": Seed,
     "min_agreement": CountOrZero,

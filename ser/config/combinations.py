@@ -12,6 +12,7 @@ from ser.config.libraries import library_problem, options_of
 from ser.config.raters import rater_problems
 from ser.config.run_key import classifies_segments, predicts_values, reading
 from ser.config.static import class_attribute
+from ser.config.tasks import target_problems, value_problems
 from ser.errors import UserError
 
 
@@ -200,33 +201,6 @@ def _augmentation_problems(cfg: DictConfig) -> Iterator[str]:
         yield "augment: features of copies are kept in memory: in_memory=true"
 
 
-def _value_problems(cfg: DictConfig) -> Iterator[str]:
-    """Check that what learns can predict values, where the target is one."""
-    if not predicts_values(cfg):
-        if "regressor" in cfg.model and "classifier" not in cfg.model:
-            yield (
-                "this model predicts values, and the target has classes: model=svm|ridge, or "
-                "target=activation|valence|dominance target.bins=null"
-            )
-        return
-    classes = "target.bins=null is for values"
-    if not (class_attribute(cfg.model._target_, "takes_values") or "regressor" in cfg.model):
-        yield (
-            f"{classes}, which this model does not predict: model=svr|ridge, or "
-            "model=mlp|cnn|lstm|aae"
-        )
-    if cfg.train_on != "real" and "regressor" in cfg.model:
-        yield f"{classes}, and train_on={cfg.train_on} draws samples of classes: train_on=real"
-    if cfg.calibrate != "none":
-        yield f"{classes}, and calibrate={cfg.calibrate} for probabilities: calibrate=none"
-    if cfg.data.class_weights is not None:
-        yield f"{classes}, and data.class_weights for classes: data.class_weights=null"
-    node = cfg.representation or {}
-    module: Any = node.get("module") or {}
-    if module.get("condition") or "reading" in module or "LinearDiscriminant" in str(node):
-        yield f"{classes}, and this representation needs classes: representation=pca|vae"
-
-
 def _perturbation_problems(cfg: DictConfig) -> Iterator[str]:
     """Check that SpecAugment gets frames, and mixup a model that takes mixtures."""
     masks, mixup = cfg.data.get("spec_augment"), cfg.data.get("mixup")
@@ -335,7 +309,8 @@ LIGHT_COMBINATIONS = (
     (_SYSTEM, _layer_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
-    (("model", "target", "calibrate", "data", "representation", "train_on"), _value_problems),
+    (("target",), target_problems),
+    (("model", "target", "calibrate", "data", "representation", "train_on"), value_problems),
     (("model", "target", "calibrate"), rater_problems),
     (("model", "representation", "trainer"), _stopping_problems),
 )

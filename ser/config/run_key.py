@@ -35,6 +35,7 @@ WITHOUT_EFFECT = (
     "networks",  # the model contains those that are used
 )
 RUN_NAME = "${run_name:}"
+EMOTION = "emotion"  # the task that has classes whatever the rule for attributes
 SEGMENT_NETWORKS = "ser.networks.segment."
 
 
@@ -130,9 +131,17 @@ def classifies_segments(cfg: DictConfig) -> bool:
     return str(cfg.model.get("encoder", {}).get("_target_")).startswith(SEGMENT_NETWORKS)
 
 
+def tasks_of(cfg: DictConfig) -> tuple[str, ...]:
+    """Return the names of the tasks that are predicted together; empty if there is but one."""
+    names = cfg.target.get("names", ())
+    return tuple(names) if len(names) > 1 else ()
+
+
 def predicts_values(cfg: DictConfig) -> bool:
-    """Whether the target is a value and not a class."""
-    return "bins" in cfg.target and cfg.target.bins is None
+    """Whether the target, or one of its tasks, is a value and not a class."""
+    if "bins" not in cfg.target or cfg.target.bins is not None:
+        return False
+    return set(cfg.target.get("names", ())) != {EMOTION}
 
 
 def trains_network(cfg: DictConfig) -> bool:

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ser.data.batches import UNLABELLED, Batches, Rows, Task
 from ser.data.folds import Fold
-from ser.data.labels import Labels
 from ser.data.loaders import make_batches
 from ser.data.perturbations import Perturbations, SpecAugment
 from ser.data.segments import Segments
 from ser.data.standardise import Standardiser, per_speaker
 from ser.data.targets import LEVELS, Target
+from ser.data.task_labels import labels_of
 from ser.errors import UserError
 from ser.features import Features
 
@@ -70,7 +70,8 @@ class DataModule(pl.LightningDataModule):
         task: What a model is built for.
 
     Raises:
-        UserError: No labelled training utterance has one of the classes, or a value has weights.
+        UserError: No labelled training utterance has one of the classes, or there are class weights
+            without classes.
     """
 
     def __init__(
@@ -98,14 +99,15 @@ class DataModule(pl.LightningDataModule):
         masks = spec_augment if spec_augment is not None and spec_augment.masks else None
         self.perturbations = Perturbations(masks, mixup)
         self._numbers = pd.Series(np.arange(len(features.utterances)), index=features.utterances)
-        self.labels = Labels.of(target, fold)
+        self.labels = labels_of(target, fold)
         width = features.values.shape[1]
         if view.segments is not None:
             width = self.segments_of(fold.train[:1], view.segments).shape[1]
-        if target.is_value and class_weights:
+        if class_weights and not target.classes:
+            kind = "has several tasks" if target.tasks else "is a value"
             raise UserError(
-                f"data.class_weights={class_weights} is for classes, and target {target.name} is a "
-                "value: data.class_weights=null"
+                f"data.class_weights={class_weights} is for classes, and target {target.name} "
+                f"{kind}: data.class_weights=null"
             )
         shares = torch.from_numpy(self._class_counts() / len(self.labelled)).float()
         self.task = Task(
@@ -216,10 +218,16 @@ class DataModule(pl.LightningDataModule):
         return cut(self.values, self.features.offsets, numbers, self.features.mapped)
 
     def class_counts(self) -> pd.DataFrame:
-        """Return the number of utterances by class, or level of a value (rows), and split."""
-        labels = self.target.strata if self.target.is_value else self.target.truth
-        counts = {split: labels.loc[ids].value_counts() for split, ids in self.fold.parts.items()}
-        return pd.DataFrame(counts, index=list(self.target.classes or LEVELS)).fillna(0).astype(int)
+        """Return the number of utterances by class, level of a value, or task (rows), and split."""
+        return pd.DataFrame({name: self.counts(ids) for name, ids in self.fold.parts.items()})
+
+    def counts(self, ids: pd.Index) -> pd.Series:
+        """Return the number of some utterances by class, level of a value, or task."""
+        target = self.target
+        if target.tasks:
+            return pd.Series({t.name: ids.isin(t.labels.index).sum() for t in target.tasks})
+        counts = (target.strata if target.is_value else target.truth).loc[ids].value_counts()
+        return counts.reindex(list(target.classes or LEVELS), fill_value=0)
 
     @property
     def _share(self) -> tuple[int, int]:

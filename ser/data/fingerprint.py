@@ -70,10 +70,14 @@ def fingerprint(
         contents.loc[splits.index],
         strict=True,
     )
-    facts = {"classes": target.classes, "rows": [list(row) for row in rows]}
+    facts: dict[str, Any] = {"classes": target.classes, "rows": [list(row) for row in rows]}
     for name, soft in (("shares", target.shares), ("weights", target.weights)):
         if soft is not None:
             facts[name] = soft.loc[splits.index].to_numpy().tolist()
+    for task in target.tasks:
+        known = task.labels.reindex(splits.index).astype(object)
+        labels = known.where(known.notna(), None).tolist()
+        facts[f"task {task.name}"] = {"classes": task.classes, "labels": labels}
     if len(beyond):
         facts["beyond"] = [list(row) for row in contents.loc[beyond].items()]
     return run_key.digest(facts)

@@ -36,11 +36,14 @@ from ser.results.result_folder import (
     ResultFolder,
 )
 from ser.results.tables import (
+    TASK,
     confusion,
     first_score,
     predictions,
     split_moments,
     split_scores,
+    task_predictions,
+    task_scores,
     utterances,
 )
 
@@ -60,6 +63,7 @@ __all__ = [
     "RESULT",
     "SEAL",
     "SEGMENT_CODES",
+    "TASK",
     "UNFINISHED",
     "UTTERANCES",
     "EvaluationFolder",
@@ -79,6 +83,8 @@ __all__ = [
     "restored_text",
     "split_moments",
     "split_scores",
+    "task_predictions",
+    "task_scores",
     "utterances",
     "write_bytes",
     "write_json",

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from ser.corpora.formulas import csv_text, restored
 from ser.errors import UserError
 from ser.results.files import changed_files, digests_of, read_sealed, write_sealed, write_text
+from ser.results.tables import TASK
 
+NINE_DIGITS = "%.9g"
+OUTCOMES = ("truth", "prediction")  # columns with classes or values
 EVALUATION = "evaluation.json"
 PREDICTIONS, UTTERANCES = "predictions.csv", "utterances.csv"
 
@@ -84,18 +88,31 @@ class ResultFolder:
     def read_predictions(self) -> pd.DataFrame:
         """Return the table of `predictions.csv`: ids and class names as strings, values as floats.
 
-        A table without columns of probabilities has values.
+        A table without columns of probabilities has values. With several tasks, rows without
+        probabilities have values.
         """
-        names = ["utterance", "part", "truth", "prediction"]
-        types = {name: str for name in names}
+        types = {name: str for name in ("utterance", "part", TASK, *OUTCOMES)}
         table = pd.read_csv(self.predictions_file, dtype=types, keep_default_na=False)
-        if not any(str(name).startswith("p_") for name in table):
-            table = table.astype({"truth": float, "prediction": float})
+        probabilities = [name for name in table if str(name).startswith("p_")]
+        if not probabilities:
+            table = table.astype(dict.fromkeys(OUTCOMES, float))
+        elif TASK in table:
+            for name in probabilities:
+                table[name] = table[name].replace("", np.nan).astype(float)
+            is_value = table[probabilities].isna().all(axis=1)
+            numbers = {name: table.loc[is_value, name].astype(float) for name in OUTCOMES}
+            # Strings of the classes of other tasks, and floats, in one column.
+            table = table.astype(dict.fromkeys(OUTCOMES, object))
+            for name, column in numbers.items():
+                table.loc[is_value, name] = column
         return restored(table)
 
     def write_predictions(self, table: pd.DataFrame) -> None:
         # Nine digits restore every float32 exactly.
-        write_text(self.predictions_file, csv_text(table, "%.9g"))
+        mixed = {
+            name: table[name].map(_rounded) for name in OUTCOMES if table[name].dtype == object
+        }
+        write_text(self.predictions_file, csv_text(table.assign(**mixed), NINE_DIGITS))
 
     def read_utterances(self) -> pd.DataFrame:
         """Return the table of `utterances.csv`, all columns as strings."""
@@ -111,3 +128,8 @@ class EvaluationFolder(ResultFolder):
 
     RECORD = EVALUATION
     REMEDY = "remove the folder and evaluate the run again"
+
+
+def _rounded(outcome: Any) -> Any:
+    """Return a value that stands among class names with nine digits."""
+    return float(NINE_DIGITS % outcome) if isinstance(outcome, float) else outcome

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ser import metrics
 
+TASK = "task"  # column of `predictions.csv`, if there are several tasks
 # Columns of a corpus that are copied to `utterances.csv`, where the corpus has them.
 DESCRIBED = (
     *("speaker", "gender", "age", "session", "style", "emotion", "activation", "valence"),
@@ -44,6 +45,38 @@ def predictions(
     if shares is None:
         return table
     return table.join(shares.loc[truth.index].add_prefix("t_").reset_index(drop=True))
+
+
+def task_predictions(
+    split: str,
+    ids: pd.Index,
+    truth: Mapping[str, pd.Series],
+    predicted: np.ndarray,
+    tasks: Mapping[str, Sequence[str]],
+) -> pd.DataFrame:
+    """Return the rows of `predictions.csv` for one split and several tasks.
+
+    Args:
+        split: "val" or "test".
+        ids: N utterance ids.
+        truth: By task, class name or value by utterance id, of those that have a label.
+        predicted: (N, W) probabilities and values, side by side in the order of the tasks.
+        tasks: Classes of each task; none: a value.
+
+    Returns:
+        A row per labelled utterance and task: `utterance, part, task, truth, prediction`, and
+        `p_<class>` for the classes of all tasks, NaN where the class is of another task.
+    """
+    ends = np.cumsum([len(classes) or 1 for classes in tasks.values()])
+    parts = []
+    for (task, classes), own in zip(
+        tasks.items(), np.split(predicted, ends[:-1], axis=1), strict=True
+    ):
+        known = ids.isin(truth[task].index)
+        rows = predictions(split, truth[task].loc[ids[known]], own[known], classes)
+        rows.insert(2, TASK, task)
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
 
 
 def utterances(splits: Mapping[str, pd.Index], corpus: pd.DataFrame) -> pd.DataFrame:
@@ -133,10 +166,36 @@ def _distribution_scores(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str
     return metrics.distribution_scores(rows[shares].to_numpy(float), predicted)
 
 
+def task_scores(
+    table: pd.DataFrame, split: str, tasks: Mapping[str, Sequence[str]]
+) -> dict[str, Any] | None:
+    """Return the scores of one split by task.
+
+    Args:
+        table: Table of `predictions.csv`.
+        split: "val" or "test".
+        tasks: Classes of each task; none: a value.
+
+    Returns:
+        {"tasks": scores by name}, without tasks of which no utterance has a label; None if the
+        split is empty.
+    """
+    each = {
+        name: split_scores(table[table[TASK] == name], split, classes)
+        for name, classes in tasks.items()
+    }
+    known = {name: scores for name, scores in each.items() if scores is not None}
+    return {"tasks": known} if known else None
+
+
 def first_score(scores: Mapping[str, Any]) -> float:
     """Return the score of a split by which systems are compared: UA of classes, CCC of values.
 
+    Of several tasks, it is the mean of their scores.
+
     Args:
-        scores: Result of `split_scores`.
+        scores: Result of `split_scores` or `task_scores`.
     """
+    if "tasks" in scores:
+        return float(np.mean([first_score(of_task) for of_task in scores["tasks"].values()]))
     return scores["ua" if "ua" in scores else "ccc"] or 0.0

@@ -16,7 +16,7 @@ from ser.results.files import changed_files, read_sealed
 from ser.results.folder import RunFolder
 from ser.results.paths import COST, RESULT
 from ser.results.result_folder import PREDICTIONS, UTTERANCES, ResultFolder
-from ser.results.tables import split_scores
+from ser.results.tables import TASK, split_scores
 
 LISTED = 3  # examples in a message
 NO_DIGESTS = "no digests: made before runs had them, so that only the tables can be compared"
@@ -79,14 +79,11 @@ def _inconsistencies(folder: ResultFolder) -> Iterator[str]:
 
 def _table_problems(folder: ResultFolder, record: Mapping[str, Any]) -> Iterator[str]:
     """Yield contradictions between predictions, utterances and the record."""
-    classes, predictions = list(record["classes"]), folder.read_predictions()
-    yield from _prediction_problems(predictions, classes)
-    known = set(classes)
-    if set(_true(predictions, classes)).issuperset(predictions["truth"]) and known.issuperset(
-        predictions["prediction"]
-    ):
-        for part in ("val", "test"):
-            yield from _score_problems(predictions, part, classes, record)
+    predictions = folder.read_predictions()
+    if "tasks" in record:
+        yield from _tasks_problems(predictions, record)
+    else:
+        yield from _task_problems(predictions, list(record["classes"]), record)
     speech = folder.read_utterances() if folder.utterances_file.exists() else None
     if speech is not None:
         yield from _utterance_problems(predictions, speech)
@@ -98,10 +95,41 @@ def _table_problems(folder: ResultFolder, record: Mapping[str, Any]) -> Iterator
             yield f"{file.name} does not list {record['training_audio']} audio files"
 
 
-def _prediction_problems(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
+def _tasks_problems(table: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield contradictions of the predictions of several tasks."""
+    tasks = record["tasks"]
+    if unknown := set(table[TASK]) - set(tasks):
+        yield f"{PREDICTIONS} has a task that {RESULT} lacks: {_listed(sorted(unknown))}"
+    for name, classes in tasks.items():
+        recorded = {
+            part: (record.get(part) or {}).get("tasks", {}).get(name) for part in ("val", "test")
+        }
+        for problem in _task_problems(table[table[TASK] == name], classes, recorded):
+            yield f"task {name}: {problem}"
+
+
+def _task_problems(
+    table: pd.DataFrame, classes: Sequence[str], record: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield contradictions of the predictions of one task with its recorded scores, by split."""
     doubled = table.loc[table["utterance"].duplicated(), "utterance"]
     if len(doubled):
         yield f"{PREDICTIONS} has utterances twice: {_listed(doubled)}"
+    outcomes = table[["truth", "prediction"]]
+    if classes:
+        yield from _class_problems(table, classes)
+        is_true = outcomes["truth"].isin(_true(table, classes))
+        is_known = bool((is_true & outcomes["prediction"].isin(classes)).all())
+    else:
+        is_known = bool(np.isfinite(outcomes.to_numpy(float)).all())
+        if not is_known:
+            yield f"{PREDICTIONS} has values that are not finite numbers"
+    if is_known:
+        for part in ("val", "test"):
+            yield from _score_problems(table, part, classes, record)
+
+
+def _class_problems(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
     for column in ("truth", "prediction"):
         valid = _true(table, classes) if column == "truth" else classes
         unknown = table.loc[~table[column].isin(valid), column]
@@ -137,7 +165,8 @@ def _score_problems(
     for name, value in scores.items():
         then = recorded.get(name)
         if isinstance(value, float):  # probabilities are rounded in the file
-            if not np.isclose(value, then, rtol=0, atol=1e-6):
+            recorded_value = np.nan if then is None else then
+            if not np.isclose(value, recorded_value, rtol=0, atol=1e-6):
                 yield f"{part} {name.upper()} is {value:.6f} by {PREDICTIONS}, recorded {then}"
         elif value != then:
             yield f"{part} {name} by {PREDICTIONS} differs from the recorded one"
@@ -152,7 +181,8 @@ def _utterance_problems(predictions: pd.DataFrame, speech: pd.DataFrame) -> Iter
     if len(doubled):
         yield f"{UTTERANCES} has utterances twice or in two splits: {_listed(doubled)}"
     pairs = (
-        pd.MultiIndex.from_frame(each[["part", "utterance"]]) for each in (predictions, speech)
+        pd.MultiIndex.from_frame(each[["part", "utterance"]].drop_duplicates())
+        for each in (predictions, speech)
     )
     predicted, described = pairs
     if len(lacking := predicted.difference(described)):

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping
 
+import pandas as pd
 from rich.table import Table
 from torch import nn
 
 from ser.console import console, print_remarks
 from ser.corpora import Corpus
 from ser.data.datamodule import DataModule
+from ser.data.targets import Target
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +37,14 @@ def announce(
     table.add_column("utterances")
     for split in counts:
         table.add_column(str(split), justify="right")
-    if len(copies := fold.copies):
-        counts["copies"] = data.target.strata.loc[copies].value_counts()
-        counts = counts.fillna(0).astype(int)
+    copies = pd.Index(fold.copies)
+    if len(copies):
+        counts["copies"] = data.counts(copies)
         table.add_column("copies", justify="right")
     for name, row in counts.iterrows():
         table.add_row(str(name), *map(str, row))
-    table.add_row("all", *map(str, counts.sum()), style="bold")
+    sizes = [len(ids) for ids in (*fold.parts.values(), *([copies] if len(copies) else []))]
+    table.add_row("all", *map(str, sizes), style="bold")
     speakers = {
         s: corpus.table["speaker"].loc[ids].dropna().unique() for s, ids in fold.parts.items()
     }
@@ -53,17 +56,22 @@ def announce(
     console.print(table)
     if left_out := len(data.target.labels) - len(fold.everyone):
         log.info("%d more utterances are in no split of this fold", left_out)
-    if data.target.is_value:
-        log.info("chance level: CCC 0")
-        print_remarks(remarks)
-        return
-    tested = counts["test"] if counts["test"].any() else counts["val"]
-    log.info(
-        "chance level: UA %.1f%%; always predicting the largest class: WA %.1f%%",
-        100 / (tested > 0).sum(),
-        100 * tested.max() / tested.sum(),
-    )
+    tested = fold.test if len(fold.test) else fold.val
+    if data.target.tasks:
+        of_tasks = (f"{task.name} {_chance(task, tested)}" for task in data.target.tasks)
+        log.info("chance level: %s", ", ".join(of_tasks))
+    else:
+        log.info("chance level: %s", _chance(data.target, tested))
     print_remarks(remarks)
+
+
+def _chance(target: Target, tested: pd.Index) -> str:
+    """Return the scores at chance level on the utterances that are tested."""
+    if target.is_value:
+        return "CCC 0"
+    counts = target.labels.reindex(tested).value_counts()
+    largest = 100 * counts.max() / counts.sum()
+    return f"UA {100 / len(counts):.1f}%; always predicting the largest class: WA {largest:.1f}%"
 
 
 def parameters(name: str, model: nn.Module, epochs: int) -> None:

@@ -10,8 +10,15 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ser.config import build
-from ser.config.run_key import classifies_segments, predicts_values, segment_length
+from ser.config.run_key import (
+    EMOTION,
+    classifies_segments,
+    predicts_values,
+    segment_length,
+    tasks_of,
+)
 from ser.data.batches import Head, Task
+from ser.data.targets import LEVELS
 from ser.errors import UserError
 from ser.training.phased import PhasedModel
 
@@ -53,10 +60,10 @@ def _representations(cfg: DictConfig) -> Iterator[str]:
 def _parameters(cfg: DictConfig, part: str) -> int:
     """Build a network and its phases, and return the number of its parameters."""
     classes = cfg.target.get("classes")
-    layers = len(build(cfg.features).layers) if "layer" in cfg.features else 1
-    heads = (Head(cfg.target.name, 0),) if part == "model" and predicts_values(cfg) else ()
     count = len(classes) if classes else CLASSES
-    task = Task(_inputs(cfg, part), count, None, {}, layers=layers, heads=heads)
+    layers = len(build(cfg.features).layers) if "layer" in cfg.features else 1
+    heads = _heads(cfg, count) if part == "model" else ()
+    task = Task(_inputs(cfg, part), 0 if heads else count, None, {}, layers=layers, heads=heads)
     if part == "model":
         model: PhasedModel = build(cfg.model)(task)
     else:
@@ -66,6 +73,19 @@ def _parameters(cfg: DictConfig, part: str) -> int:
     if not model.phases:
         raise UserError("phases: there are none")
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _heads(cfg: DictConfig, classes: int) -> tuple[Head, ...]:
+    """Return the heads of values or several tasks; none for classes.
+
+    Args:
+        cfg: Configuration of the run.
+        classes: Number of classes of emotions.
+    """
+    if not tasks_of(cfg):
+        return (Head("value", 0),) if predicts_values(cfg) else ()
+    levels = 0 if predicts_values(cfg) else len(LEVELS)
+    return tuple(Head(name, classes if name == EMOTION else levels) for name in tasks_of(cfg))
 
 
 def _inputs(cfg: DictConfig, part: str) -> int:

@@ -15,7 +15,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from ser.config.run_key import digest
 from ser.errors import UserError
 from ser.representations.curves import EPOCH
-from ser.results import RunFolder, restored
+from ser.results import TASK, RunFolder, restored
+from ser.runs.logged import confusions, flat_scores
 
 if TYPE_CHECKING:  # imported where needed: it takes half a second
     import wandb as wandb_client
@@ -180,40 +181,41 @@ class Wandb(Logger):
             result: Content of `result.json`.
             predictions: Table of `predictions.csv`.
         """
-        import wandb as client
-
         split = "test" if result.get("test") else "val"
         rows = predictions[predictions["part"] == split]
         classes = [c.removeprefix("p_") for c in predictions.columns if c.startswith("p_")]
-        numbers = {name: number for number, name in enumerate(classes)}
         self._catch_up(math.inf)  # a run may be killed between its training and its test
         # Logged before the summary is updated, because logging overwrites the summary.
-        if classes:
-            rows = rows[rows["truth"].isin(classes)]  # the others have no majority of raters
-            plot = client.plot.confusion_matrix(
-                y_true=rows["truth"].map(numbers).tolist(),
-                preds=rows["prediction"].map(numbers).tolist(),
-                class_names=classes,
-                title=f"{split} confusion",
-            )
-            self.experiment.log({f"{split}/confusion": plot})
-        else:
-            pairs = rows[["truth", "prediction"]].to_numpy(float)
-            points = client.Table(columns=["truth", "prediction"], data=pairs)
-            plot = client.plot.scatter(points, "truth", "prediction", title=f"{split} values")
-            self.experiment.log({f"{split}/values": plot})
+        tasks = result.get("tasks") or {None: classes}
+        for name, of_task in tasks.items():
+            own = rows if name is None else rows[rows[TASK] == name]
+            if len(own):
+                self._plot(own, of_task, split if name is None else f"{split}/{name}")
         self.experiment.summary.update(
-            {
-                **_scores(result),
-                **{
-                    f"{name}/confusion_counts": result[name]["confusion"]
-                    for name in ("val", "test")
-                    if result.get(name) and classes
-                },
-                "classes": classes,
-            }
+            {**flat_scores(result), **confusions(result), "classes": classes}
         )
         self.experiment.finish()
+
+    def _plot(self, rows: pd.DataFrame, classes: Sequence[str], prefix: str) -> None:
+        """Log the confusion matrix of some predictions, or their values against the truth."""
+        import wandb as client
+
+        title = prefix.replace("/", " ")
+        if not classes:
+            pairs = rows[["truth", "prediction"]].to_numpy(float)
+            points = client.Table(columns=["truth", "prediction"], data=pairs)
+            plot = client.plot.scatter(points, "truth", "prediction", title=f"{title} values")
+            self.experiment.log({f"{prefix}/values": plot})
+            return
+        rows = rows[rows["truth"].isin(classes)]  # the others have no majority of raters
+        numbers = {name: number for number, name in enumerate(classes)}
+        plot = client.plot.confusion_matrix(
+            y_true=rows["truth"].map(numbers).tolist(),
+            preds=rows["prediction"].map(numbers).tolist(),
+            class_names=list(classes),
+            title=f"{title} confusion",
+        )
+        self.experiment.log({f"{prefix}/confusion": plot})
 
 
 def finish(logger: Logger, result: Mapping[str, Any], predictions: pd.DataFrame) -> None:
@@ -227,7 +229,7 @@ def finish(logger: Logger, result: Mapping[str, Any], predictions: pd.DataFrame)
     if isinstance(logger, Wandb):
         logger.finish(result, predictions)
     else:
-        logger.log_metrics(_scores(result))
+        logger.log_metrics(flat_scores(result))
         logger.finalize("success")
 
 
@@ -308,23 +310,6 @@ def _tags(tags: Iterable[str | None]) -> list[str]:
     """Return distinct tags, shortened to the length that Weights & Biases accepts."""
     short = (tag if len(tag) <= TAG_LENGTH else f"{tag[: TAG_LENGTH - 1]}…" for tag in tags if tag)
     return list(dict.fromkeys(short))
-
-
-def _scores(result: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a result as a flat dict: `test/ua`, `test/recall/anger`, ....
-
-    Examples:
-        >>> _scores({"test": {"ua": 0.5, "recall": {"joy": 0.5, "fear": None}}, "val": None})
-        {'test/ua': 0.5, 'test/recall/joy': 0.5}
-    """
-    flat: dict[str, float] = {}
-    for split in ("val", "test"):
-        for name, value in (result.get(split) or {}).items():
-            if isinstance(value, float):
-                flat[f"{split}/{name}"] = value
-        recalls = (result.get(split) or {}).get("recall", {})
-        flat |= {f"{split}/recall/{c}": value for c, value in recalls.items() if value is not None}
-    return flat | {name: result[name] for name in ("best_epoch", "temperature") if name in result}
 
 
 def _table(path: Path) -> Any:

@@ -21,15 +21,12 @@ from ser import console
 from ser.config import CONF, build, run_key
 from ser.config.checks import check
 from ser.config.run_key import trains_network
-from ser.data.folds import Fold
 from ser.data.prepare import Prepared, prepare
-from ser.data.raters import agreement
-from ser.data.targets import Target
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
-from ser.results import RunFolder, first_score, predictions, split_scores, utterances
+from ser.results import RunFolder, first_score, utterances
 from ser.results.fitted import UsedKeys, in_use
-from ser.runs import banner, loggers, sharing
+from ser.runs import banner, loggers, scoring, sharing
 from ser.runs.components import Components, Outcome
 from ser.runs.dry import require_buildable
 from ser.runs.estimator import fit_estimator
@@ -64,8 +61,8 @@ def run(
         hydra: Hydra's own configuration, which is kept with that of the run.
 
     Returns:
-        UA or CCC on the validation split: the only score that a sweeper may see. The test split is
-        scored after it, once.
+        UA or CCC on the validation split, the mean over several tasks: the only score that a
+        sweeper may see. The test split is scored after it, once.
 
     Raises:
         UserError: Whatever the user can correct. If it happens after training has begun, the reason
@@ -248,9 +245,7 @@ def _write(
     """Write the files of a finished run, `result.json` last, and print its scores."""
     target, fold = prepared.data.target, prepared.data.fold
     table = pd.concat(
-        predictions(
-            split, target.truth.loc[fold.parts[split]], predicted, target.classes, target.shares
-        )
+        scoring.predictions_of(split, target, fold.parts[split], predicted)
         for split, predicted in outcome.predictions.items()
     )
     folder.write_predictions(table)
@@ -261,9 +256,9 @@ def _write(
         "run_key": prepared.run_key,
         "options": run_key.digest(run_key.result_options(cfg)),
         "training_audio": len(prepared.training_audio),
-        "val": split_scores(table, "val", target.classes),
-        "test": split_scores(table, "test", target.classes),
-        **_test_sets(fold, table, target.classes),
+        "val": scoring.scores_of(table, "val", target),
+        "test": scoring.scores_of(table, "test", target),
+        **scoring.test_sets(fold, table, target),
     }
     date = datetime.now(UTC).isoformat(timespec="seconds")
     folder.write_cost({"date": date, **cost})
@@ -274,16 +269,6 @@ def _write(
     return result
 
 
-def _test_sets(fold: Fold, table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the scores of each test set under the key of `result.json`, if there are several."""
-    if not fold.test_sets:
-        return {}
-    tested = {name: table[table["utterance"].isin(ids)] for name, ids in fold.test_sets.items()}
-    return {
-        "test_sets": {name: split_scores(each, "test", classes) for name, each in tested.items()}
-    }
-
-
 def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:
     corpus, data = prepared.corpus, prepared.data
     speakers = corpus.table["speaker"]
@@ -291,7 +276,7 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
     groups += ["representation"] if cfg.representation is not None else []
     copies = data.fold.copies
     augmented = {"copies": len(copies), "utterances": int(copies.nunique())}
-    raters = agreement_of(data.target, data.fold)
+    raters = scoring.agreement_of(data.target, data.fold)
     return {
         **({} if raters is None else {"raters": raters}),
         **({} if copies.empty else {"augmented": {"choice": choices["augment"], **augmented}}),
@@ -300,7 +285,8 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
         "fold_count": data.fold.count,
         "seed": cfg.seed,
         "classes": list(data.target.classes),
-        "class_counts": {} if data.target.is_value else data.class_counts().to_dict(),
+        **({"tasks": scoring.classes_by_task(data.target)} if data.target.tasks else {}),
+        "class_counts": data.class_counts().to_dict() if data.target.classes else {},
         "speakers": {
             split: sorted(speakers.loc[ids].dropna().unique())
             for split, ids in data.fold.parts.items()
@@ -311,21 +297,6 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
         "remarks": prepared.remarks,
         "versions": {name: version(name) for name in LIBRARIES},
     }
-
-
-def agreement_of(target: Target, fold: Fold) -> dict[str, Any] | None:
-    """Return how well raters agree on the utterances of a target, and on those of the test split.
-
-    Returns:
-        The result of `agreement`, with that of the test split under `test`, unless it is empty;
-        None: there are no ratings.
-    """
-    if target.ratings is None:
-        return None
-    whole = agreement(target.ratings.of(target.labels.index))
-    if fold.test.empty:
-        return whole
-    return {**whole, "test": agreement(target.ratings.of(fold.test))}
 
 
 def _commit() -> str | None:

@@ -108,6 +108,27 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
     ("overrides", "message"),
     [
         (["representation=lda", "features=lld", "model=lstm"], "needs utterance-level features"),
+        (
+            ["target=attributes", "model=svm"],
+            "target.names=[activation,valence,dominance] has several tasks, and this model "
+            "predicts one: target=activation|valence|dominance",
+        ),
+        (["target=attributes", "model=dnn_elm", "features=lld"], "this model does not predict"),
+        (["target=attributes", "calibrate=temperature"], "calibrate=temperature is for one"),
+        (["target=attributes", "data.class_weights=balanced"], "data.class_weights is for one"),
+        (["target=attributes", "target.bins=rounded", "data.mixup=0.2"], "data.mixup=0.2 is for"),
+        (
+            ["target=attributes", "target.names=[valence,emotion]", "data.mixup=0.2"],
+            "target.names=[valence,emotion] has several tasks, and data.mixup=0.2 is for one",
+        ),
+        (["target=attributes", "representation=lda"], "this representation needs classes of one"),
+        (
+            ["target=attributes", "model=aae", "model.latents.y.condition=label"],
+            "model.latents.y.condition needs classes of one",
+        ),
+        (["target=attributes", "target.names=[valence,valence]"], "one or more different tasks"),
+        (["target=attributes", "~target.loss_weights.valence"], "loss_weights.valence is missing"),
+        (["target=attributes", "+target.loss_weights.joy=1.0"], "there is no task joy"),
         (["representation=vae", "features=lld"], "this model needs utterance-level"),
         (["representation=vae", "model=lstm"], "this model needs frame-level"),
         (["features=lld", "model=mlp"], "needs utterance-level"),

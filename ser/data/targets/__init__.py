@@ -3,5 +3,6 @@
 from ser.data.targets.attributes import LEVELS, Bins, attribute, levels
 from ser.data.targets.emotions import emotion
 from ser.data.targets.target import Target
+from ser.data.targets.tasks import attributes
 
-__all__ = ["LEVELS", "Bins", "Target", "attribute", "emotion", "levels"]
+__all__ = ["LEVELS", "Bins", "Target", "attribute", "attributes", "emotion", "levels"]

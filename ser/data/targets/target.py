@@ -1,4 +1,4 @@
-"""What all targets have in common."""
+"""What all targets have in common: classes, a value, or several tasks."""
 
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -18,8 +18,9 @@ class Target:
     Attributes:
         name: E.g. "emotion".
         classes: Class names, in the order of every table, matrix and probability column; none if
-            the target is a value.
-        labels: Class name or value by utterance id, of the selected utterances only.
+            the target is a value, or has several tasks.
+        labels: Class name or value by utterance id, of the selected utterances only. Of several
+            tasks, the class, or level of a value, of the first task that labels the utterance.
         labelled_fraction: Fraction of the training labels that may be used. Validation and test
             keep all labels, for scoring.
         labelled_seed: Seed of the draw of these labels.
@@ -32,6 +33,9 @@ class Target:
         weights: Weight of each utterance in training; None: all weigh the same.
         tied: Utterances that have shares, but no label by majority. `labels` has the first class
             of the tie, for folds and counts; they are left out of the scores of classes.
+        tasks: Targets that are predicted together, each with the utterances that it labels itself;
+            none if there is one task, which is the target itself.
+        loss_weight: Weight of the loss of a task among those of other tasks.
     """
 
     name: str
@@ -45,12 +49,14 @@ class Target:
     shares: pd.DataFrame | None = None
     weights: pd.Series | None = None
     tied: pd.Index = field(default_factory=lambda: pd.Index([]))
+    tasks: tuple["Target", ...] = ()
+    loss_weight: float = 1.0
 
     def withheld(self, train: pd.Index) -> pd.Index:
         """Return the training utterances whose labels may not be used.
 
         They are drawn per class, or level of a value. At least one utterance of each keeps its
-        label.
+        label. Of several tasks, an utterance keeps all of its labels or none.
 
         Args:
             train: Utterance ids of the training split.
@@ -69,8 +75,12 @@ class Target:
         """Check that the training split of a fold has utterances of every class, or two values.
 
         Raises:
-            UserError: A class has none, or all values are equal.
+            UserError: A class of any task has none, or all values are equal.
         """
+        for task in self.tasks:
+            task.require_training_classes(fold, train.intersection(task.labels.index))
+        if self.tasks:
+            return
         if self.is_value and self.labels.loc[train].nunique() < 2:
             raise UserError(
                 f"fold {fold}: the training utterances have less than two values of {self.name}: "
@@ -95,11 +105,12 @@ class Target:
                 ("weights", self.weights),
             )
         }
-        return replace(self, **parts)  # type: ignore[arg-type]
+        tasks = tuple(task.only(utterances) for task in self.tasks)
+        return replace(self, tasks=tasks, **parts)  # type: ignore[arg-type]
 
     @property
     def is_value(self) -> bool:
-        return not self.classes
+        return not self.classes and not self.tasks
 
     @property
     def truth(self) -> pd.Series:
@@ -110,7 +121,10 @@ class Target:
 
     @property
     def strata(self) -> pd.Series:
-        """Class by utterance id by which folds are balanced: of a value, its level."""
+        """Class by utterance id by which folds are balanced: of a value, its level.
+
+        Of several tasks, that of the first task that labels the utterance.
+        """
         return self.labels if self.levels is None else self.levels
 
     @property

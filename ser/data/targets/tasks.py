@@ -1,0 +1,85 @@
+"""Several tasks as one target: attributes, and emotions beside them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import pandas as pd
+
+from ser.corpora import Corpus
+from ser.data.targets.attributes import Bins, attribute
+from ser.data.targets.emotions import emotion
+from ser.data.targets.target import Target
+
+TaskName = Literal["activation", "valence", "dominance", "emotion"]
+
+
+def attributes(
+    corpus: Corpus,
+    *,
+    names: Sequence[TaskName],
+    bins: Bins | None,
+    classes: Sequence[str] | None,
+    merge: Mapping[str, str] | None,
+    loss_weights: Mapping[str, float],
+    styles: Sequence[str] | None,
+    labelled_fraction: float,
+    labelled_seed: int,
+) -> Target:
+    """Select utterances by several attributes, and by emotion, which a model predicts together.
+
+    An utterance needs a label of one task only. Without a label of another one, it has no part in
+    the loss and in the scores of that task.
+
+    Args:
+        corpus: Corpus with the labels.
+        names: Tasks in the order of every table: "activation", "valence", "dominance", "emotion".
+            Of a single one, the target is the same as `attribute` or `emotion` returns.
+        bins: As of `attribute`, for all attributes.
+        classes, merge: As of `emotion`, if it is one of the tasks.
+        loss_weights: Weights of the losses by name.
+        styles, labelled_fraction, labelled_seed: As of `attribute`. Labels are withheld by
+            utterance.
+
+    Raises:
+        UserError: The corpus lacks a task or the given styles, a class is empty, or values have
+            another scale than `bins`.
+    """
+
+    def task(name: TaskName) -> Target:
+        if name == "emotion":
+            target = emotion(
+                corpus,
+                classes=classes,
+                merge=merge,
+                styles=styles,
+                min_agreement=0,
+                labelled_fraction=labelled_fraction,
+                labelled_seed=labelled_seed,
+            )
+        else:
+            target = attribute(
+                corpus,
+                name=name,
+                bins=bins,
+                styles=styles,
+                labelled_fraction=labelled_fraction,
+                labelled_seed=labelled_seed,
+            )
+        return replace(target, loss_weight=loss_weights[name])
+
+    tasks = tuple(task(name) for name in names)
+    if len(tasks) == 1:
+        return tasks[0]
+    strata = pd.concat([each.strata.astype(str) for each in tasks])
+    strata = strata[~strata.index.duplicated()]  # that of the first task
+    return Target(
+        "attributes",
+        (),
+        # In the order of the corpus, as labels of one task are.
+        strata.loc[corpus.table.index.intersection(strata.index)].rename("label"),
+        labelled_fraction,
+        labelled_seed,
+        remarks=tuple(dict.fromkeys(remark for each in tasks for remark in each.remarks)),
+        tasks=tasks,
+    )
