@@ -216,7 +216,7 @@ def _run(
 def _ceiling(result: Mapping[str, Any], task: str | None, primary: str) -> float | None:
     """Return the score of one rater against the others, as far as it was recorded."""
     raters = result.get("raters") or {}
-    of_task = raters if task is None else raters.get(task) or {}
+    of_task = raters if task is None else (raters.get("tasks") or {}).get(task) or {}
     return (of_task.get("ceiling") or {}).get(primary)
 
 

@@ -185,11 +185,13 @@ def test_each_task_is_a_cell_beside_systems_of_one_task(tmp_path: Path) -> None:
     several = plan_grid(tmp_path, ["aae", "mlp"], seeds=1, folds=3, targets=["attributes"])
     for run in single.runs:
         write_values(run)
+    of_tasks = {"activation": {"ceiling": {"ccc": 0.7}}, "valence": {"ceiling": {"ccc": 0.8}}}
     for run in several.runs[:-1]:
-        write_values(run, tasks)
+        write_values(run, tasks, raters={"tasks": of_tasks})
     data = compute(Grid("tasks", (*single.runs, *several.runs), "mlp"))
     assert data.columns == [("iemocap", "activation"), ("iemocap", "valence")]
     assert data.systems == ["mlp", "aae target=attributes", "mlp target=attributes"]
+    assert [data.ceiling(column) for column in data.columns] == [0.7, 0.8]
     assert data.finished == len(single.runs) + len(several.runs) - 1
     first, second = (s for c, s in data.scored if c.system == "aae target=attributes")
     runs = [run for run in several.runs if run.system == "aae"]
