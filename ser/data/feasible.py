@@ -39,8 +39,8 @@ def require_feasible(cfg: DictConfig, corpus: Corpus, target: Target, fold: Fold
     """Check that a model can be fitted on a fold, before anything is extracted.
 
     Raises:
-        UserError: A class has no training utterance, a task no validation label, the inner folds of a model that tunes its
-            options are impossible.
+        UserError: A class has no training utterance, a task no validation label, the inner folds of
+            a model that tunes its options are impossible.
     """
     target.require_training_classes(fold.index, fold.train)
     target.require_validation_labels(fold.index, fold.val)
