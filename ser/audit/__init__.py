@@ -52,6 +52,9 @@ def audit(cfg: DictConfig, command: str, out: Path | None) -> bool:
 def make_audit(cfg: DictConfig, command: str) -> Audit:
     """Compute an audit; see `audit`."""
     corpus, target = labelled_corpus(cfg)
+    if target.tasks:
+        names = "|".join(task.name for task in target.tasks)
+        raise UserError(f"target={target.name}: an audit is of one target: target={names}")
     store: Store = build(cfg.store)
     readings = read_all(corpus.table, store.workers, cfg.skip_faulty)
     recordings = store.recordings(corpus.table)

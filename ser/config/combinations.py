@@ -309,7 +309,7 @@ LIGHT_COMBINATIONS = (
     (_SYSTEM, _layer_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
-    (("target",), target_problems),
+    (("target", "test_corpus"), target_problems),
     (("model", "target", "calibrate", "data", "representation", "train_on"), value_problems),
     (("model", "target", "calibrate"), rater_problems),
     (("model", "representation", "trainer"), _stopping_problems),

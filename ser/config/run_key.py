@@ -133,15 +133,21 @@ def classifies_segments(cfg: DictConfig) -> bool:
 
 def tasks_of(cfg: DictConfig) -> tuple[str, ...]:
     """Return the names of the tasks that are predicted together; empty if there is but one."""
-    names = cfg.target.get("names", ())
-    return tuple(names) if len(names) > 1 else ()
+    names = _names(cfg)
+    return names if len(names) > 1 else ()
 
 
 def predicts_values(cfg: DictConfig) -> bool:
     """Whether the target, or one of its tasks, is a value and not a class."""
     if "bins" not in cfg.target or cfg.target.bins is not None:
         return False
-    return set(cfg.target.get("names", ())) != {EMOTION}
+    return set(_names(cfg)) != {EMOTION}
+
+
+def _names(cfg: DictConfig) -> tuple[str, ...]:
+    """Return the names of tasks; none if the target has no such option, or no valid one."""
+    names = cfg.target.get("names")
+    return tuple(map(str, names)) if OmegaConf.is_list(names) else ()
 
 
 def trains_network(cfg: DictConfig) -> bool:

@@ -39,10 +39,11 @@ def require_feasible(cfg: DictConfig, corpus: Corpus, target: Target, fold: Fold
     """Check that a model can be fitted on a fold, before anything is extracted.
 
     Raises:
-        UserError: A class has no training utterance, the inner folds of a model that tunes its
-            options are impossible.
+        UserError: A class has no training utterance, a task no validation label, the inner folds of
+            a model that tunes its options are impossible.
     """
     target.require_training_classes(fold.index, fold.train)
+    target.require_validation_labels(fold.index, fold.val)
     if "leave_out" in cfg.model:
         # Without a representation, the training split alone is divided, too, to calibrate.
         inner = fold.train if cfg.representation is None else fold.train.append(fold.val)

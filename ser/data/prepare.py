@@ -83,6 +83,7 @@ def prepare(cfg: DictConfig) -> Prepared:
     faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
     fold = make_fold(cfg, corpus, target, recordings)
+    target.require_validation_labels(fold.index, fold.val)
     beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
     if augmentation is not None:
         assert not isinstance(extractor, PrecomputedFeatures)  # see `ser.config.combinations`

@@ -10,7 +10,6 @@ from ser.data.batches import UNLABELLED, Head
 from ser.data.folds import Fold
 from ser.data.labels import Labels
 from ser.data.targets import Target
-from ser.errors import UserError
 
 
 def labels_of(target: Target, fold: Fold) -> "Labels | TaskLabels":
@@ -40,8 +39,8 @@ class TaskLabels:
         """Return the labels of a fold.
 
         Raises:
-            UserError: For one of the tasks, a class has no training utterance, all values are
-                equal, or no utterance of the validation split has a label.
+            UserError: For one of the tasks, a class has no training utterance, or all values are
+                equal.
         """
         columns = {task.name: task.labels if task.is_value else task.codes for task in target.tasks}
         known = pd.DataFrame(columns, dtype=float).reindex(target.labels.index)
@@ -49,11 +48,6 @@ class TaskLabels:
         for task in target.tasks:
             of_task = known.index[known[task.name].notna()]
             task.require_training_classes(fold.index, fold.train.intersection(of_task))
-            if fold.val.intersection(of_task).empty:
-                raise UserError(
-                    f"fold {fold.index}: no validation utterance has a label of {task.name}: "
-                    "leave it out of target.names, or choose another fold"
-                )
         if not fold.copies.empty:
             known = pd.concat([known, known.loc[fold.copies].set_axis(fold.copies.index)])
         return cls(target, known)

@@ -88,6 +88,10 @@ def _require_latents(run: RunFolder) -> dict[str, Any]:
     is_aae = name is not None and issubclass(get_class(name), AAE)
     if not is_aae or cfg.model.get("classifier") is None:
         raise UserError(f"{run.path}: {name} has no latents; {ADVICE}")
+    if "tasks" in result:
+        raise UserError(
+            f"{run.path}: predicts {', '.join(result['tasks'])}; give a run of one task"
+        )
     return result
 
 

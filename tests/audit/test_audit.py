@@ -199,6 +199,10 @@ def test_other_targets_are_audited(few: list[str], tmp_path: Path) -> None:
         (["seed=0,1"], "give each option one value"),
         (["fold.index=none"], "fold.index"),
         (["target.classes=[anger,joy]"], "has class joy"),
+        (
+            ["target=attributes", "target.names=[activation,emotion]"],
+            "an audit is of one target: target=activation|emotion",
+        ),
     ],
 )
 def test_wrong_options_raise_a_clear_error(

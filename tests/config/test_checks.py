@@ -126,6 +126,7 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             ["target=attributes", "model=aae", "model.latents.y.condition=label"],
             "model.latents.y.condition needs classes of one",
         ),
+        (["target=attributes", "test_corpus=savee"], "target.names and test_corpus"),
         (["target=attributes", "target.names=[valence,valence]"], "one or more different tasks"),
         (["target=attributes", "~target.loss_weights.valence"], "loss_weights.valence is missing"),
         (["target=attributes", "+target.loss_weights.joy=1.0"], "there is no task joy"),

@@ -95,7 +95,7 @@ def test_a_task_needs_labels_in_training_and_validation() -> None:
     table = TABLE.assign(valence=[2.0, 3.0, 1.0, NAN, NAN, NAN, 4.0, NAN])
     target = attributes(Corpus("small", table), **options)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no validation utterance has a label of valence"):
-        labels_of(target, FOLD)
+        target.require_validation_labels(0, FOLD.val)
 
 
 def test_the_labels_of_every_task_identify_a_run() -> None:

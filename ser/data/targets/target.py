@@ -93,6 +93,19 @@ class Target:
                 "leave the class out of target.classes, or choose another fold"
             )
 
+    def require_validation_labels(self, fold: int, val: pd.Index) -> None:
+        """Check that the validation split of a fold has labels of every task.
+
+        Raises:
+            UserError: Of one task it has none.
+        """
+        for task in self.tasks:
+            if val.intersection(task.labels.index).empty:
+                raise UserError(
+                    f"fold {fold}: no validation utterance has a label of {task.name}: leave it "
+                    "out of target.names, or choose another fold"
+                )
+
     def only(self, utterances: pd.Index) -> "Target":
         """Return the same target, restricted to some utterances."""
         kept = self.labels.index.isin(utterances)
