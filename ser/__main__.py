@@ -155,7 +155,7 @@ def sample(run: Path, component: str | None, count: int, seed: int, out: Path | 
 
 
 def predict(run: Path, audio: list[Path], **options: Any) -> int:
-    """Predict the classes of recordings with finished runs.
+    """Predict the classes or values of recordings with finished runs.
 
     The exit status is 1 if no recording can be predicted.
     """

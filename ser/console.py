@@ -1,7 +1,8 @@
 """Terminal output of runs and evaluations."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,8 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
         numbers = (f"{name} {scores[key]:.3f}" for name, key in DISTRIBUTION_SCORES.items())
         console.print(f"\nshares of raters: {', '.join(numbers)}")
     print_remarks(result["remarks"])
-    console.print(f"\nResults: {_relative(folder)}")
-    _print_next(_relative(folder), result["system"]["corpus"])
+    console.print(f"\nResults: {relative_path(folder)}")
+    _print_next(relative_path(folder), result["system"]["corpus"])
 
 
 def _print_tasks(split: str, result: Mapping[str, Any]) -> None:
@@ -169,45 +170,13 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
     console.print(table)
     console.print()
     # A row for each class that the corpus has, a column for each that the run predicts.
-    console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))
+    if evaluation["classes"]:
+        console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))
     if unlike is not None:
         silent = f"contain no speech: {100 * evaluation['no_speech']:.1f}%"
         console.print(f"unlike the training data: {100 * unlike:.1f}%; {silent}")
     print_remarks(evaluation["remarks"])
-    console.print(f"\nResults: {_relative(folder)}")
-
-
-def corrupted(run: Path, evaluations: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Print the mean scores of runs on corrupted audio.
-
-    Args:
-        run: Folder of the runs.
-        evaluations: Content of the records of all runs by the name of the condition; the first one
-            is without corruption.
-    """
-    clean, *_ = evaluations.values()
-    first = next(iter(evaluations.values()))[0]
-    count = "" if len(clean) == 1 else f", mean of {len(clean)} runs"
-    table = Table(box=None, header_style="bold")
-    table.add_column("test %")
-    for head in ("UA", "change", "WA", "unlike the training data"):
-        table.add_column(head, justify="right")
-    for name, each in evaluations.items():
-        ua, wa = (_mean(record["test"][key] for record in each) for key in ("ua", "wa"))
-        change = ua - _mean(record["test"]["ua"] for record in clean)
-        unlike = [record.get("unlike_training") for record in each]
-        shares = [f"{100 * ua:.1f}", f"{100 * change:+.1f}" if each is not clean else ""]
-        shares += [f"{100 * wa:.1f}", "" if None in unlike else f"{100 * _mean(unlike):.1f}"]
-        table.add_row(name, *shares)
-    console.print(f"\n{system(first)}{count}")
-    console.print(table)
-    print_remarks(evaluations[list(evaluations)[-1]][0]["remarks"])
-    console.print(f"\n{program()} report {_relative(run)} writes a table with all runs")
-
-
-def _mean(values: Iterable[Any]) -> float:
-    numbers = [float(value) for value in values]
-    return sum(numbers) / len(numbers)
+    console.print(f"\nResults: {relative_path(folder)}")
 
 
 def _scores(head: str, name: str, scores: Mapping[str, Any]) -> Table:
@@ -215,7 +184,7 @@ def _scores(head: str, name: str, scores: Mapping[str, Any]) -> Table:
     is_value = "ccc" in scores
     table = Table(box=None, header_style="bold")
     table.add_column(head if is_value else f"{head} %")
-    for score in VALUE_SCORES if is_value else CLASS_SCORES:
+    for score in score_names(scores):
         table.add_column(score, justify="right")
     table.add_row(name, *_cells(scores))
     if is_value:
@@ -227,11 +196,20 @@ def _scores(head: str, name: str, scores: Mapping[str, Any]) -> Table:
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
-    """Return the cells of a row of scores: classes in percent, values as they are."""
-    if "ccc" not in scores:
-        return [f"{100 * scores[key.lower()]:.1f}" for key in CLASS_SCORES]
-    values = [scores[key.lower()] for key in VALUE_SCORES]
-    return ["-" if value is None else f"{value:.3f}" for value in values]
+    """Return the cells of a row of scores."""
+    return [format_score(name, scores[name.lower()]) for name in score_names(scores)]
+
+
+def score_names(scores: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the scores of a split, the one by which systems are compared first."""
+    return VALUE_SCORES if "ccc" in scores else CLASS_SCORES
+
+
+def format_score(score: str, value: float | None, sign: str = "") -> str:
+    """Format a score: of classes in percent, of values as it is; None: it is not defined."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{100 * value:{sign}.1f}" if score in CLASS_SCORES else f"{value:{sign}.3f}"
 
 
 def _raters(agreement: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
@@ -260,18 +238,20 @@ def _absent(scores: Mapping[str, Any]) -> list[str]:
 def failed(folder: Path, error: Exception) -> None:
     """Print which of many runs failed; the error of a single run is printed by `train.py`."""
     if console.quiet:
-        print(f"failed: {_relative(folder)}: {last_line(error)}", flush=True)
+        print(f"failed: {relative_path(folder)}: {last_line(error)}", flush=True)
 
 
 def finished_before(folder: Path, result: Mapping[str, Any]) -> None:
     """Print that a run is already finished, and its score."""
     split = "test" if result["test"] else "val"
     score = first_score(result[split])
-    console.print(f"{_relative(folder)} is finished: {split} {score} (force=true trains it again)")
+    console.print(
+        f"{relative_path(folder)} is finished: {split} {score} (force=true trains it again)"
+    )
     print_remarks(result["remarks"])
 
 
-def _relative(folder: Path) -> Path:
+def relative_path(folder: Path) -> Path:
     """Return the path of a folder relative to the working folder, if it is below it."""
     working = Path.cwd()
     return folder.relative_to(working) if folder.is_relative_to(working) else folder

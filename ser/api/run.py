@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A finished run, or several of the same classes, whose probabilities are averaged.
+    """A finished run, or several of the same classes or value, whose predictions are averaged.
 
     Made by `ser.load` and `ser.train`. The models are loaded by the first prediction and kept.
 
@@ -56,6 +56,8 @@ class Run:
     def scores(self) -> dict[str, Any]:
         """Scores on the test split, or on validation if there is none: `ua`, `wa`, `f1`, ...
 
+        Where the target is a value, these are `ccc`, `pearson`, `rmse` and `mae`.
+
         Raises:
             UserError: There are several runs; `ser.read_runs` has their scores.
         """
@@ -73,7 +75,7 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their probabilities."""
+        """Names of the classes, in the order of their probabilities; none: a value is predicted."""
         return tuple(self._results[0][1]["classes"])
 
     @property
@@ -86,7 +88,7 @@ class Run:
     @overload  # mypy: a string is a sequence of strings, too, and is meant by the first one
     def predict(  # type: ignore[overload-overlap]
         self, audio: File | np.ndarray, rate: int | None = None
-    ) -> dict[str, float]: ...
+    ) -> dict[str, Any] | float: ...
 
     @overload
     def predict(
@@ -108,10 +110,10 @@ class Run:
         hop: float | None = None,
         one_speaker: bool = False,
         workers: int | None = None,
-    ) -> dict[str, float] | pd.DataFrame:
+    ) -> dict[str, Any] | float | pd.DataFrame:
         """Predict one recording, or many.
 
-        Probabilities are those of `python -m ser predict`.
+        Probabilities and values are those of `python -m ser predict`.
 
         Args:
             audio: One recording: a file, or samples (N,) or (N, channels) as soundfile and scipy
@@ -124,10 +126,11 @@ class Run:
             workers: Recordings of a list that are processed in parallel; None: one per core.
 
         Returns:
-            Of one recording, the probability of each class. Of a list, a table with a row per
-            recording or window: `file, start, end, prediction, p_<class>..., calibrated, speech,
-            speech_share, unlike_training, distance, reason`. What cannot be predicted is a row with
-            a `reason`.
+            Of one recording, the probability of each class, or a float where the target is a value;
+            of several tasks a dict of these. Of a list, a table with a row per recording or window:
+            `file, start, end, prediction, p_<class>..., calibrated, speech, speech_share,
+            unlike_training, distance, reason`; of values without `p_<class>` and `calibrated`. What
+            cannot be predicted is a row with a `reason`.
 
         Raises:
             UserError: A run or an option cannot be used, or the one recording cannot be predicted.
@@ -152,8 +155,7 @@ class Run:
                 workers=workers,
             )
 
-    def _predict_one(self, source: File | np.ndarray, rate: int | None) -> dict[str, float]:
-        from ser.inference.output import rounded
+    def _predict_one(self, source: File | np.ndarray, rate: int | None) -> dict[str, Any] | float:
         from ser.inference.predict import predict_signal
         from ser.inference.recordings import require_utterance
 
@@ -161,8 +163,8 @@ class Run:
             require_utterance(Path(source).expanduser())
         signal, rate = read_signal(source, rate)
         with naming(source):
-            probabilities = predict_signal(self._recognisers, signal, rate)
-        return dict(zip(self.classes, map(rounded, probabilities), strict=True))
+            predicted = predict_signal(self._recognisers, signal, rate)
+        return self._recognisers[0].kind.plain(predicted)
 
     def _predict_many(self, paths: Sequence[Path], **options: Any) -> pd.DataFrame:
         from ser.inference.output import table_of
@@ -188,7 +190,15 @@ class Run:
     def __repr__(self) -> str:
         count = len(self._results)
         what = system(self._results[0][1]) if count == 1 else f"{count} runs"
-        return f"<Run {self.folder}: {what}; {', '.join(self.classes)}>"
+        predicted = ", ".join(_predicted(self._results[0][1]))
+        return f"<Run {self.folder}: {what}; {predicted}>"
+
+
+def _predicted(result: dict[str, Any]) -> list[str]:
+    """Return the names of the classes, or of the tasks and values."""
+    if tasks := result.get("tasks"):
+        return [f"{name} ({', '.join(classes) or 'value'})" for name, classes in tasks.items()]
+    return result["classes"] or [f"values of {result['system']['target']}"]
 
 
 def load(run: File) -> Run:
@@ -205,9 +215,9 @@ def load(run: File) -> Run:
     folder = Path(run).expanduser()
     results = [(each, each.require_result()) for each in RunFolder.all_finished(folder)]
     for each, result in results:
-        if result["classes"] != results[0][1]["classes"]:
+        if _predicted(result) != _predicted(results[0][1]):
             raise UserError(
-                f"{results[0][0].path} and {each.path} predict different classes: give a folder of "
-                "runs that predict the same ones"
+                f"{results[0][0].path} and {each.path} predict different classes or values: give a "
+                "folder of runs that predict the same ones"
             )
     return Run(folder, results)

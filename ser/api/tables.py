@@ -11,12 +11,10 @@ from ser.errors import UserError
 from ser.results import PREDICTIONS, RunFolder
 
 GROUPS = ("corpus", "target", "features", "representation", "model", "fold")
-TEST = {"ua": "ua", "wa": "wa", "f1": "f1", "chance_ua": "chance_ua"}  # columns by score
-VAL = {"val_ua": "ua", "val_wa": "wa", "val_f1": "f1"}
-COLUMNS = [
-    *("system", *GROUPS, "fold_index", "seed", *TEST, *VAL),
-    *("remarks", "seconds", "folder"),
-]
+FIRST = ("system", *GROUPS, "fold_index", "seed")
+LAST = ("remarks", "seconds", "folder")
+CLASS_SCORES = ("ua", "wa", "f1", "chance_ua")
+VALUE_SCORES = ("ccc", "pearson", "rmse", "mae")
 
 
 def read_runs(folder: File) -> pd.DataFrame:
@@ -34,6 +32,8 @@ def read_runs(folder: File) -> pd.DataFrame:
         - `ua, wa, f1`: scores on the test split between 0 and 1; missing without a test split,
         - `chance_ua`: chance level of `ua`,
         - `val_ua, val_wa, val_f1`: scores on the validation split,
+        - `ccc, pearson, rmse, mae, val_ccc, ...` instead of these, where the target is a value,
+        - `<task>_ccc`, `val_<task>_ccc`, ... of several tasks,
         - `remarks`: what weakens the scores and must be shown with them,
         - `seconds`: time that the run took; `folder`: its folder.
 
@@ -59,18 +59,29 @@ def read_runs(folder: File) -> pd.DataFrame:
                 | _results(run_folder, result)
             )
     print_left_out(damaged)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    scores = dict.fromkeys(name for row in rows for name in row if name not in (*FIRST, *LAST))
+    return pd.DataFrame(rows, columns=[*FIRST, *(scores or CLASS_SCORES), *LAST])
 
 
 def _results(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
-    test, val = result["test"] or {}, result["val"] or {}
+    val = {f"val_{name}": value for name, value in _scores(result, "val").items()}
     return {
-        **{column: test.get(score) for column, score in TEST.items()},
-        **{column: val.get(score) for column, score in VAL.items()},
+        **_scores(result, "test"),
+        **{name: value for name, value in val.items() if not name.endswith("chance_ua")},
         "remarks": "; ".join(result["remarks"]),
         "seconds": folder.read_cost().get("seconds"),
         "folder": str(folder.path),
     }
+
+
+def _scores(result: Mapping[str, Any], split: str) -> dict[str, float | None]:
+    """Return scores of a split by name; of several tasks by `<task>_<name>`."""
+    scores, columns = result[split] or {}, {}
+    for task, classes in result.get("tasks", {"": result["classes"]}).items():
+        own = scores.get("tasks", {}).get(task, {}) if task else scores
+        for name in CLASS_SCORES if classes else VALUE_SCORES:
+            columns[f"{task}_{name}" if task else name] = own.get(name)
+    return columns
 
 
 def read_predictions(run: File) -> pd.DataFrame:
@@ -80,8 +91,9 @@ def read_predictions(run: File) -> pd.DataFrame:
         run: Folder of a run, or a folder that contains several.
 
     Returns:
-        `predictions.csv`: `utterance, part, truth, prediction` and `p_<class>` for each class. Of
-        several runs, the rows of all, after a column `folder`.
+        `predictions.csv`: `utterance, part, truth, prediction` and `p_<class>` for each class; of
+        values, floats without `p_<class>`. Of several runs, the rows of all, after a column
+        `folder`.
 
     Raises:
         UserError: There is no finished run, or predictions have changed since they were written.

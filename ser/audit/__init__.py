@@ -6,6 +6,7 @@ folds of the configuration have in common. No torch is imported.
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ser.audit.reading import read_all
 from ser.audit.result import Audit
 from ser.config import build
 from ser.data.fingerprint import labelled_corpus
-from ser.data.targets import Target
+from ser.data.targets import LEVELS, Target, on_scale
 from ser.errors import UserError
 from ser.features.store import Store
 
@@ -60,6 +61,8 @@ def make_audit(cfg: DictConfig, command: str) -> Audit:
     recordings = store.recordings(corpus.table)
     table = corpus.table.loc[readings.acoustics.index].join(readings.acoustics)
     target = target.only(table.index)
+    if target.is_value:
+        target = _by_level(target)
     _require_pairs(target)
     data = Data(table.loc[target.labels.index], target.codes.to_numpy(), len(target.classes))
     scores = score_nuisances(data, _progress)
@@ -94,6 +97,25 @@ def make_audit(cfg: DictConfig, command: str) -> Audit:
         findings=sorted(listed, key=lambda each: findings.SEVERITIES.index(each.severity)),
         command=command,
     )
+
+
+def _by_level(target: Target) -> Target:
+    """Return the levels of a value as classes, with a remark: scores here are of classes."""
+    levels = target.strata
+    counts = levels.value_counts()
+    names = tuple(name for name in LEVELS if counts.get(name, 0) > 1)
+    if len(names) < 2:
+        raise UserError(
+            f"{target.name}: an audit needs two utterances each of two levels, not only of "
+            f"{', '.join(names) or 'none'}"
+        )
+    rule = "low below 2.5, high from 3.5"
+    if not on_scale(target.labels):
+        rule = "thirds of the utterances"
+    remark = f"Values of {target.name} are audited by level: {', '.join(names)} ({rule})."
+    labels = levels[levels.isin(names)]
+    remarks = (*target.remarks, remark)
+    return replace(target, classes=names, labels=labels, levels=None, remarks=remarks)
 
 
 def _require_pairs(target: Target) -> None:

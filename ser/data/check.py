@@ -266,8 +266,11 @@ def _count_table(group: str, counts: list[Count]) -> Table:
 
 
 def _value_table(corpus: Corpus) -> Table | None:
-    """Return the range of ages and attributes, and the number of raters; None: there are none."""
-    table = Table("", "from", "mean", "to", "missing", title="values", title_justify="left")
+    """Return how ages, attributes and numbers of raters are distributed; None: there are none."""
+    heads = ("from", "25%", "median", "75%", "to", "mean", "sd", "missing")
+    table = Table("", title="values", title_justify="left")
+    for head in heads:
+        table.add_column(head, justify="right")
     columns = {column: corpus.table[column] for column in VALUES if column in corpus.table}
     if corpus.raters is not None:
         count = corpus.raters["rater"].nunique()
@@ -275,8 +278,10 @@ def _value_table(corpus: Corpus) -> Table | None:
         columns[f"ratings per utterance, of {count} raters"] = each
     for name, values in columns.items():
         if values.notna().any():
-            numbers = (f"{value:.4g}" for value in (values.min(), values.mean(), values.max()))
-            table.add_row(name, *numbers, str(values.isna().sum()))
+            known = values.dropna().astype(float)
+            numbers = [*known.quantile([0, 0.25, 0.5, 0.75, 1]), known.mean(), known.std()]
+            cells = ("-" if np.isnan(value) else f"{value:.3g}" for value in numbers)
+            table.add_row(name, *cells, str(values.isna().sum()))
     return table if table.row_count else None
 
 

@@ -1,7 +1,7 @@
 """Export of a finished run for use without `ser`: `python -m ser export`.
 
-All fitted parts become one graph from features to class probabilities. Feature extraction is not
-part of it. The layout of the exported folder is the one that model hubs expect.
+All fitted parts become one graph from features to class probabilities or values. Feature extraction
+is not part of it. The layout of the exported folder is the one that model hubs expect.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ def export_run(
 
     Raises:
         UserError: There is no such run, it cannot be expressed as a graph, a package is not
-            installed, the folder contains other files, or the exported model gives other
-            probabilities than the run.
+            installed, the folder contains other files, or the exported model predicts otherwise
+            than the run.
     """
     missing = [name for name in PACKAGES[kind] if find_spec(name) is None]
     if missing:
@@ -57,6 +57,7 @@ def export_run(
     torch.set_num_threads(1)
     with threadpool_limits(1):
         recogniser = load(_require_one_run(run))
+        _ = recogniser.task  # raises if there are several
         cfg = recogniser.folder.require_config()
         out = out or Path("outputs/exports") / export_name(recogniser.result)
         _require_export_folder(out)
@@ -82,7 +83,8 @@ def _write(
     files = {WEIGHTS: program.to_safetensors(traced)}
     predict = checking.torch_predictor(graph)
     if kind == "onnx":
-        files[ONNX] = program.to_onnx(traced, {"classes": ", ".join(facts["classes"])})
+        about = {"target": facts["target"], "classes": ", ".join(facts["classes"])}
+        files[ONNX] = program.to_onnx(traced, recogniser.kind.NOUN, about)
         predict = checking.onnx_predictor(files[ONNX])
     if recogniser.training_range is not None:
         files[training_range.FILE] = recogniser.training_range.content()
@@ -112,7 +114,7 @@ def _traced_frames(recogniser: Recogniser, cfg: DictConfig) -> int | None:
 
 def model_config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
     """Return the content of `config.json`: all that is needed to use the model."""
-    result, extractor = recogniser.result, recogniser.extractor
+    result, extractor, kind = recogniser.result, recogniser.extractor, recogniser.task
     target, bins = recogniser.target
     names = dict(enumerate(recogniser.classes))
     shape: list[str | int] = ["utterances", extractor.dim]
@@ -134,7 +136,7 @@ def model_config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
         "label2id": {name: number for number, name in names.items()},
         "inputs": inputs,
         "outputs": {
-            "probabilities": {"shape": ["utterances", len(names)], "dtype": "float32"},
+            kind.NOUN: {"shape": ["utterances", kind.width], "dtype": "float32"},
         },
         "window": cfg.data.max_frames if _has_windows(recogniser) else None,
         "temperature": result.get("temperature"),

@@ -22,12 +22,16 @@ from ser.sweeps import grid
 
 TEMPLATE = Path(__file__).parent / "card.md.j2"
 # Names of scores on model hubs, and in the text of the card.
-HUB_METRICS = {"ua": "recall", "wa": "accuracy", "f1": "f1"}
-SCORES = {
+HUB_METRICS = {"ua": "recall", "wa": "accuracy", "f1": "f1", "pearson": "pearsonr"}
+TITLES = {
     "ua": "UA (unweighted accuracy, macro recall)",
     "wa": "WA (weighted accuracy)",
     "f1": "F1 (macro)",
     "ece": "ECE (calibration error)",
+    "ccc": "CCC (concordance correlation coefficient)",
+    "pearson": "Pearson (correlation coefficient)",
+    "rmse": "RMSE (root mean square error)",
+    "mae": "MAE (mean absolute error)",
 }
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 OPENSMILE = "ser.features.opensmile.OpenSmile"
@@ -59,16 +63,17 @@ def render_card(
         "facts": facts,
         "name": system(result),
         "split": SPLITS[split],
-        "kind": kind,
         "licence": licence,
         "comparison": comparison,
         "front_matter": _front_matter(recogniser, kind, licence, split),
         "encoder": about_encoder(recogniser),
         "usage": _feature_code(facts) if kind == "onnx" else None,
         "has_range": recogniser.training_range is not None,
-        "counts": markdown(_count_table(result)),
+        "kind": recogniser.kind,
+        "counts": markdown(_count_table(recogniser)),
+        "unit": ", in %" if recogniser.classes else "",
         "scores": markdown(_score_table(findings, result[split])),
-        "recalls": markdown(_recall_table(result, split)),
+        "recalls": markdown(_recall_table(result, split)) if recogniser.classes else None,
         "subsets": _subset_table(findings),
         "other_corpora": _other_corpora_table(recogniser.folder.path),
         "limits": list(_limits(recogniser, findings, split)),
@@ -94,7 +99,8 @@ def _front_matter(recogniser: Recogniser, kind: str, licence: str | None, split:
     task: dict[str, Any] = {"type": "audio-classification", "name": "Speech emotion recognition"}
     metrics = [
         {"type": HUB_METRICS.get(name, name), "name": title, "value": scores[name]}
-        for name, title in SCORES.items()
+        for name, title in TITLES.items()
+        if scores.get(name) is not None
     ]
     dataset: dict[str, Any] = {
         "type": names["corpus"],
@@ -107,7 +113,7 @@ def _front_matter(recogniser: Recogniser, kind: str, licence: str | None, split:
         "library_name": "onnx" if kind == "onnx" else "pytorch",
         "pipeline_tag": task["type"],
         "tags": ["speech-emotion-recognition", "speech", "ser", names["model"], names["features"]],
-        "metrics": list(HUB_METRICS.values()),
+        "metrics": [each["type"] for each in metrics if each["name"] != TITLES["ece"]],
         "model-index": [
             {
                 "name": system(result),
@@ -153,31 +159,43 @@ def about_encoder(recogniser: Recogniser) -> dict[str, str] | None:
     }
 
 
-def _count_table(result: Mapping[str, Any]) -> Table:
-    splits = [split for split in SPLITS if split in result["class_counts"]]
-    counts = [result["class_counts"][split] for split in splits]
-    rows = [(name, *(str(each[name]) for each in counts)) for name in result["classes"]]
-    rows.append(("all", *(f"{sum(each.values()):,}" for each in counts)))
+def _count_table(recogniser: Recogniser) -> Table:
+    result = recogniser.result
+    splits = [split for split in SPLITS if split in result["speakers"]]
+    described = recogniser.folder.read_utterances()
+    totals = described["part"].value_counts()
+    rows = [
+        (name, *(str(result["class_counts"][split][name]) for split in splits))
+        for name in result["classes"]
+    ]
+    rows.append(("all", *(f"{totals.get(split, 0):,}" for split in splits)))
     rows.append(("speakers", *(str(len(result["speakers"][split])) for split in splits)))
     columns = ("utterances", *(SPLITS[split] for split in splits))
-    return Table("Utterances by class and split", columns, tuple(rows))
+    by = "class and split" if result["classes"] else "split"
+    return Table(f"Utterances by {by}", columns, tuple(rows))
 
 
 def _score_table(findings: ReportData, scores: Mapping[str, Any]) -> Table:
     """Return the scores with the confidence interval of the report, where it has one."""
-    (interval,) = findings.intervals
-    intervals = {"ua": _interval_text(interval)}
-    chance = {"ua": percent(scores["chance_ua"]), "wa": percent(scores["majority_wa"])}
-    rows = [
-        (title, percent(scores[name]), intervals.get(name, ""), chance.get(name, ""))
-        for name, title in SCORES.items()
-    ]
-    columns = ("%", "score", "95% over speakers", "chance level, largest class")
+    (interval,), (cell,) = findings.intervals, findings.cells
+    scoring = cell.scoring
+    # Columns of chance levels; CCC has 0 there, whatever the data are.
+    columns: tuple[str, ...] = ("", "score", "95% over speakers")
+    chance = {}
+    if scoring.classes:
+        columns = ("%", *columns[1:], "chance level, largest class")
+        chance = {"ua": percent(scores["chance_ua"]), "wa": percent(scores["majority_wa"])}
+    rows = []
+    for score in (*scoring.scores, *scoring.more):
+        known = scores[score.name]
+        row = (
+            TITLES[score.name],
+            NONE if known is None else score.text(known),
+            score.interval(interval) if score is scoring.primary else "",
+            chance.get(score.name, ""),
+        )
+        rows.append(row[: len(columns)])
     return Table("Overall", columns, tuple(rows))
-
-
-def _interval_text(interval: tuple[float, float] | None) -> str:
-    return NONE if interval is None else " to ".join(map(percent, interval))
 
 
 def _recall_table(result: Mapping[str, Any], split: str) -> Table:
@@ -198,12 +216,14 @@ def _other_corpora_table(folder: Path) -> str | None:
     for cell, summary, interval in findings.rows:
         if cell.tested_on is None or summary is None:
             continue
-        ua, chance, wa = (
-            percent(summary.mean("pooled", name)) for name in ("ua", "chance_ua", "wa")
-        )
-        rows.append((cell.tested_on, ua, _interval_text(interval), chance, wa))
-    columns = ("corpus", "UA", "95% over speakers", "chance level of UA", "WA")
-    return markdown(Table("On other corpora", columns, tuple(rows))) if rows else None
+        first, second = cell.scoring.primary, cell.scoring.second
+        chance = [percent(summary.mean("pooled", name)) for name in first.own_chance]
+        columns = ["corpus", first.title, "95% over speakers"]
+        columns += [f"chance level of {first.title}" for _ in chance]
+        columns.append(second.title)
+        scores = [each.text(summary.mean("pooled", each.name)) for each in (first, second)]
+        rows.append((cell.tested_on, scores[0], first.interval(interval), *chance, scores[1]))
+    return markdown(Table("On other corpora", tuple(columns), tuple(rows))) if rows else None
 
 
 def _subset_table(findings: ReportData) -> str | None:
@@ -230,14 +250,18 @@ def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterato
             f"There is no confidence interval over speakers ({speakers}). How much the scores of "
             "other speakers differ is unknown."
         )
-    elif interval[0] <= result[split]["chance_ua"]:
-        yield "UA is not shown to be above chance level: the lower end of its interval is not."
-    if not recogniser.is_calibrated:
+    elif interval[0] <= result[split].get("chance_ua", 0.0):
+        yield (
+            f"{cell.scoring.primary.title} is not shown to be above chance level: the lower end of "
+            "its interval is not."
+        )
+    if recogniser.is_uncalibrated:
         yield (
             "Probabilities are uncalibrated: they tend to exceed the share of predictions that are "
             "right."
         )
-    absent = [name for name, recall in result[split]["recall"].items() if recall is None]
+    recalls = result[split].get("recall", {})
+    absent = [name for name, recall in recalls.items() if recall is None]
     if absent:
         yield f"No utterance of {', '.join(absent)} was tested. UA and F1 leave this out."
     if not result["speaker_independent"]:

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 UTTERANCES = 8  # of the run that are compared
 BATCH = 8
 
-# Arrays by names of inputs -> (N, C) probabilities.
+# Arrays by names of inputs -> (N, C) probabilities, or (N, 1) values.
 Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
@@ -30,15 +30,17 @@ class Comparison:
 
     Attributes:
         data: Description of the utterances, e.g. "3 recordings".
-        difference: Largest absolute difference of two probabilities.
+        difference: Largest absolute difference of two predictions.
+        noun: What was compared: "probabilities" or "values".
     """
 
     data: str
     difference: float
+    noun: str
 
     def __str__(self) -> str:
         return (
-            f"the largest difference to the probabilities of the run in PyTorch is "
+            f"the largest difference to the {self.noun} of the run in PyTorch is "
             f"{self.difference:.1e}, on {self.data}"
         )
 
@@ -55,7 +57,7 @@ def compare(
         arrays: Features of each utterance.
 
     Raises:
-        UserError: The probabilities differ by more than `TOLERANCE`.
+        UserError: The predictions differ by more than `TOLERANCE`.
     """
     differences = []
     for start in range(0, len(arrays), BATCH):
@@ -64,11 +66,11 @@ def compare(
     difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise UserError(
-            f"the exported model gives probabilities that differ by {difference:.1e} from those "
-            f"of {recogniser.folder.path} on {data}; the tolerance is {TOLERANCE:g}. Nothing was "
-            "written. python -m ser predict uses the run itself"
+            f"the exported model gives {recogniser.kind.NOUN} that differ by {difference:.1e} from "
+            f"those of {recogniser.folder.path} on {data}; the tolerance is {TOLERANCE:g}. Nothing "
+            "was written. python -m ser predict uses the run itself"
         )
-    return Comparison(data, difference)
+    return Comparison(data, difference, recogniser.kind.NOUN)
 
 
 def pad(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

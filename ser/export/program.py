@@ -14,7 +14,7 @@ from torch.export.graph_signature import InputKind
 from ser.export.graph import Graph
 
 OPSET = 20
-INPUTS, OUTPUT = ("features", "lengths"), "probabilities"
+INPUTS = ("features", "lengths")
 AXES = {"features": ("utterances", "frames"), "lengths": ("utterances",)}
 # Utterances in the example with which a graph is traced. With one, torch would fix the size of
 # the dimension to 1.
@@ -78,11 +78,12 @@ def load_weights(graph: nn.Module, file: Path) -> None:
             tensors[name].copy_(values)
 
 
-def to_onnx(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
-    """Return an ONNX model with the output `OUTPUT` and both or the first of `INPUTS`.
+def to_onnx(program: ExportedProgram, output: str, metadata: Mapping[str, str]) -> bytes:
+    """Return an ONNX model with one output, and both or the first of `INPUTS`.
 
     Args:
         program: Program as `trace` returns it.
+        output: Name of the output.
         metadata: Properties that are saved in the model.
     """
     import onnx
@@ -93,7 +94,7 @@ def to_onnx(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
             dynamo=True,
             opset_version=OPSET,
             input_names=INPUTS[: len(program.example_inputs[0])],
-            output_names=[OUTPUT],
+            output_names=[output],
             external_data=False,
             verbose=False,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ser.data.batches import Task
+from ser.data.batches import Head, Task
 from ser.data.datamodule import DataModule
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
@@ -34,12 +34,14 @@ class Artifacts:
         """Return what the network was built for.
 
         Args:
-            classes: Number of classes.
+            classes: Number of classes; 0: what it predicts is in its heads.
         """
         # The groups of columns matter to diagnostics of training alone.
         task = Task(self.facts["inputs"], classes, _tensor(self.facts["class_weights"]), {})
-        layers = self.facts.get("layers", 1)  # runs of earlier versions had none
-        return replace(task, variants=_tensor(self.facts["variants"]), layers=layers)
+        # Runs of earlier versions had neither layers nor heads.
+        layers = self.facts.get("layers", 1)
+        heads = tuple(Head(**each) for each in self.facts.get("heads", ()))
+        return replace(task, variants=_tensor(self.facts["variants"]), layers=layers, heads=heads)
 
 
 def write(
@@ -64,6 +66,12 @@ def write(
         for name in ("class_weights", "variants"):
             numbers: torch.Tensor | None = getattr(data.task, name)
             facts[name] = None if numbers is None else numbers.tolist()
+        if data.task.heads:
+            # The weights have the scale of the values.
+            facts["heads"] = [
+                {"name": head.name, "classes": head.classes, "weight": head.weight}
+                for head in data.task.heads
+            ]
     write_json(folder.checkpoints / FACTS, facts)
     digests = "".join(f"{digest}\n" for digest in sorted(training_audio))
     write_text(folder.checkpoints / TRAINING_AUDIO, digests)

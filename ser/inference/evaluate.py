@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
@@ -21,6 +20,7 @@ from ser import console
 from ser.config import choices
 from ser.config.checks import check
 from ser.config.compose import compose_all, value_of
+from ser.config.run_key import predicts_values
 from ser.data.fingerprint import labelled_corpus
 from ser.errors import UserError
 from ser.inference import corrupt_option
@@ -28,6 +28,7 @@ from ser.inference.evaluation_corpus import EvaluationCorpus
 from ser.inference.loading import Recogniser, load
 from ser.inference.robustness import OwnTests, measure_robustness
 from ser.inference.scoring import folder_of, score
+from ser.inference.summary import print_range
 from ser.results import RunFolder
 
 FEATURES_ROOT = "features.root="
@@ -63,6 +64,7 @@ def evaluate(run: Path, overrides: Sequence[str], corrupt: str | None = None) ->
             measure_robustness(run, loaded, OwnTests(overrides), conditions)
         return 0
     first = next(loaded)
+    _ = first.task  # raises if there are several
     cfg = _compose(first, [each for each in overrides if not each.startswith(FEATURES_ROOT)])
     check(cfg)
     recognisers = chain([first], loaded)
@@ -73,13 +75,7 @@ def evaluate(run: Path, overrides: Sequence[str], corrupt: str | None = None) ->
         return 0
     evaluations = _evaluate_all(recognisers, cfg, brief=len(runs) > 1)
     if len(evaluations) > 1:
-        scores = [each["test"]["ua"] for each in evaluations]
-        print(
-            f"{len(evaluations)} runs on {evaluations[0]['corpus']}: "
-            f"mean UA {100 * np.mean(scores):.1f}%, "
-            f"from {100 * min(scores):.1f}% to {100 * max(scores):.1f}%\n"
-            f"python -m ser report {run} shows them beside the runs' own tests"
-        )
+        print_range(run, evaluations)
     return 0
 
 
@@ -131,16 +127,21 @@ def _compose(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
     # They come from the files of the run, and become part of a command line.
     if name not in choices("target") or not (bins is None or re.fullmatch(BINS, bins)):
         raise UserError(f"{recogniser.folder.path}: conf/target/ has no {name} ({bins})")
-    defaults = {"target": name, "target.bins": bins} if bins else {"target.classes": "null"}
+    is_attribute = bins is not None or not recogniser.classes
+    defaults = {"target.classes": "null"}
+    if is_attribute:
+        defaults = {"target": name, "target.bins": bins or "null"}
     given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
     target = given.get("target", name)
     # A run on all emotional speech may be tested on scripted speech alone, for example.
-    if target != name and (bins or not target.startswith("emotion")):
+    if target != name and (is_attribute or not target.startswith("emotion")):
         raise UserError(f"{recogniser}: cannot be tested on target={target}")
     inherited = [f"{key}={value}" for key, value in defaults.items() if key not in given]
     configs = compose_all([*inherited, *overrides])
     if len(configs) > 1:
         raise UserError("give one corpus at a time")
+    if predicts_values(configs[0]) == bool(recogniser.classes):
+        raise UserError(f"{recogniser}: cannot be tested on target.bins={given['target.bins']}")
     return configs[0]
 
 

@@ -28,7 +28,7 @@ class EvaluationCorpus:
 
     Args:
         corpus: The corpus.
-        target: Classes of the utterances that are tested.
+        target: Labels of the utterances that are tested.
         store: Store of features.
         contents: Digest of the audio by utterance id.
         recordings: Digest of the samples of its file by utterance id.
@@ -74,9 +74,13 @@ class EvaluationCorpus:
         predicted = folder.read_predictions().query("part == 'test'").set_index("utterance")
         if predicted.empty:
             raise UserError(f"{folder.path}: has no test split (test=false?)")
-        labels = target.truth.reindex(predicted.index)
-        labels = labels if target.is_value else labels.fillna("")
-        if list(labels) != list(predicted["truth"]):
+        labels, truth = target.truth.reindex(predicted.index), predicted["truth"]
+        if target.is_value:  # rounded in the file
+            same = np.allclose(labels, truth)
+        else:
+            labels = labels.fillna("")
+            same = list(labels) == list(truth)
+        if not same:
             raise UserError(
                 f"{folder.path}: {corpus.name} has other labels or utterances than the test split "
                 "of the run (corpus.root=... gives the corpus)"

@@ -1,4 +1,4 @@
-"""Load a finished run as a function from features to class probabilities. No corpus is needed.
+"""Load a finished run as a function from features to probabilities or values, without a corpus.
 
 Everything is loaded as data: weights by torch (`weights_only`), arrays by numpy, scikit-learn
 objects by skops. Of a configuration only what `ser.config.stored` allows is built, so that a folder
@@ -24,6 +24,7 @@ from ser.features import Extractor, FeatureSource, PrecomputedFeatures
 from ser.features.encoder_files import require_same_weights
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
+from ser.inference.kinds import Kind, OneTask, kind_of
 from ser.inference.training_range import TrainingRange
 from ser.representations import Fitted, Fitting
 from ser.results import RunFolder
@@ -45,15 +46,15 @@ class Recogniser:
     Args:
         folder: Folder of the run.
         result: Content of `result.json`.
-        target: Name of the target and, for attributes, the rule or thresholds that bin them.
-        classes: Names of the C classes, in the order of the probabilities.
+        target: Name of the target and, for binned attributes, the rule or thresholds.
+        classes: Names of the C classes, in the order of the probabilities; none: a value.
         source: Extractor of the features, or files that they are read from.
         training_audio: Digests of the audio files that the run was fitted or selected on.
         by_speaker: Whether features are first standardised by their speaker's own statistics.
         fitted: Representation whose codes are classified; None: features are.
         segments: Partial that cuts frames into the segments that the representation sees.
         classify: Classifier of utterances (N, K), or of frames (sum of T, K) with their offsets
-            (N + 1,); returns (N, C) probabilities.
+            (N + 1,); returns (N, C) probabilities, or (N, 1) values.
         training_range: Range of the training data; None: the run was made before it was saved.
     """
 
@@ -70,7 +71,7 @@ class Recogniser:
     training_range: TrainingRange | None
 
     def __call__(self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False) -> np.ndarray:
-        """Return class probabilities, (N, C) float.
+        """Return class probabilities (N, C), or values (N, 1), as float.
 
         Args:
             arrays: Features of N utterances, (D,) or (T, F) each, as returned by the extractor.
@@ -86,10 +87,10 @@ class Recogniser:
             segments = self.segments(values, offsets, np.arange(len(arrays)), False)
             values = self.fitted.transform(segments)
             offsets = None if self.fitted.pools else segments.offsets
-        probabilities = self.classify(values, offsets)
+        predicted = self.classify(values, offsets)
         if "temperature" in self.result:
-            return rescaled(probabilities, self.result["temperature"])
-        return probabilities
+            return rescaled(predicted, self.result["temperature"])
+        return predicted
 
     def distances(
         self, arrays: Sequence[np.ndarray], *, one_speaker: bool = False
@@ -112,6 +113,30 @@ class Recogniser:
         if isinstance(self.source, PrecomputedFeatures):
             raise _no_extractor(self.folder)
         return self.source
+
+    @property
+    def kind(self) -> Kind:
+        """What the run predicts."""
+        return kind_of(self.result)
+
+    @property
+    def task(self) -> OneTask:
+        """What the run predicts.
+
+        Raises:
+            UserError: It has several tasks.
+        """
+        if isinstance(self.kind, OneTask):
+            return self.kind
+        raise UserError(
+            f"{self}: has several tasks, which `python -m ser predict` and `report` can use; train "
+            "a run of one of them"
+        )
+
+    @property
+    def is_uncalibrated(self) -> bool:
+        """Whether it predicts probabilities that no temperature has scaled."""
+        return bool(self.classes) and not self.is_calibrated
 
     @property
     def is_calibrated(self) -> bool:
@@ -138,16 +163,16 @@ class Recogniser:
         return values, offsets
 
     def __str__(self) -> str:
-        target, bins = self.target
-        binned = f" ({bins})" if bins else ""
-        return f"{self.folder.path} (predicts {target}{binned}: {', '.join(self.classes)})"
+        _, bins = self.target
+        binned = f", bins {bins}" if bins else ""
+        return f"{self.folder.path} (predicts {self.kind}{binned})"
 
     def require_same_classes(self, other: "Recogniser") -> None:
-        """Raise a UserError unless another run predicts the same classes of the same target."""
+        """Raise a UserError unless another run predicts the same classes or value of a target."""
         if (self.target, self.classes) != (other.target, other.classes):
             raise UserError(
                 f"{self} and {other} differ: give a folder of runs that predict the same classes "
-                "of one target"
+                "or the same value"
             )
 
     def require_speaker(self, one_speaker: bool) -> None:
@@ -257,7 +282,7 @@ def load_all(folder: Path) -> list[Recogniser]:
     Of several runs, those that cannot be loaded are left out and named.
 
     Raises:
-        UserError: None can be loaded, or they do not predict the same classes of the same target.
+        UserError: None can be loaded, or they do not predict the same classes or value.
     """
     return load_runs(RunFolder.all_finished(folder))
 
@@ -292,10 +317,11 @@ def load_representation(folder: RunFolder, cfg: DictConfig, classes: int) -> Fit
     Args:
         folder: Folder of the run.
         cfg: Configuration of the run, with a representation.
-        classes: Number of classes of its target.
+        classes: Number of classes of its target; 0: a value.
     """
     trainer = build(cfg.trainer)
-    fitting = Fitting(trainer, cfg.seed, classes, folder.path, run_key.result_options(cfg))
+    count = max(1, classes)  # as in training
+    fitting = Fitting(trainer, cfg.seed, count, folder.path, run_key.result_options(cfg))
     return build(cfg.representation)(fitting).load(folder.representation)
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
 from ser.console import console, system
 from ser.corpora import audio
 from ser.inference import flags
+from ser.inference.kinds import LABEL, Kind
 from ser.inference.loading import Recogniser
 from ser.inference.recordings import Excerpt
 from ser.results import csv_text
@@ -24,31 +26,22 @@ from ser.results import csv_text
 UNCALIBRATED = "uncalibrated, and tend to be too high: calibrate=temperature scales them"
 
 
-def _row(excerpt: Excerpt, classes: Sequence[str], calibrated: bool) -> dict[str, Any]:
+def _row(excerpt: Excerpt, kind: Kind, calibrated: bool) -> dict[str, Any]:
     """Return the columns of a row by name, None where unknown."""
     row: dict[str, Any] = {"file": excerpt.name}
     for name in ("start", "end"):
         seconds = getattr(excerpt, name)
         row[name] = None if seconds is None else round(seconds, 6)
-    p = excerpt.probabilities
-    row["prediction"] = None if p is None else classes[int(p.argmax())]
-    for number, name in enumerate(classes):
-        row[f"p_{name}"] = None if p is None else rounded(p[number])
     speech, distance = excerpt.speech, excerpt.distance
     return {
         **row,
-        "calibrated": None if p is None else calibrated,
+        **kind.cells(excerpt.predicted, calibrated),
         "speech": excerpt.contains_speech,
         "speech_share": None if speech is None else round(speech.share, 4),
         "unlike_training": excerpt.unlike_training,
         "distance": None if distance is None else round(distance, 4),
         "reason": excerpt.reason,
     }
-
-
-def rounded(probability: float) -> float:
-    """Return a probability to nine digits, which restore every float32, as `predictions.csv`."""
-    return float(f"{probability:.9g}")
 
 
 def rows_of(
@@ -61,13 +54,13 @@ def rows_of(
         recognisers: Runs that predicted them.
     """
     calibrated = all(each.is_calibrated for each in recognisers)
-    return [_row(excerpt, recognisers[0].classes, calibrated) for excerpt in predicted]
+    return [_row(excerpt, recognisers[0].kind, calibrated) for excerpt in predicted]
 
 
 def table_of(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser]) -> pd.DataFrame:
     """Return a table with a row per prediction; None where a value is unknown."""
     content = rows_of(predicted, recognisers)
-    columns = list(_row(Excerpt(Path()), recognisers[0].classes, False))
+    columns = list(_row(Excerpt(Path()), recognisers[0].kind, False))
     return pd.DataFrame(content, columns=columns, dtype=object)
 
 
@@ -81,7 +74,7 @@ def formatted(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], s
     """
     if suffix == ".csv":
         table = table_of(predicted, recognisers)
-        for name in ("calibrated", "speech", "unlike_training"):  # spelled as in JSON
+        for name in {"calibrated", "speech", "unlike_training"} & set(table):  # spelled as in JSON
             table[name] = table[name].map({True: "true", False: "false"})
         return csv_text(table, "%.9g")
     lines = [json.dumps(row, ensure_ascii=False) for row in rows_of(predicted, recognisers)]
@@ -93,47 +86,44 @@ def formatted(predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], s
 def print_table(
     predicted: Sequence[Excerpt], recognisers: Sequence[Recogniser], *, windows: bool
 ) -> None:
-    """Print probabilities in percent, and the reasons why there are none.
+    """Print probabilities in percent or values, and the reasons why there are none.
 
     Args:
         predicted: Recordings, which are rows of a table, or windows.
         recognisers: Runs that predicted them.
         windows: The recordings have one table each.
     """
-    classes = recognisers[0].classes
+    kind = recognisers[0].kind
     shared = os.path.commonpath([os.path.dirname(os.path.abspath(s.name)) for s in predicted])
     names = [os.path.relpath(excerpt.name, shared) for excerpt in predicted]
-    usable = [(n, s) for n, s in zip(names, predicted, strict=True) if s.probabilities is not None]
+    usable = [(n, s) for n, s in zip(names, predicted, strict=True) if s.predicted is not None]
     console.print(f"in {shared}", markup=False)
     if windows:
         for name, group in groupby(usable, key=itemgetter(0)):
             console.print(f"\n{name}", markup=False)
             rows = [(f"{s.start:.2f}-{s.end:.2f}", s) for _, s in group]
-            console.print(_table("seconds", rows, classes))
+            console.print(_table("seconds", rows, kind))
     elif usable:
-        console.print(_table("file", usable, classes))
+        console.print(_table("file", usable, kind))
     for name, excerpt in zip(names, predicted, strict=True):
-        if excerpt.probabilities is None:
+        if excerpt.predicted is None:
             start = "" if excerpt.start is None or not windows else f" from {excerpt.start:.2f} s"
             console.print(f" {name}{start}: {excerpt.reason}", markup=False)
 
 
-def _table(head: str, rows: Sequence[tuple[str, Excerpt]], classes: Sequence[str]) -> Table:
+def _table(head: str, rows: Sequence[tuple[str, Excerpt]], kind: Kind) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column(head, overflow="fold")
-    table.add_column("prediction", no_wrap=True)
     flagged = any(excerpt.flag for _, excerpt in rows)
-    letters = 6 if len(classes) + flagged < 8 else 5  # so that it fits into eighty columns
-    for name in classes:
-        table.add_column(name[:letters], justify="right", no_wrap=True)
+    for name in kind.heads(flagged):
+        justify: JustifyMethod = "left" if name == LABEL else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
     if flagged:
         table.add_column("flag", style="yellow", no_wrap=True)
     for name, excerpt in rows:
-        assert excerpt.probabilities is not None
-        best = int(excerpt.probabilities.argmax())
-        cells = [f"{100 * p:.1f}" for p in excerpt.probabilities]
-        cells[best] = f"[bold]{cells[best]}[/bold]"
-        table.add_row(escape(name), classes[best], *cells, *([excerpt.flag] if flagged else []))
+        assert excerpt.predicted is not None
+        cells = kind.printed(excerpt.predicted)
+        table.add_row(escape(name), *cells, *([excerpt.flag] if flagged else []))
     return table
 
 
@@ -162,7 +152,7 @@ def summarise(
         out: File that they were written to.
         windows: Whether these are windows.
     """
-    usable = [excerpt for excerpt in predicted if excerpt.probabilities is not None]
+    usable = [excerpt for excerpt in predicted if excerpt.predicted is not None]
     by = system(recognisers[0].result)
     if len(recognisers) > 1:
         by = f"the mean of {len(recognisers)} runs"
@@ -193,5 +183,5 @@ def _warnings(
             f"{unknown[0].folder.path}: made before runs saved the range of their training data, "
             "so distances from it are unknown; force=true trains it again"
         )
-    if not all(each.is_calibrated for each in recognisers):
+    if any(each.is_uncalibrated for each in recognisers):
         yield f"probabilities are {UNCALIBRATED}"

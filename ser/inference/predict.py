@@ -38,7 +38,7 @@ def predict(
     """Predict recordings, and write or print one row for each, or for each window of each.
 
     Args:
-        run: Folder of a finished run, or of many, whose probabilities are averaged.
+        run: Folder of a finished run, or of many, whose predictions are averaged.
         paths: Audio files, and folders to search for them.
         window: Length of a window in seconds; None: recordings are not cut.
         hop: Seconds between the starts of two windows; None: the length of a window.
@@ -80,7 +80,7 @@ def predict_files(
     """Return a prediction, or the reason why there is none, for each recording or window.
 
     Args:
-        recognisers: Runs, whose probabilities are averaged.
+        recognisers: Runs, whose predictions are averaged.
         paths, window, hop, one_speaker, workers: As of `predict`.
 
     Raises:
@@ -97,7 +97,7 @@ def predict_files(
 
 
 def predict_signal(recognisers: Sequence[Recogniser], signal: np.ndarray, rate: int) -> np.ndarray:
-    """Return class probabilities of one utterance, (C,), the mean over runs.
+    """Return class probabilities (C,) or the value (1,) of one utterance, the mean over runs.
 
     Args:
         recognisers: Runs.
@@ -112,8 +112,8 @@ def predict_signal(recognisers: Sequence[Recogniser], signal: np.ndarray, rate: 
     if excerpt.reason is not None:
         raise UserError(excerpt.reason)
     _predict(recognisers, [excerpt], one_speaker=False)
-    assert excerpt.probabilities is not None
-    return excerpt.probabilities
+    assert excerpt.predicted is not None
+    return excerpt.predicted
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def predict_excerpts(
     one_speaker: bool,
     workers: int,
 ) -> list[Excerpt]:
-    """Return excerpts with their probabilities, the mean over runs, or the reason why not.
+    """Return excerpts with their predictions, the mean over runs, or the reason why not.
 
     Threads extract features ahead, once for all runs that share them, while others are predicted.
     Memory holds the features of one batch, or of all excerpts if they are one speaker's.
@@ -221,7 +221,7 @@ def _is_full(batch: Sequence[Excerpt]) -> bool:
 def _predict(
     recognisers: Sequence[Recogniser], batch: Sequence[Excerpt], one_speaker: bool
 ) -> None:
-    """Fill in probabilities and distances from the training data, and release the features."""
+    """Fill in predictions and distances from the training data, and release the features."""
     usable = [excerpt for excerpt in batch if excerpt.reason is None]
     if usable:
         by_run, distances_by_run = [], []
@@ -231,7 +231,7 @@ def _predict(
             distances_by_run.append(each.distances(arrays, one_speaker=one_speaker))
         means: np.ndarray = np.asarray(np.mean(by_run, axis=0, dtype=np.float64))
         for excerpt, row in zip(usable, means, strict=True):
-            excerpt.probabilities = row
+            excerpt.predicted = row
         if known := [distances for distances in distances_by_run if distances is not None]:
             for excerpt, distance in zip(usable, np.median(known, axis=0), strict=True):
                 excerpt.distance = float(distance)

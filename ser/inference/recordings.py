@@ -35,7 +35,7 @@ class Excerpt:
         end: End in seconds; None as `start`.
         arrays: Features by signature of the extractor, until they are used.
         reason: Why there is no prediction.
-        probabilities: (C,) class probabilities, the mean over runs.
+        predicted: (C,) class probabilities or (1,) value, the mean over runs.
         speech: How much of it is speech; None where there is no prediction.
         distance: Distance from the training data, the median over runs, above 1 if it is unlike
             them; None if it is unknown.
@@ -46,7 +46,7 @@ class Excerpt:
     end: float | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str | None = None
-    probabilities: np.ndarray | None = None
+    predicted: np.ndarray | None = None
     speech: Speech | None = None
     distance: float | None = None
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from ser import console
 from ser.config.compose import value_of
 from ser.corpora import Corpus
 from ser.data.fingerprint import labelled_corpus
@@ -21,11 +20,12 @@ from ser.inference.corrupt_option import Condition
 from ser.inference.evaluation_corpus import EvaluationCorpus
 from ser.inference.loading import Recogniser
 from ser.inference.scoring import predict_utterances, score
+from ser.inference.summary import print_robustness
 
 CLEAN = "clean"
 # Options of the own corpus of a run that can be given again, because files may have moved.
 OWN_OPTIONS = ("corpus.root", "store.root", "store.workers")
-TOLERANCE = 1e-3  # of probabilities; 1e-5 is usual
+TOLERANCE = 1e-3  # of probabilities and values; 1e-5 is usual
 
 # Returns the speech that a run is tested on.
 Speech = Callable[[Recogniser], EvaluationCorpus]
@@ -57,6 +57,7 @@ class OwnTests:
         Raises:
             UserError: Its corpus cannot be read, has changed, or does not give the run's scores.
         """
+        _ = recogniser.task  # raises if there are several
         cfg = recogniser.folder.require_config()
         for name, value in self._given.items():
             OmegaConf.update(cfg, name, int(value) if name == "store.workers" else value)
@@ -96,7 +97,7 @@ def measure_robustness(
         rows[CLEAN].append(clean)
         for condition in conditions:
             rows[condition.name].append(score(recogniser, corpus, condition))
-    console.corrupted(run, rows)
+    print_robustness(run, rows)
     return [evaluations[-1] for evaluations in rows.values()]
 
 
@@ -122,9 +123,8 @@ def _require_own_scores(recogniser: Recogniser, own: EvaluationCorpus) -> None:
     difference = np.inf
     if lacking.empty:
         speakers = own.corpus.table["speaker"]
-        probabilities, _ = predict_utterances(recogniser, features, ids, speakers)
-        columns = [f"p_{name}" for name in recogniser.classes]
-        difference = np.abs(probabilities - predicted[columns].to_numpy(float)).max()
+        rows, _ = predict_utterances(recogniser, features, ids, speakers)
+        difference = np.abs(rows - recogniser.task.stored(predicted)).max()
     if not difference <= TOLERANCE:
         raise UserError(
             f"{recogniser.folder.path}: the test split does not give the predictions of the run, "

@@ -33,6 +33,8 @@ def sample(run: Path, component: str | None, count: int, seed: int) -> pd.DataFr
     classes = result.get("classes", [])
     if count < 1:
         raise UserError(f"--count {count}: at least 1")
+    if not classes:
+        raise UserError(f"{run}: samples are of a class, and this run predicts values")
     if component is not None and component not in classes:
         raise UserError(f"--component {component}: this run has {', '.join(classes)}")
     cfg = folder.require_config()

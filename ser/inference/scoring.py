@@ -40,14 +40,7 @@ def score(
     if not corpus.is_own:
         _require_untrained(recogniser, corpus)
     features = corpus.features(recogniser, None if condition is None else condition.corruption)
-    labels = corpus.target.only(features.utterances).labels
-    labels = labels[labels.isin(recogniser.classes)]
-    if labels.empty:
-        raise UserError(
-            f"{recogniser}: {corpus.corpus.name} has only {', '.join(corpus.target.classes)}. Say "
-            "which class corresponds to which, e.g. "
-            f"'target.merge={{{corpus.target.classes[0]}: {recogniser.classes[0]}}}'"
-        )
+    labels = _testable(recogniser, corpus, features)
     remarks = list(_remarks(recogniser, corpus, features, labels))
     key = _key(recogniser, corpus, labels, remarks, condition)
     evaluation = folder.read_record()
@@ -56,12 +49,22 @@ def score(
         tested = _test(recogniser, corpus, features, labels, folder)
         if condition is None:
             tested["no_speech"] = float((~corpus.contains_speech(labels.index)).mean())
-            remarks += _remarks_on_flags(recogniser, tested)
+            remarks += _remarks_on_flags(recogniser, tested, len(labels))
         else:
             tested |= {"corruption": condition.name, "own_test": corpus.is_own}
         evaluation = {**tested, "remarks": remarks, "run_key": key}
         folder.write_record(evaluation)
     return evaluation
+
+
+def _testable(recogniser: Recogniser, corpus: EvaluationCorpus, features: Features) -> pd.Series:
+    """Return the labels of the utterances that have features and that the run can predict."""
+    target = corpus.target.only(features.utterances)
+    own = recogniser.folder.read_predictions()["truth"]
+    try:
+        return recogniser.task.testable(corpus.corpus.name, target, own)
+    except UserError as error:
+        raise UserError(f"{recogniser}: {error}") from None
 
 
 def folder_of(
@@ -122,29 +125,29 @@ def _test(
 ) -> dict[str, Any]:
     """Predict, write the tables of the evaluation, and return its scores."""
     table = corpus.corpus.table
-    probabilities, distances = predict_utterances(
-        recogniser, features, labels.index, table["speaker"]
-    )
-    predicted = predictions("test", labels, probabilities, recogniser.classes)
+    rows, distances = predict_utterances(recogniser, features, labels.index, table["speaker"])
+    predicted = predictions("test", labels, rows, recogniser.classes)
     folder.write_predictions(predicted)
     folder.write_utterances(utterances({"test": labels.index}, table))
     run = recogniser.result
-    counts = {name: int((labels == name).sum()) for name in recogniser.classes}
+    counts = recogniser.task.counts(labels)
     ratings = corpus.target.ratings
     return {
         **({} if ratings is None else {"raters": agreement(ratings.of(labels.index))}),
         **{key: run[key] for key in ("system", "fold_index", "fold_count", "seed", "classes")},
         "corpus": corpus.corpus.name,
-        "class_counts": {"train": run["class_counts"]["train"], "test": counts},
+        "class_counts": {"train": run["class_counts"]["train"], "test": counts} if counts else {},
         "test": split_scores(predicted, "test", recogniser.classes),
         # Share of the utterances, like no_speech.
         "unlike_training": None if distances is None else float((distances > 1).mean()),
     }
 
 
-def _remarks_on_flags(recogniser: Recogniser, tested: Mapping[str, Any]) -> Iterator[str]:
+def _remarks_on_flags(
+    recogniser: Recogniser, tested: Mapping[str, Any], total: int
+) -> Iterator[str]:
     """Yield the remarks on what is no speech, or unlike the training data."""
-    corpus, total = tested["corpus"], sum(tested["class_counts"]["test"].values())
+    corpus = tested["corpus"]
     if silent := round(tested["no_speech"] * total):
         yield flags.no_speech(silent, total, f"utterances of {corpus}")
     share, by_speaker = tested["unlike_training"], recogniser.by_speaker
@@ -165,16 +168,7 @@ def _remarks(
     yield from corpus.target.remarks
     if recogniser.by_speaker:
         yield "transductive: features are standardised with unlabelled test-speaker data"
-    absent = [name for name in recogniser.classes if name not in set(labels)]
-    if absent:
-        yield (
-            f"{corpus.corpus.name} has no utterances of {', '.join(absent)}: predicting it is "
-            "always wrong"
-        )
-    unknown = corpus.target.labels[~corpus.target.labels.isin(recogniser.classes)].value_counts()
-    if len(unknown):
-        counts = ", ".join(f"{name} ({count})" for name, count in unknown.sort_index().items())
-        yield f"left out of {corpus.corpus.name}, because training has no such class: {counts}"
+    yield from recogniser.task.remarks(corpus.corpus.name, corpus.target, labels)
     if faulty := len(corpus.target.labels) - len(features.utterances):
         yield f"{faulty} faulty utterance(s) of {corpus.corpus.name} left out"
 
@@ -182,7 +176,7 @@ def _remarks(
 def predict_utterances(
     recogniser: Recogniser, features: Features, ids: pd.Index, speakers: pd.Series
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return class probabilities of utterances, (N, C), and distances from the training data.
+    """Return predictions of utterances, (N, C), and their distances from the training data.
 
     The distances are (N,), or None if the run has no range of its training data.
 
@@ -211,14 +205,14 @@ def predict_utterances(
                 f"utterance of {', '.join(single[:5])}: leave these speakers out"
             )
         groups = [group.to_numpy() for _, group in by_speaker]
-    probabilities = np.empty((len(ids), len(recogniser.classes)))
+    rows = np.empty((len(ids), recogniser.kind.width))
     distances = None if recogniser.training_range is None else np.empty(len(ids))
     for group in groups:
         inputs = [arrays[n] for n in group]
-        probabilities[group] = recogniser(inputs, one_speaker=recogniser.by_speaker)
+        rows[group] = recogniser(inputs, one_speaker=recogniser.by_speaker)
         if distances is not None:
             distances[group] = recogniser.distances(inputs, one_speaker=recogniser.by_speaker)
-    return probabilities, distances
+    return rows, distances
 
 
 def _chunks(lengths: Sequence[int], are_utterances: bool) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from ser.console import console
+from ser.data.targets import LEVELS
 from ser.errors import UserError
 from ser.inference.restore import restore
 from ser.latents.encode import describe, encode
@@ -50,9 +51,16 @@ def latents(folder: Path, audio: Audio | None) -> None:
         assert isinstance(model, AAE)
         data = prepared.data
         codes, table = encode(model, data), describe(prepared, model)
-        scores = probe(codes, table, data.target.name, data.fold.speaker_independent)
+        target = data.target
+        # Values are probed and coloured by their levels.
+        label, labels = (
+            (f"level of {target.name}", LEVELS)
+            if target.is_value
+            else (target.name, target.classes)
+        )
+        scores = probe(codes, table, label, data.fold.speaker_independent)
         assert model.classifier is not None
-        conclusion = verdict(scores, model.classifier, data.target.name)
+        conclusion = verdict(scores, model.classifier, label)
         show(scores, conclusion, result["remarks"])
         drawn = [name for name in codes if name != model.classifier] or list(codes)
         atlas = Atlas(
@@ -60,7 +68,7 @@ def latents(folder: Path, audio: Audio | None) -> None:
             result["remarks"],
             table,
             embed(np.concatenate([codes[name] for name in drawn], axis=1)),
-            colourings(table, data.target.name, data.target.classes),
+            colourings(table, label, labels),
         )
         draw(run.latents / PICTURE, atlas)
         write_page(run.latents / PAGE, atlas, scores, conclusion, audio)

@@ -6,6 +6,7 @@ import torch
 
 from ser.data.datamodule import DataModule
 from ser.data.prepare import Prepared
+from ser.data.targets import Target
 from ser.models.aae import AAE
 from ser.training.prediction import predictions
 
@@ -29,18 +30,26 @@ def encode(model: AAE, data: DataModule) -> dict[str, np.ndarray]:
 
 
 def describe(prepared: Prepared, model: AAE) -> pd.DataFrame:
-    """Return the columns of the corpus with `part`, `truth` and `prediction`.
+    """Return the columns of the corpus with `part`, `truth`, `prediction` and `label`.
 
     Returns:
-        One row per utterance, indexed by id, in the order of `encode`.
+        One row per utterance, indexed by id, in the order of `encode`. `label` is the class, or the
+        level of a value.
     """
     data = prepared.data
-    names = np.asarray(data.target.classes)
     parts = []
     for part, ids in data.fold.parts.items():
         if len(ids):
             table = prepared.corpus.table.loc[ids].copy()
             table["part"], table["truth"] = part, data.target.labels.loc[ids]
-            table["prediction"] = names[predictions(model, data, part).argmax(dim=1).numpy()]
+            table["prediction"] = _labels(predictions(model, data, part), data.target)
+            table["label"] = data.target.strata.loc[ids]
             parts.append(table)
     return pd.concat(parts)
+
+
+def _labels(predicted: torch.Tensor, target: Target) -> np.ndarray:
+    """Return the predicted classes or values (N,) of probabilities or values (N, C)."""
+    if target.is_value:
+        return predicted[:, 0].double().numpy()
+    return np.asarray(target.classes)[predicted.argmax(dim=1).numpy()]

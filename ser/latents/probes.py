@@ -94,8 +94,8 @@ def probe(
 
     Args:
         codes: (N, K) by latent.
-        table: N rows with `part`, `truth`, `speaker` and, where known, `gender`, `text`.
-        target: Name of the target.
+        table: N rows with `part`, `label`, `speaker` and, where known, `gender`, `text`.
+        target: Name of `label`.
         independent: Whether no speaker is in two splits of the fold.
     """
     inputs = dict(codes)
@@ -114,7 +114,7 @@ def trials(table: pd.DataFrame, target: str, independent: bool) -> list[Trial]:
     """
     train = (table["part"] == "train").to_numpy()
     listed = []
-    for label, column in ((target, "truth"), ("gender", "gender")):
+    for label, column in ((target, "label"), ("gender", "gender")):
         truth = _numbered(table, column)
         known = truth >= 0
         held_out = _transferred(train & known, ~train & known, independent)

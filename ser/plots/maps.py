@@ -92,7 +92,7 @@ class Atlas:
         title: Name of the system that produced the codes.
         remarks: Warnings that are shown with the maps.
         table: N rows indexed by utterance, with `part`, `truth`, `prediction` (NaN if unknown)
-            and, where known, `speaker` and `gender`.
+            and, where known, `speaker` and `gender`; where these are values, `label`, a level.
         maps: One or more.
         colourings: One or more.
     """
@@ -133,16 +133,19 @@ def colourings(table: pd.DataFrame, target: str, classes: Sequence[str]) -> list
     Args:
         table: See `Atlas`.
         target: Name of the target.
-        classes: Class names in the order of their colours; `truth` is one of them.
+        classes: Class names in the order of their colours; `label`, or else `truth`, is one.
     """
     order = list(classes)
-    known = [Colouring(target, order, table["truth"].map(order.index).to_numpy())]
+    labels = table["label" if "label" in table else "truth"]
+    known = [Colouring(target, order, labels.map(order.index).to_numpy())]
     for name in ("speaker", "gender"):
         if name in table and table[name].notna().any():
             numbers, values = pd.factorize(table[name], sort=True)
             known.append(Colouring(name, list(map(str, values)), numbers))
     parts = [part for part in PARTS if (table["part"] == part).any()]
     known.append(Colouring(PART, parts, table["part"].map(parts.index).to_numpy()))
+    if table["truth"].dtype == float:  # values are not correct or wrong
+        return known
     wrong = (table["truth"] != table["prediction"]).to_numpy().astype(int)
     wrong[table["prediction"].isna().to_numpy()] = -1
     return [*known, Colouring(CORRECT, ["correct", "wrong"], wrong)]

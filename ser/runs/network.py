@@ -130,7 +130,10 @@ def _quality(
     splits = {
         split: items_of(cfg, data, each, segments) for split, each in ids.items() if len(each)
     }
-    return measure(representation, fitted, splits, len(data.target.classes))
+    classes, values = len(data.target.classes), None
+    if data.target.is_value:
+        values = {split: data.labels.column(ids[split]) for split in splits}
+    return measure(representation, fitted, splits, classes, values)
 
 
 def coded_data(

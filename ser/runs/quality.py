@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 # Utterances of a split that are examined, at most: a small part of the cost of a fit.
 UTTERANCES = 1_000
 PROBE_ITERATIONS = 1_000
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of ridge regression on values
 
 # Items of a split, and the class of each.
 Splits = Mapping[str, tuple[Items, np.ndarray]]
@@ -43,7 +44,11 @@ def examined(ids: pd.Index) -> pd.Index:
 
 
 def measure(
-    representation: Representation, fitted: Fitted, splits: Splits, classes: int
+    representation: Representation,
+    fitted: Fitted,
+    splits: Splits,
+    classes: int,
+    values: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return what a representation has learned, and log it.
 
@@ -52,22 +57,19 @@ def measure(
         fitted: Its fit on the training split.
         splits: Items of "train" and, where there is one, "val", and their class indices.
         classes: C.
+        values: Values of the utterances of each split, where the target is a value.
 
     Returns:
         `r2` by split (learned representations) or `explained_variance` (projections), and, where
         there is a validation split, `probe_ua`: its UA by a linear classifier of the codes of the
-        training split, by "trained" and "untrained" network. Of a stack, these of both parts.
+        training split, by "trained" and "untrained" network; of values `probe_ccc`: its CCC by
+        ridge regression. Of a stack, these of both parts.
     """
     if isinstance(representation, Stack) and isinstance(fitted, Stacked):
         above = {split: (coded(fitted.lower, x), y) for split, (x, y) in splits.items()}
-        lower = measure(representation.lower, fitted.lower, splits, classes)
-        return dict(
-            zip(
-                PARTS,
-                (lower, measure(representation.upper, fitted.upper, above, classes)),
-                strict=True,
-            )
-        )
+        lower = measure(representation.lower, fitted.lower, splits, classes, values)
+        upper = measure(representation.upper, fitted.upper, above, classes, values)
+        return dict(zip(PARTS, (lower, upper), strict=True))
     facts: dict[str, Any] = {}
     name = type(representation).__name__.lower()
     networks = {"trained": fitted}
@@ -78,7 +80,11 @@ def measure(
     elif isinstance(fitted, Projected):
         name = type(fitted.transformer).__name__
         facts["explained_variance"] = fitted.explained_variance
-    if "val" in splits and classes:
+    if "val" in splits and values is not None:
+        facts["probe_ccc"] = {
+            state: _probe_values(network, splits, values) for state, network in networks.items()
+        }
+    elif "val" in splits and classes:
         facts["probe_ua"] = {
             state: _probe(network, splits, classes) for state, network in networks.items()
         }
@@ -104,8 +110,23 @@ def _probe(fitted: Fitted, splits: Splits, classes: int) -> float:
     return metrics.unweighted_accuracy(metrics.confusion_matrix(val_y, predictions, classes))
 
 
+def _probe_values(fitted: Fitted, splits: Splits, values: Mapping[str, np.ndarray]) -> float:
+    """Return CCC on validation of ridge regression on the codes of the training split."""
+    codes, val_codes = (_all_codes(fitted, *splits[split])[0] for split in ("train", "val"))
+    regressor = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    predictions = regressor.fit(codes, values["train"]).predict(val_codes)
+    # Where nothing is learned from equal values, there is no agreement.
+    return float(np.nan_to_num(metrics.ccc(metrics.moments(values["val"], predictions))))
+
+
 def _codes(fitted: Fitted, x: Items, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes of labelled utterances, means over their segments, and their classes."""
+    codes, y = _all_codes(fitted, x, y)
+    return codes[y != UNLABELLED], y[y != UNLABELLED]
+
+
+def _all_codes(fitted: Fitted, x: Items, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes of utterances, means over their segments, and their classes."""
     codes = fitted.transform(x, y if fitted.reads_labels else None)
     if isinstance(x, Segments):
         first = x.offsets[:-1]
@@ -113,7 +134,7 @@ def _codes(fitted: Fitted, x: Items, y: np.ndarray) -> tuple[np.ndarray, np.ndar
         if not fitted.pools:
             sums = np.add.reduceat(codes, first, axis=0, dtype=np.float64)
             codes = sums / np.diff(x.offsets)[:, None]
-    return codes[y != UNLABELLED], y[y != UNLABELLED]
+    return codes, y
 
 
 def lines(quality: Mapping[str, Any]) -> Iterator[str]:
@@ -127,6 +148,10 @@ def lines(quality: Mapping[str, Any]) -> Iterator[str]:
         untrained = probe.get("untrained")
         beside = "" if untrained is None else f" (untrained network: {100 * untrained:.1f}%)"
         yield f"linear probe of its codes on val: UA {100 * probe['trained']:.1f}%{beside}"
+    if probe := quality.get("probe_ccc"):
+        untrained = probe.get("untrained")
+        beside = "" if untrained is None else f" (untrained network: {untrained:.3f})"
+        yield f"linear probe of its codes on val: CCC {probe['trained']:.3f}{beside}"
 
 
 def _log(name: str, facts: Mapping[str, Any]) -> None:

@@ -193,6 +193,20 @@ def test_other_targets_are_audited(few: list[str], tmp_path: Path) -> None:
     assert {"recall_low", "recall_neutral", "recall_high"} <= set(columns)
 
 
+def test_values_are_audited_by_level(few: list[str], tmp_path: Path) -> None:
+    frames = []
+    for bins in ("null", "rounded"):
+        out = tmp_path / bins
+        options = ["target=activation", f"target.bins={bins}"]
+        assert main(["audit", *few, *options, "--out", str(out)]) == 0
+        frames.append(pd.read_csv(out / "baselines.csv"))
+        by_level = (
+            "activation are audited by level: low, neutral, high" in (out / "audit.md").read_text()
+        )
+        assert by_level == (bins == "null")
+    pd.testing.assert_frame_equal(*frames)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

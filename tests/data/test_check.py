@@ -185,9 +185,12 @@ def test_values_raters_and_notes_are_shown(corpus: Corpus, report: Report) -> No
     text = report(dataclasses.replace(corpus, table=table, raters=raters, notes=("odd [x]",)))[1]
     lines = [line.replace("│", " ").split() for line in text.splitlines()]
     assert ["odd", "[x]"] in lines
-    assert ["age", "20", "25", "30", "0"] in lines
-    assert ["valence", "1", "3.083", "5", "0"] in lines
-    assert ["ratings", "per", "utterance,", "of", "2", "raters", "0", "0.5", "2", "0"] in lines
+    # From, quartiles, to, mean, standard deviation, missing.
+    assert ["age", "20", "20", "25", "30", "30", "25", "5.48", "0"] in lines
+    assert "valence 1 " in (valence := next(" ".join(line) for line in lines if "valence" in line))
+    assert valence.split()[-3:] == ["3.08", valence.split()[-2], "0"]
+    raters = ["ratings", "per", "utterance,", "of", "2", "raters"]
+    assert [*raters, "0", "0", "0", "0.75", "2", "0.5", "0.837", "0"] in lines
     assert ["two", "3"] in lines
     assert ["da", "6"] in lines
 

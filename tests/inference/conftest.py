@@ -36,6 +36,14 @@ GROUPS: dict[str, dict[str, list[str]]] = {
 }
 
 
+# Runs that predict values: two seeds, and another model.
+VALUES = {
+    "seeds/0": ["model=mlp", *SMALL["mlp"]],
+    "seeds/1": ["model=mlp", *SMALL["mlp"], "seed=1"],
+    "aae": ["model=aae", *SMALL["aae"], "trainer.max_epochs=3"],
+}
+
+
 def write_corpus(folder: Path) -> None:
     """Write 24 recordings of half a second, of six speakers and two classes, and a manifest."""
     rng = np.random.default_rng(1)
@@ -61,6 +69,39 @@ def tiny(composed: Callable[..., Composed], once: Callable[..., Path]) -> Path:
                 train(composed, folder, folder / group / name, *options, *more, *folders)
 
     return once("tiny", make)
+
+
+def write_rated(folder: Path, seed: int) -> Path:
+    """Write 24 recordings of six speakers, the louder the more active, and their manifest."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number, activation in enumerate(np.linspace(1, 5, 24).round(2)):
+        signal = rng.normal(0, 0.02 * activation, RATE // 2)
+        name = f"rated{seed}-{number:02d}.wav"
+        soundfile.write(folder / name, signal.clip(-1, 1), RATE)
+        rows.append([name, number % 6, number % 6 // 2, activation, ("calm", "loud")[number // 12]])
+    names = ["file", "speaker", "session", "activation", "emotion"]
+    pd.DataFrame(rows, columns=names).to_csv(folder / "made.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def another_corpus() -> Callable[[Path, int], Path]:
+    """Writes a corpus like that of `rated`, of other recordings."""
+    return write_rated
+
+
+@pytest.fixture(scope="session")
+def rated(composed: Callable[..., Composed], once: Callable[..., Path]) -> Path:
+    """A folder with a rated corpus, its store, and runs that predict its values; read-only."""
+
+    def make(folder: Path) -> None:
+        write_rated(folder, 0)
+        shared = ["target=activation", "target.bins=null", f"store.root={folder}/store"]
+        for name, options in VALUES.items():
+            train(composed, folder, folder / name, *shared, *options)
+
+    return once("rated", make)
 
 
 def train(

@@ -36,7 +36,7 @@ EMOTIONS = ("calm", "loud", "shrill")
 
 def make_table() -> pd.DataFrame:
     """Six speakers, three emotions, five sentences, four takes; two speakers are held out."""
-    names = ("speaker", "truth", "text", "take")
+    names = ("speaker", "label", "text", "take")
     index = pd.MultiIndex.from_product([range(6), EMOTIONS, range(5), range(4)], names=names)
     table = index.to_frame(index=False)
     table["part"] = table["speaker"].map(lambda s: {4: "val", 5: "test"}.get(s, "train"))
@@ -55,8 +55,8 @@ def one_hot(column: pd.Series, rng: np.random.Generator) -> np.ndarray:
 def scores() -> dict[tuple[str, str, str], Score]:
     rng = np.random.default_rng(0)
     table = make_table()
-    shuffled = pd.Series(rng.permutation(table["truth"]))
-    codes = {name: one_hot(table[c], rng) for name, c in (("y", "truth"), ("z", "speaker"))}
+    shuffled = pd.Series(rng.permutation(table["label"]))
+    codes = {name: one_hot(table[c], rng) for name, c in (("y", "label"), ("z", "speaker"))}
     codes["noise"] = one_hot(shuffled, rng)
     every = probe(codes, table, "emotion", independent=True)
     return {(score.latent, score.label, score.side): score for score in every}

@@ -156,8 +156,13 @@ def _levels_of_any_scale(means: pd.Series) -> pd.Series:
 
     The groups of speakers are then the same whether the target has classes or values.
     """
-    on_scale = SCALE[0] <= means.min() and 1 < means.max() <= SCALE[1]
-    return _binned(means, "rounded" if on_scale else means.quantile([1 / 3, 2 / 3]).tolist())
+    thirds = means.quantile([1 / 3, 2 / 3]).tolist()
+    return _binned(means, "rounded" if on_scale(means) else thirds)
+
+
+def on_scale(values: pd.Series) -> bool:
+    """Return whether values are on the scale from 1 to 5 on which corpora have attributes."""
+    return bool(SCALE[0] <= values.min() and 1 < values.max() <= SCALE[1])
 
 
 def _require_scale(corpus: Corpus, values: pd.Series, bins: Bins) -> None:
