@@ -20,7 +20,7 @@ from ser import console
 from ser.config import choices
 from ser.config.checks import check
 from ser.config.compose import compose_all, value_of
-from ser.config.run_key import predicts_values
+from ser.config.run_key import predicts_values, tasks_of
 from ser.data.fingerprint import labelled_corpus
 from ser.errors import UserError
 from ser.inference import corrupt_option
@@ -94,8 +94,10 @@ def require_test_corpus(cfg: DictConfig) -> None:
     """Check, before a run is trained, that its `test_corpus` can be read and has the target.
 
     Raises:
-        UserError: It cannot, or has not.
+        UserError: It cannot, or has not, or the run has several tasks.
     """
+    if tasks := tasks_of(cfg):
+        raise UserError(f"test_corpus is for one task, not {', '.join(tasks)}: test_corpus=none")
     labelled_corpus(_with_test_corpus(cfg))
 
 

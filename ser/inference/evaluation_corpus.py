@@ -85,7 +85,8 @@ class EvaluationCorpus:
                 f"{folder.path}: {corpus.name} has other labels or utterances than the test split "
                 "of the run (corpus.root=... gives the corpus)"
             )
-        return cls._of(corpus, replace(target, labels=labels), cfg, is_own=True)
+        tested = replace(target.only(predicted.index), labels=labels)
+        return cls._of(corpus, tested, cfg, is_own=True)
 
     @classmethod
     def _of(

@@ -33,6 +33,11 @@ class Kind(ABC):
     def width(self) -> int:
         """Length of a row."""
 
+    @property
+    @abstractmethod
+    def has_probabilities(self) -> bool:
+        """Whether rows contain probabilities."""
+
     @abstractmethod
     def cells(self, row: np.ndarray | None, calibrated: bool) -> dict[str, Any]:
         """Return the columns of a file for one prediction; None: there is none."""
@@ -112,6 +117,10 @@ class Classes(OneTask):
     def width(self) -> int:
         return len(self.names)
 
+    @property
+    def has_probabilities(self) -> bool:
+        return True
+
     def cells(self, row: np.ndarray | None, calibrated: bool) -> dict[str, Any]:
         known = [None] * self.width if row is None else list(map(rounded, row))
         return {
@@ -177,6 +186,10 @@ class Value(OneTask):
     def width(self) -> int:
         return 1
 
+    @property
+    def has_probabilities(self) -> bool:
+        return False
+
     def cells(self, row: np.ndarray | None, calibrated: bool) -> dict[str, Any]:
         return {LABEL: None if row is None else rounded(row[0])}
 
@@ -228,6 +241,10 @@ class Several(Kind):
     @property
     def width(self) -> int:
         return sum(task.width for task in self.tasks)
+
+    @property
+    def has_probabilities(self) -> bool:
+        return any(task.has_probabilities for task in self.tasks)
 
     def split(self, row: np.ndarray) -> list[tuple[OneTask, np.ndarray]]:
         """Return each task with its part of a row."""

@@ -136,7 +136,7 @@ class Recogniser:
     @property
     def is_uncalibrated(self) -> bool:
         """Whether it predicts probabilities that no temperature has scaled."""
-        return bool(self.classes) and not self.is_calibrated
+        return self.kind.has_probabilities and not self.is_calibrated
 
     @property
     def is_calibrated(self) -> bool:
@@ -220,7 +220,7 @@ def _load(
     return Recogniser(
         folder=run,
         result=result,
-        target=(result["system"]["target"], _bins(cfg)),
+        target=_target(result, cfg),
         classes=classes,
         source=source,
         training_audio=saved.training_audio,
@@ -270,10 +270,11 @@ def _no_extractor(run: RunFolder) -> UserError:
     )
 
 
-def _bins(cfg: DictConfig) -> str | None:
-    """Return the rule that bins ratings, or its thresholds as an option has them: [2.5,3.5]."""
-    bins = cfg.target.get("bins")
-    return f"[{','.join(map(str, bins))}]" if isinstance(bins, ListConfig) else bins
+def _target(result: dict[str, Any], cfg: DictConfig) -> tuple[str, str | None]:
+    """Return the name of the target, or of its only task, and its bins as an option has them."""
+    names, bins = cfg.target.get("names", ()), cfg.target.get("bins")
+    thresholds = f"[{','.join(map(str, bins))}]" if isinstance(bins, ListConfig) else bins
+    return names[0] if len(names) == 1 else result["system"]["target"], thresholds
 
 
 def load_all(folder: Path) -> list[Recogniser]:

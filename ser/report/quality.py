@@ -12,11 +12,12 @@ from ser.report.text import NONE, percent, spread
 
 TITLE = "What representations have learned"
 COLUMNS = ("corpus and target", "system", "part", "R² train", "R² val", "explained variance %")
-PROBES = ("probe UA %", "untrained: probe UA %")
+UA_PROBES = ("probe UA %", "untrained: probe UA %")
+CCC_PROBES = ("probe CCC", "untrained: probe CCC")  # of values
 NOTES = (
     "Means and standard deviations over runs. R² is that of the reconstruction; the mean has 0. "
-    "The probe is a linear classifier of the training codes, scored on validation, with the codes "
-    "of the trained and of the untrained network.",
+    "The probe is a linear classifier of the training codes, ridge regression for values, scored "
+    "on validation, with the codes of the trained and of the untrained network.",
     "Where R² is not above 0, or the probe of the trained network is not above that of the "
     "untrained one, scores on these codes are no evidence that training helped.",
 )
@@ -25,8 +26,8 @@ NUMBERS = (
     ("r2", "train"),
     ("r2", "val"),
     ("explained_variance",),
-    ("probe_ua", "trained"),
-    ("probe_ua", "untrained"),
+    *(("probe_ua", "trained"), ("probe_ua", "untrained")),
+    *(("probe_ccc", "trained"), ("probe_ccc", "untrained")),
 )
 
 
@@ -35,7 +36,10 @@ def quality(data: ReportData) -> Table | None:
     rows = [row for cell in data.cells if cell.tested_on is None for row in _rows(data, cell)]
     if not rows:
         return None
-    return Table(TITLE, (*COLUMNS, *PROBES), tuple(rows), left=3, notes=NOTES)
+    columns = (*COLUMNS, *UA_PROBES, *CCC_PROBES)
+    of_values = any(row[columns.index(CCC_PROBES[0])] != NONE for row in rows)
+    shown = len(columns) if of_values else len(columns) - len(CCC_PROBES)
+    return Table(TITLE, columns[:shown], tuple(r[:shown] for r in rows), left=3, notes=NOTES)
 
 
 def _rows(data: ReportData, cell: Cell) -> Iterator[tuple[str, ...]]:
@@ -48,11 +52,11 @@ def _rows(data: ReportData, cell: Cell) -> Iterator[tuple[str, ...]]:
 
 
 def _mean(facts: list[Mapping[str, Any]], path: tuple[str, ...]) -> str:
-    """Return mean and standard deviation of a number over runs; R² as it is, others in percent."""
+    """Return mean and standard deviation of a number over runs; shares in percent."""
     values = np.array([v for v in (_at(each, path) for each in facts) if v is not None], float)
     if not len(values):
         return NONE
-    if path[0] == "r2":
+    if path[0] in ("r2", "probe_ccc"):
         deviation = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
         return f"{values.mean():.3f}{deviation}"
     if len(values) == 1:

@@ -36,11 +36,13 @@ GROUPS: dict[str, dict[str, list[str]]] = {
 }
 
 
-# Runs that predict values: two seeds, and another model.
+# Runs that predict values: two seeds, another model, and a value beside classes.
+VALUE = ["target=activation", "target.bins=null"]
 VALUES = {
-    "seeds/0": ["model=mlp", *SMALL["mlp"]],
-    "seeds/1": ["model=mlp", *SMALL["mlp"], "seed=1"],
-    "aae": ["model=aae", *SMALL["aae"], "trainer.max_epochs=3"],
+    "seeds/0": [*VALUE, "model=mlp", *SMALL["mlp"]],
+    "seeds/1": [*VALUE, "model=mlp", *SMALL["mlp"], "seed=1"],
+    "aae": [*VALUE, "model=aae", *SMALL["aae"]],
+    "tasks": ["target=attributes", "target.names=[activation,emotion]", "model=mlp", *SMALL["mlp"]],
 }
 
 
@@ -97,9 +99,8 @@ def rated(composed: Callable[..., Composed], once: Callable[..., Path]) -> Path:
 
     def make(folder: Path) -> None:
         write_rated(folder, 0)
-        shared = ["target=activation", "target.bins=null", f"store.root={folder}/store"]
         for name, options in VALUES.items():
-            train(composed, folder, folder / name, *shared, *options)
+            train(composed, folder, folder / name, *options, f"store.root={folder}/store")
 
     return once("rated", make)
 

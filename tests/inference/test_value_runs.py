@@ -71,6 +71,46 @@ def test_values_of_several_runs_are_averaged(
     assert (head.split()[1], line.split()[1]) == ("activation", f"{mean:.2f}")
 
 
+def test_all_tasks_are_predicted(
+    rated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ser.load(rated / "tasks")
+    own = ser.read_predictions(run.folder).query("part == 'test'")
+    file = rated / f"{own['utterance'].iloc[0]}.wav"
+    own = own[own["utterance"] == file.stem].set_index("task")
+    one = run.predict(file)
+    assert isinstance(one, dict)
+    assert one["activation"] == pytest.approx(own.loc["activation", "prediction"], abs=1e-5)
+    assert one["emotion"]["loud"] == pytest.approx(own.loc["emotion", "p_loud"], abs=1e-5)
+    row = run.predict([file]).iloc[0]
+    assert row["activation"] == one["activation"]
+    assert row["emotion"] == own.loc["emotion", "prediction"]
+    assert row["p_emotion_calm"] == one["emotion"]["calm"]
+    assert main(["predict", str(run.folder), str(file)]) == 0
+    printed = capsys.readouterr()
+    head, line = printed.out.splitlines()[-2:]
+    assert head.split()[1:3] == ["activation", "emotion"]
+    assert line.split()[1:3] == [f"{one['activation']:.2f}", row["emotion"]]
+    assert "uncalibrated" in printed.err
+    scores = run.scores["tasks"]
+    table = ser.read_runs(run.folder)
+    assert table["activation_ccc"].item() == scores["activation"]["ccc"]
+    assert table["emotion_ua"].item() == scores["emotion"]["ua"]
+    assert "activation (value), emotion (calm, loud)" in str(run.runs[0])
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate", "RUN", "--corrupt", "phone"], ["export", "RUN"], ["latents", "RUN"]]
+)
+def test_what_takes_one_task_names_them(
+    rated: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [each.replace("RUN", str(rated / "tasks")) for each in command]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "has no latents" in error or "activation: a value; emotion: calm, loud" in error
+
+
 def test_tables_of_runs_have_columns_of_values(rated: Path) -> None:
     table = ser.read_runs(rated / "seeds")
     scores = [run.scores for run in ser.load(rated / "seeds").runs]
@@ -99,7 +139,7 @@ def test_another_corpus_is_scored_by_ccc(
 
 
 def test_wrong_scales_and_bins_are_errors(
-    rated: Path, tiny: Path, copied: Path, another_corpus: Write, tmp_path: Path
+    rated: Path, copied: Path, another_corpus: Write, tmp_path: Path
 ) -> None:
     folder = another_corpus(tmp_path, 1)
     manifest = pd.read_csv(folder / "made.csv")
@@ -112,7 +152,7 @@ def test_wrong_scales_and_bins_are_errors(
     with pytest.raises(UserError, match="cannot be tested on target=valence"):
         evaluate(copied / "0", [*options, "target=valence"])
     with pytest.raises(UserError, match="same classes or the same value"):
-        load(rated / "aae").require_same_classes(load(tiny / "runs" / "mlp"))
+        load(rated / "aae").require_same_classes(load(rated / "tasks"))
 
 
 def test_the_own_test_split_is_corrupted(
@@ -146,28 +186,43 @@ def test_changed_values_are_inconsistent(copied: Path) -> None:
     assert any("not finite" in problem for problem in inconsistencies(run))
 
 
-@pytest.mark.parametrize("name", ["seeds/0", "aae"])
-def test_an_exported_model_gives_values(rated: Path, name: str, tmp_path: Path) -> None:
+def test_an_exported_model_gives_values(rated: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     out = tmp_path / "export"
-    assert main(["export", str(rated / name), "--out", str(out)]) == 0
+    assert main(["export", str(rated / "aae"), "--out", str(out)]) == 0
     session = onnxruntime.InferenceSession(out / "model.onnx")
     assert [each.name for each in session.get_outputs()] == ["values"]
     config = json.loads((out / "config.json").read_text())
     assert config["outputs"] == {"values": {"shape": ["utterances", 1], "dtype": "float32"}}
     assert config["classes"] == []
-    recogniser, own = load(rated / name), own_test(rated / name)
+    recogniser, own = load(rated / "aae"), own_test(rated / "aae")
     files = [rated / f"{utterance}.wav" for utterance in own.index]
     features = ser.extract(files, "egemaps").to_numpy()
     (values,) = session.run(None, {"features": features})
     np.testing.assert_allclose(values, recogniser(list(features)), atol=1e-5)
     np.testing.assert_allclose(values[:, 0], own["prediction"], atol=1e-5)
     card = (out / "README.md").read_text()
-    scores = ser.load(rated / name).scores
+    scores = ser.load(rated / "aae").scores
     for title, score in {"CCC": "ccc", "Pearson": "pearson", "RMSE": "rmse", "MAE": "mae"}.items():
         line = next(line for line in card.splitlines() if line.startswith(f"| {title}"))
         assert f"{scores[score]:.3f}" in line
     assert "probabilit" not in card
+
+
+def test_latents_are_probed_by_level(
+    rated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(rated / "aae", tmp_path / "aae"))
+    assert main(["latents", str(run), "--audio", "none"]) == 0
+    assert "level of activation" in capsys.readouterr().out
+    labels = {
+        each["label"] for each in json.loads((run / "latents/probe.json").read_text())["scores"]
+    }
+    assert labels == {"level of activation", "gender", "speaker"}
+    page = (run / "latents/map.html").read_text()
+    value = ser.read_predictions(run)["prediction"].iloc[0]
+    assert f'"{str(value)[:5]}' in page
+    assert "correctness" not in page
 
 
 def test_linear_regressors_are_exported() -> None:

@@ -11,6 +11,7 @@ import torch
 from made import CLASSES, aae, classes_in, fitting, pca
 from sklearn.decomposition import PCA
 
+from ser.data.batches import UNLABELLED
 from ser.models.denoising import Deep
 from ser.representations.learned import Learned
 from ser.runs.quality import Splits, examined, measure
@@ -87,3 +88,19 @@ def test_large_splits_are_examined_in_part() -> None:
     assert len(some) == len(set(some)) == 1_000
     assert (some[0], some[-1]) == (0, 4_999)
     assert len(examined(pd.Index([]))) == 0
+
+
+def test_codes_of_values_are_probed_by_ridge_regression(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    recipe, rng = pca(tmp_path, [2]), np.random.default_rng(0)
+    unlabelled = {name: (x, np.full(len(x), UNLABELLED)) for name, (x, _) in SPLITS.items()}
+    fitted = recipe.fit(*unlabelled["train"], 2)
+    values = {name: fitted.transform(x)[:, 0] / 3 + 3 for name, (x, _) in unlabelled.items()}
+    quality = measure(recipe, fitted, unlabelled, 0, values)
+    assert quality["probe_ccc"]["trained"] == pytest.approx(1, abs=1e-3)
+    assert "linear probe of its codes on val: CCC 1.000" in caplog.text
+    noise = {name: rng.normal(size=len(each)) for name, each in values.items()}
+    chance = measure(recipe, fitted, unlabelled, 0, noise)["probe_ccc"]["trained"]
+    assert abs(chance) < 0.1

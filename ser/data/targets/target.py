@@ -108,9 +108,8 @@ class Target:
 
     def only(self, utterances: pd.Index) -> "Target":
         """Return the same target, restricted to some utterances."""
-        kept = self.labels.index.isin(utterances)
         parts = {
-            name: None if each is None else each[kept]
+            name: None if each is None else each[each.index.isin(utterances)]
             for name, each in (
                 ("labels", self.labels),
                 ("levels", self.levels),
