@@ -54,9 +54,10 @@ OTHERS = {
     "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis",
     *(f"sklearn.ensemble.{name}" for name in ("ExtraTreesClassifier", "RandomForestClassifier")),
-    *("sklearn.linear_model.LogisticRegression", "sklearn.linear_model.RidgeClassifier"),
+    *("sklearn.linear_model.LogisticRegression", "sklearn.linear_model.Ridge"),
+    "sklearn.linear_model.RidgeClassifier",
     *("sklearn.naive_bayes.GaussianNB", "sklearn.neighbors.KNeighborsClassifier"),
-    *(f"sklearn.svm.{name}" for name in ("LinearSVC", "NuSVC", "SVC")),
+    *(f"sklearn.svm.{name}" for name in ("LinearSVC", "LinearSVR", "NuSVC", "NuSVR", "SVC", "SVR")),
 }
 RESOLVERS = ("oc.env", "oc.select", "stem")
 VARIABLES = ("SER_", "IEMOCAP_ROOT")  # environment variables that conf/ refers to
