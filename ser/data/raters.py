@@ -123,14 +123,15 @@ def agreement(ratings: Ratings) -> dict[str, Any]:
         whether scores are means over raters. None stands for what is not defined, as with one
         rater.
     """
-    utterances, raters = ratings.utterances, ratings.raters
+    # Numbers, because a million names take seconds to sort.
+    utterances, raters = (pd.factorize(each)[0] for each in (ratings.utterances, ratings.raters))
     is_value = ratings.votes.shape[1] == 0
     if is_value:
         assert ratings.values is not None
         score = {"ccc": metrics.leave_one_out_ccc(utterances, raters, ratings.values)}
         level, alpha = "interval", _alpha(utterances, ratings.values, "interval")
     else:
-        truth = _class_by_others(ratings)
+        truth = _class_by_others(ratings, utterances)
         score = {"ua": metrics.leave_one_out_ua(utterances, raters, ratings.votes, truth)}
         level = "nominal" if ratings.values is None else "ordinal"
         one = ratings.votes.max(axis=1) == 1
@@ -156,14 +157,19 @@ def shares(ratings: Ratings, classes: Sequence[str]) -> pd.DataFrame:
     return table.groupby(pd.Index(ratings.utterances, name="utterance")).mean()
 
 
-def _class_by_others(ratings: Ratings) -> np.ndarray:
-    """Return the class of each rating's utterance by its other raters, (R, C)."""
+def _class_by_others(ratings: Ratings, utterances: np.ndarray) -> np.ndarray:
+    """Return the class of each rating's utterance by its other raters, (R, C).
+
+    Args:
+        ratings: Ratings of classes.
+        utterances: (R,) numbers of their utterances.
+    """
     if ratings.of_mean is not None or ratings.of_tie is not None:
         assert ratings.values is not None
-        means = metrics.others(ratings.utterances, ratings.values[:, None])[:, 0]
+        means = metrics.others(utterances, ratings.values[:, None])[:, 0]
     if ratings.of_mean is not None:
         return np.where(np.isnan(means)[:, None], np.nan, ratings.of_mean(means))
-    truth = metrics.majority(metrics.others(ratings.utterances, ratings.votes))
+    truth = metrics.majority(metrics.others(utterances, ratings.votes))
     if ratings.of_tie is not None:
         tied = (truth > 0).sum(axis=1) > 1
         truth[tied] = ratings.of_tie(means[tied])

@@ -81,7 +81,7 @@ def test_raters_must_agree_on_the_class_of_most_raters(rated: Corpus) -> None:
 
 def test_majority_of_an_attribute_is_the_rule_of_the_same_name(rated: Corpus) -> None:
     # Most ratings of u0 are low, and their mean is neutral.
-    some = rated.raters.assign(valence=[2, 2, 5, 3, 3, 5, 5, 3, 5, 1, 4, 4, 5, 1, 3, 5])  # type: ignore[union-attr]
+    some = rated.raters.assign(valence=[2, 2, 5, 3, 3, 5, 5, 3, 1, 2, 4, 4, 5, 1, 3, 5])  # type: ignore[union-attr]
     means = some.groupby("utterance")["valence"].mean()
     corpus = replace(rated, table=rated.table.assign(valence=means), raters=some)
     old, new = valence(corpus, bins="majority"), valence(corpus, labels="majority")
