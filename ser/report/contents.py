@@ -120,7 +120,11 @@ class Contents:
     def about_tests(self) -> str:
         if not self.data.compares:
             return captions.NO_BASELINE
-        return captions.TESTED if self.data.tests else captions.NOTHING_TO_TEST
+        if not self.data.tests:
+            return captions.NOTHING_TO_TEST
+        has_proportions = self.data.tests_of("proportions")
+        kinds = captions.WITH_PROPORTIONS if has_proportions else captions.WITHOUT_PROPORTIONS
+        return f"{captions.TESTED} {kinds}"
 
     # ---- figures of each cell
 
@@ -181,6 +185,10 @@ class Contents:
     def layers(self) -> list[Titled]:
         drawn = ((self._title(c), layers(c)) for c, _ in self.data.scored)
         return [(title, figure) for title, figure in drawn if figure is not None]
+
+    @property
+    def about_layers(self) -> str:
+        return captions.LAYERS.format(score=titles(self.data.scorings))
 
     def _title(self, cell: Cell) -> str:
         return self.data.cell_name(cell)

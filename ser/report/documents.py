@@ -129,7 +129,9 @@ def _sheets(contents: Contents) -> dict[str, Sheet]:
         ),
         DENSITY: Sheet(DENSITY_TITLE, captions.DENSITY, rows(contents, contents.density)),
         "curves.svg": Sheet("Learning curves", captions.CURVES, rows(contents, contents.curves)),
-        LAYERS: Sheet("Layers of the encoder", captions.LAYERS, rows(contents, contents.layers)),
+        LAYERS: Sheet(
+            "Layers of the encoder", contents.about_layers, rows(contents, contents.layers)
+        ),
         LOSSES: Sheet(
             "Losses of representations", contents.about_losses, rows(contents, contents.losses)
         ),

@@ -1,6 +1,7 @@
 """The numbers of a report as CSV files; scores are shares, not percent."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ser.report.contrasts import Contrast
 from ser.report.counts import Counts
 from ser.report.data import ReportData
 from ser.report.gaps import Gap
-from ser.report.gather import costs
+from ser.report.gather import Run, costs
 from ser.report.scores import JOINS, Summary, sample_sd, summary
 from ser.results import csv_text
 
@@ -180,15 +181,17 @@ def _gap(gap: Gap) -> list[Any]:
 
 
 def cost(data: ReportData) -> pd.DataFrame:
-    """Return one row per finished run: what depends on machine and date."""
-    names = [
-        {**_names(cell), "seed": seed, "fold": fold}
-        for cell in data.cells
-        for seed, fold in cell.runs
-    ]
-    return pd.DataFrame(names).join(
-        costs([run for cell in data.cells for run in cell.runs.values()])
-    )
+    """Return one row per finished run: what depends on machine and date.
+
+    A run of several tasks has one row, that of its first task.
+    """
+    first: dict[Path, tuple[dict[str, Any], Run]] = {}
+    for cell in data.cells:
+        for (seed, fold), run in cell.runs.items():
+            row = {**_names(cell), "seed": seed, "fold": fold}
+            first.setdefault(run.planned.folder, (row, run))
+    rows, runs = zip(*first.values(), strict=True)
+    return pd.DataFrame(rows).join(costs(runs))
 
 
 def csv(frame: pd.DataFrame) -> str:

@@ -222,15 +222,15 @@ def gaps(data: ReportData) -> Table | None:
             for name, count, value in zip(gap.groups, gap.speakers, gap.scores, strict=True)
             for text in (f"{name} ({count})", score.text(value))
         ]
-        numbers = [score.signed(gap.scores[0] - gap.scores[1]), *[NONE] * 3]
+        numbers = [score.signed(gap.scores[0] - gap.scores[1]), *[NONE] * 2]
         if result is not None:
             limits = f"{score.signed(result.low)} to {score.signed(result.high)}"
-            numbers = [numbers[0], limits, p_value(result.p), p_value(gap.p_holm)]
+            numbers = [numbers[0], limits, p_value(gap.p_holm)]
         head = (data.column_name(gap.cell.column), gap.cell.system, gap.by)
         rows.append((*head, *sides, *numbers, gap.verdict))
     name = titles(data.scorings)
     columns = ["target", "system", "by", "group", name, "other group", name]
-    columns += ["gap", "95%", "p", "p (Holm)", f"{name} of the group is"]
+    columns += ["gap", "95%", "p (Holm)", f"{name} of the group is"]
     notes = [GAPS, *(each.about_gaps for each in data.scorings if each.about_gaps)]
     title = "Gaps between groups: are some speakers recognised worse?"
     return Table(title, tuple(columns), tuple(rows), 3, notes=tuple(notes))

@@ -31,7 +31,7 @@ PUBLISHED = {"activation": {"ua": 77.74, "sd": 0.35}, "valence": {"wa": 60.1, "u
 WRITTEN = {
     *("report.md", "report.tex", "index.html", "dots.svg", "confusions.svg", "curves.svg"),
     "reliability.svg",
-    *("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "runs.csv", "cost.csv"),
+    *("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv", "runs.csv", "cost.csv"),
 }
 
 

@@ -11,7 +11,7 @@ from written import Written, write_report
 
 from ser import results
 from ser.errors import UserError
-from ser.report import compute, statistics
+from ser.report import compute, frames, statistics
 from ser.report.data import ReportData
 from ser.report.gather import finished_runs
 from ser.report.statistics import over_speakers, resampled_ccc, speaker_interval, weights
@@ -199,6 +199,7 @@ def test_each_task_is_a_cell_beside_systems_of_one_task(tmp_path: Path) -> None:
     assert second.mean("pooled", "ccc") == pytest.approx(lin(*pooled(runs, "valence")), abs=1e-8)
     tested = {(t.cell.system, t.cell.target) for t in data.tests if t.result is not None}
     assert tested == {("aae target=attributes", task) for task in tasks}
+    assert len(frames.cost(data)) == data.finished
     missing = [cell for cell in data.cells if cell.missing]
     assert {cell.system for cell in missing} == {"mlp target=attributes"}
 

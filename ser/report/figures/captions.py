@@ -18,8 +18,8 @@ CURVES = (
 )
 LAYERS = (
     "By layer of the pretrained encoder (0: before the first block), in %: the learned weight of a "
-    "weighted sum, or the UA over the inner folds by which a layer is chosen, with the best C. "
-    "Dots: runs of complete seeds; lines: their means. No test split is involved."
+    "weighted sum, or the {score} over the inner folds by which a layer is chosen, with the best "
+    "C. Dots: runs of complete seeds; lines: their means. No test split is involved."
 )
 CURVE = (
     "Means over complete seeds, with split and joining of folds as in the main table; bars: ± one "
@@ -65,7 +65,13 @@ NOTHING_TO_TEST = "There is no other system to test against the baseline."
 TESTED = (
     "Each row compares a system with its reference. Intervals are 95% confidence intervals, each "
     "for itself. p (Holm): p with Holm's correction over all tests of its kind in this report; if "
-    "it is below 0.05, the last column says higher or lower. The first two kinds of tests are "
-    "those of the papers; the other two are sounder, because they treat folds and speakers as the "
-    "sources of variation."
+    "it is below 0.05, the last column says higher or lower."
+)
+WITH_PROPORTIONS = (
+    "The first two kinds of tests are those of the papers; the other two are sounder, because they "
+    "treat folds and speakers as the sources of variation."
+)
+WITHOUT_PROPORTIONS = (
+    "The first kind of test is that of a paper; the other two are sounder, because they treat "
+    "folds and speakers as the sources of variation."
 )
