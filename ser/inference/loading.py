@@ -168,8 +168,8 @@ class Recogniser:
         return f"{self.folder.path} (predicts {self.kind}{binned})"
 
     def require_same_classes(self, other: "Recogniser") -> None:
-        """Raise a UserError unless another run predicts the same classes or value of a target."""
-        if (self.target, self.classes) != (other.target, other.classes):
+        """Raise a UserError unless another run predicts the same classes, value or tasks."""
+        if (self.target, self.kind) != (other.target, other.kind):
             raise UserError(
                 f"{self} and {other} differ: give a folder of runs that predict the same classes "
                 "or the same value"

@@ -336,7 +336,7 @@ def test_model_with_other_probabilities_is_not_written(
     exported(folder, out, "--format", "safetensors")
     (out / "model.onnx").write_bytes(b"of another day")
     content = (out / "model.safetensors").read_bytes()
-    monkeypatch.setattr(program, "to_onnx", lambda program, metadata: b"")
+    monkeypatch.setattr(program, "to_onnx", lambda program, output, metadata: b"")
     monkeypatch.setattr(
         checking, "onnx_predictor", lambda content: lambda inputs: np.full((1, 4), 0.25)
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,8 +152,11 @@ def test_wrong_scales_and_bins_are_errors(
         evaluate(copied / "0", [*options, "target.bins=rounded"])
     with pytest.raises(UserError, match="cannot be tested on target=valence"):
         evaluate(copied / "0", [*options, "target=valence"])
-    with pytest.raises(UserError, match="same classes or the same value"):
-        load(rated / "aae").require_same_classes(load(rated / "tasks"))
+    tasks = load(rated / "tasks")
+    others = {**tasks.result["tasks"], "valence": []}
+    for other in (load(rated / "aae"), replace(tasks, result={**tasks.result, "tasks": others})):
+        with pytest.raises(UserError, match="same classes or the same value"):
+            tasks.require_same_classes(other)
 
 
 def test_the_own_test_split_is_corrupted(
