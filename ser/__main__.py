@@ -6,6 +6,8 @@ COMMAND --help explains one command and shows an example.
 # Each command imports what it needs when it is called: --help must not wait for torch or Hydra.
 
 import argparse
+import atexit
+import gc
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -293,6 +295,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, list the commands."""
     words = sys.argv[1:] if words is None else words
+    atexit.register(gc.freeze)  # Python would search what is imported for garbage once more
     if words[:1] == ["train"]:  # whose flags are Hydra's
         return train(words[1:])
     parser = make_parser()

@@ -44,6 +44,7 @@ def pytest_collection_finish() -> None:
     """Exempt all that is imported from garbage collection, which takes 0.3 s after each run."""
     import torch
 
+    import ser.runs.estimator
     import ser.runs.run  # noqa: F401  # no test that limits its time should wait for it
 
     torch.set_num_threads(1)

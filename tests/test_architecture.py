@@ -111,6 +111,31 @@ def test_composing_and_sweeping_import_no_torch() -> None:
     assert answer.stdout.strip() == "False"
 
 
+def test_training_a_network_imports_no_scikit_learn() -> None:
+    """Neither does `ser.runs.run` at its top, nor what it imports there: it takes 0.4 s."""
+    reached: set[str] = set()
+    waiting = {"ser.runs.run"}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        for node in ast.parse(modules()[name].read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                others = [alias.name for alias in node.names]
+                others += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not any(each.partition(".")[0] == "sklearn" for each in others), name
+                waiting |= {
+                    package for each in imported(name, node) for package in (each, *_above(each))
+                }
+        waiting -= reached
+    assert "ser.training.phased" in reached
+
+
+def _above(module: str) -> list[str]:
+    """The packages that a module is in."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
 def test_imports_are_read_wherever_they_stand() -> None:
     """The checks above are worth what this reads."""
     source = (

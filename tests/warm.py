@@ -158,6 +158,7 @@ def _import() -> dict[str, str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.plugins import Plugins
 
+    import ser.runs.estimator
     import ser.runs.run  # noqa: F401
     from ser.config import CONF
     from ser.config.checks import check

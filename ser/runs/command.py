@@ -1,5 +1,6 @@
 """The command that trains: `python train.py`, or `ser train` where the package is installed."""
 
+import atexit
 import gc
 import os
 import sys
@@ -53,6 +54,7 @@ def main(words: Sequence[str]) -> None:
     if {"--help", "-h"} & set(words):
         print(help_text())
         return
+    atexit.register(gc.freeze)  # Python would search what is imported for garbage once more
     register_resolvers()
     sys.argv[1:] = with_multirun(words)  # which Hydra reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach the lines below, not Hydra's own printing

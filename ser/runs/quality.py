@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ser import metrics
 from ser.data.batches import UNLABELLED
@@ -23,7 +20,6 @@ from ser.data.segments import Segments
 from ser.models.diagnostics import reconstruction_sums, total_r2
 from ser.representations import Fitted, Items, Representation
 from ser.representations.learned import Learned, Network
-from ser.representations.projection import Projected
 from ser.representations.stack import PARTS, Stack, Stacked, coded
 
 log = logging.getLogger(__name__)
@@ -65,6 +61,8 @@ def measure(
         training split, by "trained" and "untrained" network; of values `probe_ccc`: its CCC by
         ridge regression. Of a stack, these of both parts.
     """
+    from ser.representations.projection import Projected  # imports scikit-learn, which is slow
+
     if isinstance(representation, Stack) and isinstance(fitted, Stacked):
         above = {split: (coded(fitted.lower, x), y) for split, (x, y) in splits.items()}
         lower = measure(representation.lower, fitted.lower, splits, classes, values)
@@ -104,6 +102,10 @@ def _r2(fitted: Network, x: Items, y: np.ndarray) -> float:
 
 def _probe(fitted: Fitted, splits: Splits, classes: int) -> float:
     """Return UA on validation of a linear classifier of the codes of the training split."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     (x, y), (val_x, val_y) = (_codes(fitted, *splits[split]) for split in ("train", "val"))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=PROBE_ITERATIONS))
     predictions = classifier.fit(x, y).predict(val_x)
@@ -112,6 +114,10 @@ def _probe(fitted: Fitted, splits: Splits, classes: int) -> float:
 
 def _probe_values(fitted: Fitted, splits: Splits, values: Mapping[str, np.ndarray]) -> float:
     """Return CCC on validation of ridge regression on the codes of the training split."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     codes, val_codes = (_all_codes(fitted, *splits[split])[0] for split in ("train", "val"))
     regressor = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     predictions = regressor.fit(codes, values["train"]).predict(val_codes)

@@ -29,7 +29,6 @@ from ser.results.fitted import UsedKeys, in_use
 from ser.runs import banner, loggers, scoring, sharing
 from ser.runs.components import Components, Outcome
 from ser.runs.dry import require_buildable
-from ser.runs.estimator import fit_estimator
 from ser.runs.fitting import fitting_of
 from ser.runs.log import run_log
 from ser.runs.network import fit_network
@@ -192,8 +191,11 @@ def train(
     pl.seed_everything(cfg.seed, verbose=False)
     used = UsedKeys(folder.fitted_keys_file)
     components = build_components(cfg, prepared.data.target.classes, name, used)
-    is_network = issubclass(get_class(cfg.model._target_), PhasedModel)
-    fit = fit_network if is_network else fit_estimator
+    fit = fit_network
+    if not issubclass(get_class(cfg.model._target_), PhasedModel):
+        from ser.runs.estimator import fit_estimator  # a network does not need scikit-learn
+
+        fit = fit_estimator
     if components.representation is None:
         return fit(cfg, prepared, folder, components, run_loggers)
     with in_use(Path(cfg.fitted)):
