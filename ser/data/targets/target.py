@@ -108,9 +108,10 @@ class Target:
 
     def only(self, utterances: pd.Index) -> "Target":
         """Return the same target, restricted to some utterances."""
-        kept = self.labels.index.isin(utterances)
+        # By id, because labels may be those of fewer utterances than the rest.
+        kept = self.labels.index[self.labels.index.isin(utterances)]
         parts = {
-            name: None if each is None else each[kept]
+            name: None if each is None else each.loc[kept]
             for name, each in (
                 ("labels", self.labels),
                 ("levels", self.levels),
