@@ -78,6 +78,7 @@ def counterpart_of(
     try:
         other = make_fold(cfg, corpus, target, recordings, fold.counterpart)
         target.require_validation_labels(other.index, other.val)
+        target.require_validation_labels(other.index, other.val)
     except UserError:  # e.g. nobody tests in this fold, so nobody would validate in the other one
         return None
     other = other.with_copies(fold.copies)
