@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from omegaconf import OmegaConf
 from small import Composed
 
 from ser import metrics
-from ser.export.graph import Graph
-from ser.inference.loading import load
+from ser.export.graph import EstimatorGraph
+from ser.inference.classify import EstimatorClassifier
+from ser.models.estimator import load
 from ser.results import RunFolder
 from ser.runs.run import run
 
@@ -60,8 +60,6 @@ def train(
             *("target=activation", "target.bins=null", *MODELS[name]),
         )
         run(cfg, folder / "run", names)
-        (folder / "run" / ".hydra").mkdir()  # as Hydra leaves it
-        OmegaConf.save(cfg, folder / "run" / ".hydra" / "config.yaml")
         return folder / "run"
 
     return train_on
@@ -86,19 +84,20 @@ def test_values_are_predicted_and_scored_by_ccc(name: str, train: Callable[..., 
         assert result[part]["ccc"] > 0.5
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_the_finished_run_and_its_graph_predict_the_same(
+@pytest.mark.parametrize("name", ["svr", "ridge"])
+def test_the_saved_model_and_its_graph_predict_as_the_run(
     name: str, train: Callable[..., Path]
 ) -> None:
     folder = train(name)
-    recogniser = load(folder)
+    saved = EstimatorClassifier(load(RunFolder(folder).best_estimator))
     features = pd.read_csv(folder.parent / "features.csv", dtype={"utterance": str})
     table = RunFolder(folder).read_predictions().query("part == 'test'")
     x = features.set_index("utterance").loc[table["utterance"]].to_numpy(np.float32)
     expected = table["prediction"].to_numpy(float)[:, None]
-    np.testing.assert_allclose(recogniser(list(x)), expected, atol=1e-5)
-    exported = Graph(recogniser).eval()(torch.from_numpy(x)).detach()
-    np.testing.assert_allclose(exported, expected, atol=1e-4)
+    np.testing.assert_allclose(saved(x, None), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        EstimatorGraph(saved)(torch.from_numpy(x), None), expected, atol=1e-5
+    )
 
 
 def test_nothing_depends_on_the_features_of_the_test_split(train: Callable[..., Path]) -> None:
