@@ -72,6 +72,9 @@ def test_distribution_keeps_ties_and_has_the_shares(rated: Corpus) -> None:
     half = target.only(pd.Index(["u1", "u4"]))
     assert half.shares is not None
     assert list(half.shares.index) == list(half.labels.index) == ["u1", "u4"]
+    tested = replace(target, labels=target.labels.loc[["u4", "u0"]]).only(pd.Index(["u4"]))
+    assert tested.shares is not None
+    assert list(tested.shares.index) == ["u4"]
 
 
 def test_raters_must_agree_on_the_class_of_most_raters(rated: Corpus) -> None:

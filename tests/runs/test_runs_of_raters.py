@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from small import SHORT, Composed
 
 from ser import console, metrics, results
+from ser.__main__ import main
+from ser.inference.restore import restore
 from ser.results.verify import inconsistencies
 from ser.runs.run import run
 
@@ -49,7 +52,8 @@ def test_run_with_shares_is_scored_against_them(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = make([*rated, "target.labels=distribution"], tmp_path / "run", composed)
+    options = [*rated, "target.labels=distribution"]
+    result = make(options, tmp_path / "run", composed)
     table = results.RunFolder(tmp_path / "run").read_predictions()
     shares = table[[f"t_{name}" for name in EMOTIONS]].to_numpy()
     assert set(shares.round(3).ravel()) == {0.0, 0.333, 0.667}
@@ -70,6 +74,29 @@ def test_run_with_shares_is_scored_against_them(
     assert f"one rater, against the others {ceiling:.1f}" in printed
     assert f"KL {result['test']['kl']:.3f}" in printed
     assert "without a majority of raters have no part in UA" in printed
+
+
+def test_run_with_shares_can_be_used(
+    rated: list[str], composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    """Restored, it gives the same probabilities; its own test split can be corrupted."""
+    options = [*rated, "target.labels=distribution"]
+    make(options, tmp_path / "run", composed)
+    folder = results.RunFolder(tmp_path / "run")
+    cfg, _ = composed(*options, "trainer.max_epochs=2")
+    results.write_text(folder.config_file, OmegaConf.to_yaml(cfg))
+    prepared, model = restore(folder.path)
+    (batch,) = prepared.data.split_dataloader("test")
+    table = folder.read_predictions()
+    tested = table[table["part"] == "test"]
+    stored = tested.filter(like="p_").to_numpy()
+    np.testing.assert_allclose(model.predictions(batch).detach(), stored, rtol=1e-6)
+    store = f"store.root={tmp_path / 'store'}"
+    assert main(["evaluate", f"{folder.path}", "--corrupt", "gain:-20dB", store]) == 0
+    (record,) = folder.path.rglob(results.EVALUATION)
+    evaluation = json.loads(record.read_text())
+    assert np.sum(evaluation["test"]["confusion"]) == (tested["truth"] != "").sum()
+    assert evaluation["raters"]["level"] == "nominal"
 
 
 def test_every_run_has_the_score_of_one_rater(
