@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,27 +45,32 @@ class ClassPredictions(Predictions):
     predicted: np.ndarray
     confidence: np.ndarray
 
-    def truth(self, rows: np.ndarray) -> np.ndarray:
-        return self.true[rows].astype(np.int16)
+    def at(self, rows: np.ndarray) -> "ClassPredictions":
+        return ClassPredictions(
+            self.size, self.true[rows], self.predicted[rows], self.confidence[rows]
+        )
 
-    def marks(self, rows: np.ndarray) -> np.ndarray:
-        return (2 * self.true[rows] + 1).astype(np.uint64)
+    @property
+    def truth(self) -> np.ndarray:
+        return self.true.astype(np.int16)
 
-    def sums(self, rows: np.ndarray) -> np.ndarray:
-        flat = self._flat(rows)
-        return np.bincount(flat, minlength=self.size**2).reshape(self.size, self.size)
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """Number of the cell of the flattened confusion matrix, (N,)."""
+        return self.true * self.size + self.predicted
 
-    def details(self, rows: np.ndarray) -> np.ndarray:
-        is_correct = self.true[rows] == self.predicted[rows]
-        return metrics.reliability(self.confidence[rows], is_correct)
+    def marks(self) -> np.ndarray:
+        return (2 * self.true + 1).astype(np.uint64)
 
-    def by_code(self, rows: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-        flat = codes * self.size**2 + self._flat(rows)
-        counts = np.bincount(flat, minlength=count * self.size**2)
+    def sums(self) -> np.ndarray:
+        return np.bincount(self.flat, minlength=self.size**2).reshape(self.size, self.size)
+
+    def details(self) -> np.ndarray:
+        return metrics.reliability(self.confidence, self.true == self.predicted)
+
+    def by_code(self, codes: np.ndarray, count: int) -> np.ndarray:
+        counts = np.bincount(codes * self.size**2 + self.flat, minlength=count * self.size**2)
         return counts.reshape(count, self.size, self.size)
-
-    def _flat(self, rows: np.ndarray) -> np.ndarray:
-        return self.true[rows] * self.size + self.predicted[rows]
 
 
 @dataclass(frozen=True)

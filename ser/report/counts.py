@@ -264,27 +264,16 @@ def _count(
     predictions = scoring.predictions(table if task is None else _of_task(table, task))
     for part, in_table in utterances.rows[task].items():
         rows = in_table if task is None else _places(utterances.rows[task])[in_table]
-        tested, slices = utterances.tested[task][part], None
+        own, tested = predictions.at(rows), utterances.tested[task][part]
+        slices = None
         if tested.columns is not None:
             slices = {
-                column: dict(
-                    zip(values, predictions.by_code(rows, codes, len(values)), strict=True)
-                )
+                column: dict(zip(values, own.by_code(codes, len(values)), strict=True))
                 for column, (codes, values) in tested.columns.items()
             }
         # A sum, so that neither the order of utterances nor their division into folds matters.
-        digest = (tested.hashes * predictions.marks(rows)).sum()
-        yield (
-            part,
-            Counts(
-                predictions.sums(rows),
-                predictions.details(rows),
-                slices,
-                int(digest),
-                tested,
-                predictions.truth(rows),
-            ),
-        )
+        digest = int((tested.hashes * own.marks()).sum())
+        yield part, Counts(own.sums(), own.details(), slices, digest, tested, own.truth)
 
 
 def _of_task(table: pa.Table, task: str) -> pa.Table:

@@ -69,33 +69,32 @@ class Score:
 
 
 class Predictions(ABC):
-    """The N predictions of one run; `rows` are the numbers of those of a split."""
+    """N predictions of one run."""
 
     @abstractmethod
-    def truth(self, rows: np.ndarray) -> np.ndarray:
-        """Return numbers of classes, or values."""
+    def at(self, rows: np.ndarray) -> "Predictions":
+        """Return the predictions of some rows, e.g. of a split."""
+
+    @property
+    @abstractmethod
+    def truth(self) -> np.ndarray:
+        """Numbers of classes, or values, (N,)."""
 
     @abstractmethod
-    def marks(self, rows: np.ndarray) -> np.ndarray:
+    def marks(self) -> np.ndarray:
         """Return an odd uint64 for each truth, for digests: equal truths have equal ones."""
 
     @abstractmethod
-    def sums(self, rows: np.ndarray) -> np.ndarray:
+    def sums(self) -> np.ndarray:
         """Return sums that scores are computed from."""
 
     @abstractmethod
-    def details(self, rows: np.ndarray) -> np.ndarray:
+    def details(self) -> np.ndarray:
         """Return sums that figures are drawn from."""
 
     @abstractmethod
-    def by_code(self, rows: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-        """Return the sums (count, ...) of the predictions with each code.
-
-        Args:
-            rows: Row numbers.
-            codes: Code of each of these rows.
-            count: Number of codes.
-        """
+    def by_code(self, codes: np.ndarray, count: int) -> np.ndarray:
+        """Return the sums (count, ...) of the predictions with each code, (N,)."""
 
 
 class Scoring(ABC):

@@ -8,6 +8,7 @@ nothing varies.
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -150,10 +151,14 @@ def over_folds(differences: np.ndarray, share: float) -> Comparison | None:
     return _student(mean, error, count - 1, mean / max(spread, TINY))
 
 
+# The sizes of two groups, or of all speakers, recur from system to system.
+@lru_cache(maxsize=2)
 def weights(units: int, draws: int, seed: int = 0) -> np.ndarray:
     """Return how often a bootstrap draws each unit, (draws, units) float64."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(units, np.full(units, 1 / units), size=draws).astype(float)
+    drawn = rng.multinomial(units, np.full(units, 1 / units), size=draws).astype(float)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -173,6 +178,9 @@ def resampled_ua(confusions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     total = np.zeros(len(drawn))
     for seed in range(len(confusions)):
         weighted = drawn @ support[seed]
+        if (weighted > 0).all():
+            total += (drawn @ hits[seed] / weighted).mean(axis=1)
+            continue
         recalls = np.divide(
             drawn @ hits[seed], weighted, out=np.full_like(weighted, np.nan), where=weighted > 0
         )

@@ -37,32 +37,30 @@ class ValuePredictions(Predictions):
     true: np.ndarray
     predicted: np.ndarray
 
-    def truth(self, rows: np.ndarray) -> np.ndarray:
-        return self.true[rows]
+    def at(self, rows: np.ndarray) -> "ValuePredictions":
+        return ValuePredictions(self.true[rows], self.predicted[rows])
 
-    def marks(self, rows: np.ndarray) -> np.ndarray:
-        return self.true[rows].view(np.uint64) | np.uint64(1)
+    @property
+    def truth(self) -> np.ndarray:
+        return self.true
 
-    def sums(self, rows: np.ndarray) -> np.ndarray:
-        return metrics.moments(*self._sorted(rows))
+    def marks(self) -> np.ndarray:
+        return self.true.view(np.uint64) | np.uint64(1)
 
-    def details(self, rows: np.ndarray) -> np.ndarray:
+    def sums(self) -> np.ndarray:
+        # Sorted, so that sums are equal in any order.
+        order = np.lexsort((self.predicted, self.true))
+        return metrics.moments(self.true[order], self.predicted[order])
+
+    def details(self) -> np.ndarray:
         squares = np.zeros((SQUARES, SQUARES), np.int64)
-        np.add.at(squares, (square(self.true[rows]), square(self.predicted[rows])), 1)
+        np.add.at(squares, (square(self.true), square(self.predicted)), 1)
         return squares
 
-    def by_code(self, rows: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    def by_code(self, codes: np.ndarray, count: int) -> np.ndarray:
         order = np.argsort(codes, kind="stable")
         ends = np.cumsum(np.bincount(codes, minlength=count))[:-1]
-        return np.stack(
-            [metrics.moments(*self._sorted(each)) for each in np.split(rows[order], ends)]
-        )
-
-    def _sorted(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return truth and prediction sorted, so that sums are equal in any order."""
-        true, predicted = self.true[rows], self.predicted[rows]
-        order = np.lexsort((predicted, true))
-        return true[order], predicted[order]
+        return np.stack([self.at(each).sums() for each in np.split(order, ends)])
 
 
 @dataclass(frozen=True)
