@@ -50,7 +50,7 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
             _print(console, f"Tests over folds: {'; '.join(units)}.", "dim")
     elif not data.compares:
         _print(console, captions.NO_BASELINE)
-    if data.gaps:
+    if any(gap.result for gap in data.gaps):
         _print(console, _gaps(data))
     for line in missing(data):
         _print(console, f"missing: {line}", "yellow")
