@@ -1,5 +1,6 @@
 """What the outputs of a recogniser mean, and how they are scored on validation."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
@@ -174,8 +175,8 @@ class ValueOutput(Output):
         moments = ranks.total(self._moments).cpu().numpy()
         scores = metrics.value_scores(moments)
         # Where all true and predicted values are equal, there is nothing to agree on.
-        agreement = {"ccc": float(torch.tensor(scores["ccc"]).nan_to_num(0.0))}
-        return {"loss": scores["rmse"] ** 2, **agreement, "rmse": scores["rmse"]}
+        agreement = 0.0 if math.isnan(scores["ccc"]) else scores["ccc"]
+        return {"loss": scores["rmse"] ** 2, "ccc": agreement, "rmse": scores["rmse"]}
 
 
 class Outputs(nn.ModuleList):
