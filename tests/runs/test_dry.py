@@ -1,12 +1,13 @@
 """Networks that cannot be built are refused before data are read."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from small import Composed
 
-from ser.config import choices
+from ser.config import CONF, choices
 from ser.errors import UserError
 from ser.runs.dry import require_buildable
 
@@ -42,3 +43,18 @@ def test_random_numbers_of_training_do_not_depend_on_it(
     state = torch.get_rng_state()
     require_buildable(cfg)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (CONF / "experiment/encoders").glob("*.yaml"))
+)
+def test_networks_of_experiments_on_encoders_can_be_built(
+    name: str,
+    composed: Callable[..., Composed],
+    tiny_encoders: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SER_ENCODER", str(tiny_encoders / "wavlm"))
+    cfg, _ = composed(f"experiment=encoders/{name}")
+    assert cfg.features.get("model", "") in ("", str(tiny_encoders / "wavlm"))
+    require_buildable(cfg)
