@@ -183,8 +183,8 @@ class Scoring(ABC):
         """Return all scores and chance levels by name, (...); NaN without predictions.
 
         Args:
-            sums: (..., *shape).
-            details: (..., *details); None: without the scores of `more`.
+            sums: `(..., *shape)`.
+            details: `(..., *details)`; None: without the scores of `more`.
         """
 
     @abstractmethod
@@ -196,12 +196,12 @@ class Scoring(ABC):
         """Return the primary score of resampled speakers, mean over seeds, (B,).
 
         Args:
-            sums: (S, K, *shape) by seed and speaker.
+            sums: `(S, K, *shape)` by seed and speaker.
             drawn: (B, K) how often each speaker is drawn.
         """
 
     def lacks_class(self, sums: np.ndarray) -> bool:
-        """Return whether any of the sums (..., *shape) lacks a class."""
+        """Return whether any of the sums `(..., *shape)` lacks a class."""
         return False
 
     # ---- texts
