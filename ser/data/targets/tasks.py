@@ -7,9 +7,9 @@ from typing import Literal
 import pandas as pd
 
 from ser.corpora import Corpus
-from ser.data.targets.values import Bins, attribute
 from ser.data.targets.emotions import emotion
 from ser.data.targets.target import Target
+from ser.data.targets.values import Bins, attribute
 
 TaskName = Literal["activation", "valence", "dominance", "emotion"]
 
