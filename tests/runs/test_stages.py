@@ -104,8 +104,8 @@ def test_a_test_part_of_garbage_changes_nothing_that_is_fitted_or_chosen(
     assert fitted == fitted_beside_garbage
     assert len(fitted) >= 5
     assert honest.details == spoilt.details
-    assert np.array_equal(honest.probabilities["val"], spoilt.probabilities["val"])
-    assert not np.array_equal(honest.probabilities["test"], spoilt.probabilities["test"])
+    assert np.array_equal(honest.predictions["val"], spoilt.predictions["val"])
+    assert not np.array_equal(honest.predictions["test"], spoilt.predictions["test"])
 
 
 def test_what_two_test_sessions_have_in_common_is_fitted_once(

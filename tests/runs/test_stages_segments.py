@@ -122,7 +122,7 @@ def train_in(
     """Trains all stages in a folder, and gives probabilities by part."""
     cfg, names = composed(*overrides, *SMALL, f"fitted={folder}/fitted")
     outcome = train(cfg, prepared(cfg, **made), RunFolder(folder / "run"), names["model"], [])  # type: ignore[arg-type]
-    return dict(outcome.probabilities)
+    return dict(outcome.predictions)
 
 
 @pytest.fixture
@@ -390,9 +390,9 @@ def test_an_utterance_s_probabilities_are_the_means_of_its_segments(
     overrides: list[str], composed: Callable[..., Composed], tmp_path: Path
 ) -> None:
     cfg, names = composed(*overrides, "model=softmax", f"fitted={tmp_path}/fitted")
-    found = train(
-        cfg, prepared(cfg), RunFolder(tmp_path / "run"), names["model"], []
-    ).probabilities["test"]
+    found = train(cfg, prepared(cfg), RunFolder(tmp_path / "run"), names["model"], []).predictions[
+        "test"
+    ]
     run = prepared(cfg)
     if cfg.representation is not None:
         data = coded(cfg, run, tmp_path / "run")
@@ -443,7 +443,7 @@ def test_a_machine_on_segments_concludes_with_what_is_kept(
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["weights"]
     assert bool(best["is_fitted"])
     assert best["output"].abs().sum() > 0
-    np.testing.assert_allclose(outcome.probabilities["test"].sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(outcome.predictions["test"].sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("ready", [False, True])
@@ -461,7 +461,7 @@ def test_loggers_are_shown_both_stages_each_over_its_epochs(
     ]
     found = train(cfg, prepared(cfg), RunFolder(folder), names["model"], shown)  # type: ignore[arg-type]
     for each in shown:
-        table = results.predictions("val", LABELS[24:36], found.probabilities["val"], CLASSES)
+        table = results.predictions("val", LABELS[24:36], found.predictions["val"], CLASSES)
         result = {"val": results.split_scores(table, "val", CLASSES), "test": None}
         loggers.finish(each, result, table)
 
@@ -536,7 +536,7 @@ def test_codes_of_a_recurrent_autoencoder_are_those_of_utterances(
         f"fitted={tmp_path}/fitted",
     )
     outcome = train(cfg, prepared(cfg), RunFolder(tmp_path / "run"), names["model"], [])
-    assert outcome.probabilities["test"].shape == (12, 3)
+    assert outcome.predictions["test"].shape == (12, 3)
     folder = tmp_path / "run" / results.REPRESENTATION
     table = pd.read_csv(folder / results.CODES, index_col="utterance")
     assert table.index.equals(IDS)

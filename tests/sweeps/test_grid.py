@@ -83,7 +83,9 @@ def is_large(name: str) -> bool:
 def targets_of(name: str) -> list[str]:
     """The targets that a grid sweeps over."""
     content = yaml.safe_load((CONF / "grid" / f"{name}.yaml").read_text())
-    return content["hydra"]["sweeper"]["params"].get("target", "").split(",")
+    # A grid on another corpus inherits its parameters.
+    params = content["hydra"]["sweeper"]["params"] if "hydra" in content else {}
+    return params.get("target", "").split(",")
 
 
 @cache
