@@ -4,9 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ser.errors import UserError
-from ser.report import statistics
+from ser.report import power, statistics
 from ser.report.cells import Cell, matches
-from ser.report.contrasts import DRAWS, KINDS, Contrast, contrasts, stacked, sums_by_speaker
+from ser.report.contrasts import (
+    DRAWS,
+    KINDS,
+    LEVEL,
+    Contrast,
+    contrasts,
+    stacked,
+    sums_by_speaker,
+)
 
 COMPARISONS = "report.comparisons"  # option
 
@@ -77,7 +85,13 @@ def compare(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[Con
         if cell.system == system and (reference, cell.column) in by_place
         for test in contrasts(cell, by_place[reference, cell.column])
     ]
-    return [test for kind in KINDS for test in _corrected([t for t in tests if t.kind == kind])]
+    main = list(_with_needed(_corrected([test for test in tests if test.is_main])))
+    others = [test for test in tests if not test.is_main]
+    secondary = [
+        test for kind in KINDS for test in _corrected([t for t in others if t.kind == kind])
+    ]
+    order = list(KINDS)
+    return sorted([*secondary, *main], key=lambda test: order.index(test.kind))
 
 
 def confidence_interval(cell: Cell) -> tuple[float, float] | None:
@@ -91,7 +105,16 @@ def confidence_interval(cell: Cell) -> tuple[float, float] | None:
 
 
 def _corrected(tests: list[Contrast]) -> Iterator[Contrast]:
+    """Yield tests with Holm's correction over all of them."""
     p_values = [test.result.p for test in tests if test.result]
     adjusted = iter(statistics.holm(p_values))
     for test in tests:
         yield replace(test, p_holm=next(adjusted)) if test.result else test
+
+
+def _with_needed(corrected: Iterator[Contrast]) -> Iterator[Contrast]:
+    """Yield main tests with the number of units that they need, at the level of Holm's first."""
+    tests = list(corrected)
+    level = LEVEL / max(1, sum(test.result is not None for test in tests))
+    for test in tests:
+        yield replace(test, needed=power.needed(test.units, level))

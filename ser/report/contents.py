@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from ser.plots.svg import Figure
-from ser.report import paper, robustness, tables
+from ser.report import paper, robustness, tables, testing
 from ser.report.cells import Cell
 from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
@@ -93,7 +93,9 @@ class Contents:
         recalls, slices: Tables by target.
         quality: Table of representations; None if there is none.
         measured, robustness: Scores on corrupted audio, and their table; None if there are none.
-        tests: Tables by kind of test.
+        main_tests: Table of the main tests; None if nothing is tested.
+        other_tests: Tables of the secondary tests, by kind.
+        power: How many speakers would show each difference, a sentence each.
         gaps: Table of gaps between groups of speakers; None if no run knows any.
         remarks: Warnings that must be shown with the scores.
         missing: Runs that are not finished.
@@ -105,8 +107,10 @@ class Contents:
         self.scores = [tables.scores(data, scoring) for scoring in data.scorings]
         by_class = (tables.recalls(data, column) for column in data.columns)
         self.recalls = [table for table in by_class if table is not None]
-        kinds = [kind for kind in KINDS if data.tests_of(kind)]
-        self.tests = [tables.tests(data, kind) for kind in kinds]
+        self.main_tests = testing.main(data)
+        secondary = (testing.secondary(data, kind) for kind in KINDS)
+        self.other_tests = [table for table in secondary if table is not None]
+        self.power = [text for test in data.main_tests if (text := testing.power(data, test))]
         self.gaps = tables.gaps(data)
         sliced = (tables.sliced(data, column) for column in data.columns)
         self.slices = [table for table in sliced if table is not None]
@@ -122,9 +126,7 @@ class Contents:
             return captions.NO_BASELINE
         if not self.data.tests:
             return captions.NOTHING_TO_TEST
-        has_proportions = self.data.tests_of("proportions")
-        kinds = captions.WITH_PROPORTIONS if has_proportions else captions.WITHOUT_PROPORTIONS
-        return f"{captions.TESTED} {kinds}"
+        return captions.TESTED
 
     # ---- figures of each cell
 

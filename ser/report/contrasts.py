@@ -24,30 +24,41 @@ class Kind:
         title: What varies between the compared scores.
         description: The test and what it asks, in a few sentences; {score} and {scores} are
             the score.
+        assumes: What has to hold for its p value.
         effect: Symbol of its standardised effect size; empty if it has none.
     """
 
     title: str
     description: str
+    assumes: str
     effect: str
 
 
+_BOOTSTRAP = (
+    "two-sided bootstrap of the difference of pooled {{score}}, mean over seeds: "
+    f"{DRAWS:,} resamples of {{units}}, the same for both systems; confidence interval and p by "
+    "Student's t with one degree of freedom less than {units}. d_z (Cohen 1988): difference "
+    "divided by its standard deviation between {units}, so that t is d_z times the root of their "
+    "number"
+)
 KINDS = {
     "seeds": Kind(
         "over seeds",
         "one-tailed Welch's t-test over seeds, as in parthasarathy2019. It asks whether the system "
-        "would score higher again if both were retrained and tested on the same utterances; it "
-        "does not generalise to other speakers. d: difference divided by the standard deviation "
-        "over seeds",
+        "would score higher again if both were retrained and tested on the same utterances. d: "
+        "difference divided by the standard deviation over seeds",
+        "only random numbers vary. It does not generalise to other speakers",
         "d",
     ),
     "proportions": Kind(
         "proportions",
         "two-sided z-test of two proportions, as in sahu2017: the mean UA is treated as the share "
-        "of correct predictions among the n distinct utterances tested with one seed. Approximate: "
-        "UA is a mean of recalls, utterances of one speaker are not independent, and that both "
-        "systems are tested on the same utterances is ignored. Not tested where test splits of "
-        "folds overlap, because predictions of the same utterance are not independent",
+        "of correct predictions among the n distinct utterances tested with one seed. Not tested "
+        "where test splits of folds overlap, because predictions of the same utterance are not "
+        "independent",
+        "utterances are independent, which those of one speaker are not; UA is a share, although "
+        "it is a mean of recalls; and both systems are tested on different utterances, although "
+        "they are the same. Approximate",
         "",
     ),
     "folds": Kind(
@@ -59,16 +70,27 @@ KINDS = {
         "one training: these are not independent. The means are the units of the test; n tells "
         "their number. It compares means of fold {scores}. d_z: mean of the units divided by their "
         "standard deviation",
+        "the correlation between trainings is the share of test utterances, a rule of thumb; and "
+        "differences are normally distributed over folds",
         "d_z",
     ),
     "speakers": Kind(
         "over speakers",
-        "two-sided bootstrap of the difference of pooled {score}, mean over seeds: "
-        f"{DRAWS:,} resamples "
-        "of speakers, the same for both systems; confidence interval and p by Student's t with "
-        "one degree of freedom less than speakers. It generalises to other speakers, for the "
-        "models as trained",
-        "",
+        f"{_BOOTSTRAP.format(units='speakers')}. It generalises to other speakers, for the models "
+        "as trained",
+        "speakers are an independent sample. Where one training tests several of them, or they "
+        "talk with each other, p is too small if that makes their differences alike",
+        "d_z",
+    ),
+    "sessions": Kind(
+        "over sessions",
+        f"{_BOOTSTRAP.format(units='sessions')}. A session is all speakers whose folds share a "
+        "training, as the two of a dialogue do in session_swap: its chance, and their dialogue, "
+        "are in the differences of both. It generalises to other sessions, for the models as "
+        "trained",
+        "sessions are an independent sample. They are few, so that only large differences are "
+        "shown",
+        "d_z",
     ),
 }
 
@@ -84,7 +106,13 @@ class Contrast:
         n: Number of seeds, utterances, folds or speakers that the test uses, in words.
         result: Result of the test; None if it was not possible.
         reason: Why the test was not possible; else empty.
-        p_holm: p with Holm's correction over all tests of this kind.
+        p_holm: p with Holm's correction over all main tests, or all others of this kind.
+        is_main: Whether conclusions are drawn from this test. It is over sessions if folds share
+            trainings, else over speakers; the others are secondary.
+        units: Difference of each unit (speaker or session) of the main test, with the mean and
+            standard deviation of that test; empty for other tests.
+        needed: Number of units that the main test needs to show the observed difference, see
+            `ser.report.power`; None if there is none.
     """
 
     kind: str
@@ -94,6 +122,9 @@ class Contrast:
     result: Comparison | None
     reason: str
     p_holm: float = float("nan")
+    is_main: bool = False
+    units: tuple[float, ...] = ()
+    needed: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -109,8 +140,9 @@ class Contrast:
 
 
 def kinds_of(cell: Cell) -> list[str]:
-    """Return the kinds of tests that apply to the score of a cell."""
-    return [kind for kind in KINDS if kind != "proportions" or cell.scoring.has_proportions]
+    """Return the kinds of tests that apply to the score of a cell, whatever its folds are."""
+    of_all = [kind for kind in KINDS if kind != "sessions"]
+    return [kind for kind in of_all if kind != "proportions" or cell.scoring.has_proportions]
 
 
 def contrasts(cell: Cell, base: Cell) -> Iterator[Contrast]:
@@ -122,13 +154,20 @@ def contrasts(cell: Cell, base: Cell) -> Iterator[Contrast]:
     for each in (cell, base):
         if summary(each, cell.part) is None:
             reason = f"{each.system} has no complete seed with a {cell.part} split"
-            yield from (Contrast(kind, cell, base, "", None, reason) for kind in kinds_of(cell))
+            untested = (Contrast(kind, cell, base, "", None, reason) for kind in kinds_of(cell))
+            yield from (replace(test, is_main=test.kind == "speakers") for test in untested)
             return
     yield _over_seeds(cell, base)
     if "proportions" in kinds_of(cell):
         yield _over_proportions(cell, base)
     yield _over_folds(cell, base)
-    yield _over_speakers(cell, base)
+    units = shared_units(cell, base)
+    by_speaker = _over_speakers(cell, base)
+    if units is None:
+        yield replace(by_speaker, is_main=True)
+    else:
+        yield replace(by_speaker, units=())
+        yield replace(_over_sessions(cell, base, units), is_main=True)
 
 
 def _over_seeds(cell: Cell, base: Cell) -> Contrast:
@@ -237,12 +276,42 @@ def _over_speakers(cell: Cell, base: Cell) -> Contrast:
     n = f"{len(first)} speakers"
     if not _are_tested_alike(cell, base):
         return Contrast("speakers", cell, base, n, None, OTHER_UTTERANCES)
-    drawn = statistics.weights(len(first), DRAWS)
-    of_both = stacked(first), stacked(second)
-    result = statistics.over_speakers(*of_both, drawn, cell.scoring.resampled)
-    too_few = len(first) < 2
-    reason = "needs two speakers" if too_few else "the difference is equal in all resamples"
-    return Contrast("speakers", cell, base, n, result, "" if result else reason)
+    return _resampled("speakers", cell, base, n, (stacked(first), stacked(second)))
+
+
+def shared_units(cell: Cell, base: Cell) -> np.ndarray | None:
+    """Return the unit of each fold, (F,), if folds share trainings; else None."""
+    seeds = tuple(sorted(set(cell.seeds) & set(base.seeds)))
+    if cell.tested_on is not None or not seeds or cell.folds != base.folds:
+        return None
+    unit_of = training_units((replace(cell, seeds=seeds), replace(base, seeds=seeds)))
+    return unit_of if len(np.unique(unit_of)) < len(unit_of) else None
+
+
+def _over_sessions(cell: Cell, base: Cell, unit_of: np.ndarray) -> Contrast:
+    n = _count(len(np.unique(unit_of)), "session")
+    if not _are_tested_alike(cell, base):
+        return Contrast("sessions", cell, base, n, None, OTHER_UTTERANCES)
+    first, second = (
+        np.stack(
+            [each.sums(each.part)[:, unit_of == unit].sum(1) for unit in np.unique(unit_of)], 1
+        )
+        for each in (cell, base)
+    )
+    return _resampled("sessions", cell, base, n, (first, second))
+
+
+def _resampled(
+    kind: str, cell: Cell, base: Cell, n: str, sums: tuple[np.ndarray, np.ndarray]
+) -> Contrast:
+    """Test by a bootstrap over units, given the sums (S, K, ...) of both systems."""
+    count, resampled = sums[0].shape[1], cell.scoring.resampled
+    result = statistics.over_speakers(*sums, statistics.weights(count, DRAWS), resampled)
+    if result is None:
+        reason = f"needs two {kind}" if count < 2 else "the difference is equal in all resamples"
+        return Contrast(kind, cell, base, n, None, reason)
+    units = statistics.unit_differences(*sums, result, resampled)
+    return Contrast(kind, cell, base, n, result, "", units=tuple(units.tolist()))
 
 
 def _summary(cell: Cell) -> Summary:

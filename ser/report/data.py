@@ -110,6 +110,16 @@ class ReportData:
         of_kind = (test for test in self.tests if test.kind == kind)
         return sorted(of_kind, key=lambda test: self.columns.index(test.cell.column))
 
+    @cached_property
+    def main_tests(self) -> list[Contrast]:
+        """The tests that conclusions are drawn from, target by target, then pair by pair."""
+        main = (test for test in self.tests if test.is_main)
+        return sorted(main, key=lambda test: self.columns.index(test.cell.column))
+
+    def colour_of(self, system: str) -> int:
+        """Return the number of a system's colour, see `ser.plots.colours`."""
+        return self.systems.index(system)
+
     def select(self, column: tuple[str, str]) -> "ReportData":
         """Return the data of one corpus and target; p stays corrected over all tests."""
         cells = tuple(cell for cell in self.cells if cell.column == column)

@@ -79,7 +79,7 @@ def markdown(contents: Contents) -> str:
     tables = [*contents.scores, *contents.recalls]
     parts += [markdown_table(table, 2) for table in tables]
     parts += ["## Tests\n", f"{md(contents.about_tests)}\n"]
-    parts += map(markdown_table, contents.tests)
+    parts += map(markdown_table, _tests(contents))
     parts += [markdown_table(table, 2) for table in _optional(contents)]
     for name, drawn in sheets.items():
         parts += _figure(name, drawn)
@@ -91,9 +91,15 @@ def markdown(contents: Contents) -> str:
 def latex(contents: Contents) -> str:
     """Return all tables but slices; they need the package booktabs."""
     remarks = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in contents.remarks]
-    tables = [contents.main, *contents.scores, *contents.recalls, *contents.tests]
+    tables = [contents.main, *contents.scores, *contents.recalls, *_tests(contents)]
     tables += _optional(contents)
     return "\n".join([*remarks, *map(latex_table, tables)])
+
+
+def _tests(contents: Contents) -> list[Table]:
+    """Return the tables of tests, the main one first."""
+    main = [] if contents.main_tests is None else [contents.main_tests]
+    return [*main, *contents.other_tests]
 
 
 def _optional(contents: Contents) -> list[Table]:

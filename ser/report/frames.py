@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser.report import testing
 from ser.report.cells import PARTS, Cell
 from ser.report.contrasts import Contrast
 from ser.report.counts import Counts
@@ -102,23 +103,29 @@ def _means(summed: Summary, joined: str) -> dict[str, Any]:
 
 
 def tests(data: ReportData) -> pd.DataFrame:
-    """Return one row per test: difference of shares, p, and p with Holm's correction."""
-    names = ["kind", "system", "reference", "corpus", "target", "part", "joined", "n", "difference"]
-    names += ["low", "high", "effect", "p", "p_holm", "verdict"]
+    """Return one row per test: difference of a score, p, and p with Holm's correction.
+
+    `score` is what the difference is of: UA as a share, or CCC. `needed` is the number of speakers
+    or sessions with which 80% of further experiments would show it.
+    """
+    names = ["kind", "main", "system", "reference", "corpus", "target", "part", "joined", "score"]
+    names += ["n", "difference", "low", "high", "effect", "p", "p_holm", "needed", "verdict"]
     return pd.DataFrame([_test(test) for test in data.tests], columns=names)
 
 
 def _test(test: Contrast) -> list[Any]:
     cell, result = test.cell, test.result
-    head = [test.kind, cell.system, test.reference.system, cell.corpus, cell.target, cell.part]
+    head = [test.kind, test.is_main, cell.system, test.reference.system, *cell.column, cell.part]
     # These kinds join folds in one way, whatever the paper reports.
-    joined = {"folds": "fold_mean", "speakers": "pooled"}.get(test.kind, cell.joined)
+    joined = {"folds": "fold_mean", "speakers": "pooled", "sessions": "pooled"}
+    head += [joined.get(test.kind, cell.joined), cell.scoring.primary.name, test.n]
     numbers: list[Any] = [None] * 6
     if result is not None:
         numbers = [result.difference, result.low, result.high, result.effect]
         # p may be small and has more digits.
         numbers += [f"{result.p:.6g}", f"{test.p_holm:.6g}"]
-    return [*head, joined, test.n, *numbers, test.verdict]
+    needed = None if test.needed is None else testing.needed(test)
+    return [*head, *numbers, needed, test.verdict]
 
 
 def recalls(data: ReportData) -> pd.DataFrame:

@@ -213,7 +213,10 @@ def over_speakers(
     both systems. Confidence interval and p come from Student's t with the standard deviation of
     the draws and K - 1 degrees of freedom: percentile intervals of few speakers are too narrow,
     which the factor sqrt(K / (K - 1)) corrects (Hesterberg, *What Teachers Should Know About the
-    Bootstrap*, The American Statistician 69, 2015).
+    Bootstrap*, The American Statistician 69, 2015). Effect size: Cohen's d_z for paired samples
+    (Lakens, *Calculating and reporting effect sizes*, Frontiers in Psychology 4, 2013), the
+    difference divided by its standard deviation between speakers, which is the standard error
+    times sqrt(K). K may be the number of other independent units, too, e.g. of sessions.
 
     Args:
         first: (S1, K, ...) sums by seed and speaker.
@@ -227,6 +230,35 @@ def over_speakers(
     once = np.ones((1, drawn.shape[1]))
     difference, draws = (resampled(first, each) - resampled(second, each) for each in (once, drawn))
     return _resampled(float(difference[0]), draws, drawn.shape[1])
+
+
+def unit_differences(
+    first: np.ndarray, second: np.ndarray, result: Comparison, resampled: Resampled = resampled_ua
+) -> np.ndarray:
+    """Return what each speaker contributes to the difference of a pooled score, (K,).
+
+    These are the pseudo-values of the jackknife (Efron and Tibshirani, *An Introduction to the
+    Bootstrap*, 1993, chapter 11): defined also for speakers who lack a class, and for scores such
+    as CCC that are no means over speakers. They are scaled to the mean and standard deviation of
+    `over_speakers`, so that a t-test of them is that test.
+
+    Args:
+        first, second: As for `over_speakers`.
+        result: Result of `over_speakers`.
+        resampled: Score of the sums.
+
+    Returns:
+        Empty if nothing varies, or if the score of the others is not always defined.
+    """
+    count = first.shape[1]
+    without = np.ones((count, count)) - np.eye(count)
+    others = resampled(first, without) - resampled(second, without)
+    spread = float(np.std(others, ddof=1))
+    if not result.effect or not spread > TINY:
+        return np.empty(0)
+    # A speaker without whom the difference is lower has contributed a higher one.
+    sd = abs(result.difference / result.effect)
+    return result.difference - (others - others.mean()) / spread * sd
 
 
 def between_groups(
@@ -306,7 +338,8 @@ def _resampled(difference: float, draws: np.ndarray, units: int) -> Comparison |
         return None
     # Values of all drawn speakers may be one constant.
     error = float(np.std(draws[~np.isnan(draws)])) * np.sqrt(units / (units - 1))
-    return _student(difference, error, units - 1)
+    effect = difference / max(error * np.sqrt(units), TINY)
+    return _student(difference, error, units - 1, float(effect))
 
 
 def _student(

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser.report.cells import Cell
-from ser.report.contrasts import KINDS
 from ser.report.counts import COLUMNS
 from ser.report.data import ReportData, published_scores
 from ser.report.scores import Summary, sample_sd
-from ser.report.scoring import Scoring, titles, units
+from ser.report.scoring import Scoring, titles
 from ser.report.text import NONE, p_value, spread
 
 NO_SPEAKERS = (
@@ -171,43 +170,6 @@ def recalls(data: ReportData, column: tuple[str, str]) -> Table | None:
             "mean of the recalls.",
         ),
     )
-
-
-def tests(data: ReportData, kind: str) -> Table:
-    """Return the tests of one kind."""
-    about, of_kind = KINDS[kind], data.tests_of(kind)
-    scorings = list({type(test.cell.scoring): test.cell.scoring for test in of_kind}.values())
-    rows = []
-    for test in of_kind:
-        head = (data.column_name(test.cell.column), test.cell.system, test.reference.system)
-        result = test.result
-        if result is None:
-            blank = [NONE] * (4 + bool(about.effect))
-            rows.append((*head, *blank, test.n or NONE, test.verdict))
-            continue
-        signed = test.cell.scoring.primary.signed
-        effect = [NONE if result.effect is None else f"{result.effect:.2f}"] if about.effect else []
-        rows.append(
-            (
-                *head,
-                signed(result.difference),
-                f"{signed(result.low)} to {signed(result.high)}",
-                *effect,
-                p_value(result.p),
-                p_value(test.p_holm),
-                test.n,
-                test.verdict,
-            )
-        )
-    columns = ["target", "system", "reference", "difference", "95%"]
-    columns += [about.effect] if about.effect else []
-    columns += ["p", "p (Holm)", "n", "than the reference"]
-    title = f"System - reference, {about.title}: difference in {units(scorings)}"
-    name = titles(scorings)
-    scores = name.replace(" or ", "s or ") + "s"
-    description = about.description.format(score=name, scores=scores)
-    note = description[0].upper() + description[1:] + "."
-    return Table(title, tuple(columns), tuple(rows), 3, notes=(note,))
 
 
 def gaps(data: ReportData) -> Table | None:

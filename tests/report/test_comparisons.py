@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_runs import CLASSES, EACH, confusion, planned, truth, without, write, write_grid
+from scipy import stats
 from written import write_report
 
 from ser import metrics, results
@@ -15,7 +16,7 @@ from ser.errors import UserError
 from ser.report import compute, statistics, summarise
 from ser.report.cells import cells
 from ser.report.comparisons import resolve
-from ser.report.contrasts import KINDS, Contrast, training_units
+from ser.report.contrasts import DRAWS, KINDS, Contrast, training_units
 from ser.report.data import ReportData
 from ser.report.gather import Run, SharedUtterances, finished_runs, read
 from ser.report.provenance import UNKNOWN_FIT
@@ -68,6 +69,29 @@ def test_all_kinds_of_test_equal_manual_calculation(finished_grid: Grid, data: R
     assert tests["speakers"].result is not None
     assert tests["speakers"].result.difference == pytest.approx(means[0] - means[1])
     assert tests["speakers"].n == "6 speakers"
+    # The main test draws both speakers of a training together: Student's t with 2 degrees.
+    sessions = tests["sessions"]
+    assert (sessions.n, sessions.is_main) == ("3 sessions", True)
+    assert not any(test.is_main for kind, test in tests.items() if kind != "sessions")
+    sums = [
+        np.array(
+            [
+                [
+                    confusion(
+                        [
+                            r
+                            for r in finished_grid.runs
+                            if (r.system, r.seed) == (s, k) and r.fold // 2 == u
+                        ]
+                    )
+                    for u in range(3)
+                ]
+                for k in range(3)
+            ]
+        )
+        for s in ("aae", "mlp")
+    ]
+    assert sessions.result == statistics.over_speakers(*sums, statistics.weights(3, DRAWS))
 
 
 def test_better_system_is_higher_and_worse_one_lower(finished_grid: Grid, data: ReportData) -> None:
@@ -267,16 +291,44 @@ def test_pairs_are_tested_beside_the_baseline_and_corrected_together(tmp_path: P
         assert named == [(*pair, target) for pair in expected for target in targets]
         raw = [test.result.p for test in of_kind if test.result]
         assert [test.p_holm for test in of_kind] == pytest.approx(statistics.holm(raw))
+        assert {test.is_main for test in of_kind} == {kind == "sessions"}
     written = write_report(grid, tmp_path / "out")
     table = pd.read_csv(written.out / "tests.csv")
     assert set(zip(table["system"], table["reference"], strict=True)) == set(expected)
     for reference in ("mlp", "encoder", "cnn"):
         assert f"against {reference}:" in written.printed
     assert "Tests over folds: 3 folds with 2 training splits, 2 seeds." in written.printed
-    assert written.read("report.md").count("\n| activation | aae | encoder |") == 4
-    assert written.read("report.tex").count("activation & aae & encoder &") == 4
+    assert written.read("report.md").count("\n| activation | aae | encoder |") == len(KINDS)
+    assert written.read("report.tex").count("activation & aae & encoder &") == len(KINDS)
     columns = '<td class="words">aae</td><td class="words">encoder</td>'
-    assert written.read("index.html").count(columns) == 2 * 4
+    assert written.read("index.html").count(columns) == 2 * len(KINDS)
+
+
+def test_main_test_is_over_speakers_unless_folds_share_trainings(
+    finished_grid: Grid, tmp_path: Path
+) -> None:
+    # Fold 0 of each session alone: each training tests one speaker.
+    alone = Grid("", tuple(run for run in finished_grid.runs if run.fold % 2 == 0), "mlp")
+    tests = by_kind(compute(alone))
+    assert "sessions" not in tests
+    assert [kind for kind, test in tests.items() if test.is_main] == ["speakers"]
+    main = tests["speakers"]
+    assert main.result is not None
+    assert main.result.effect is not None
+    # Student's t of a paired test is d_z times the root of the number of pairs.
+    t = main.result.effect * np.sqrt(3)
+    assert main.result.p == pytest.approx(2 * stats.t.sf(abs(t), 2))
+    assert np.mean(main.units) == pytest.approx(main.result.difference)
+    assert np.std(main.units, ddof=1) == pytest.approx(main.result.difference / main.result.effect)
+    written = write_report(alone, tmp_path / "out")
+    table = pd.read_csv(written.out / "tests.csv", keep_default_na=False)
+    assert list(table["score"]) == ["ua"] * 4
+    assert dict(zip(table["kind"], table["needed"], strict=True))["speakers"] == str(main.needed)
+    assert set(table.loc[~table["main"], "needed"]) == {""}
+    text = written.read("report.md")
+    assert text.index("### Main test, over speakers") < text.index("### Secondary test, over seeds")
+    assert text.count("Assumes: ") == 4
+    assert "because folds share trainings" not in text
 
 
 def test_comparisons_without_baseline_and_with_unknown_systems(finished_grid: Grid) -> None:

@@ -260,7 +260,9 @@ def test_numbers_in_files_are_shares(shared: Written) -> None:
     assert (shown["ua"] < shown["ua_high"]).all()
     assert (shown["p_chance"] < 0.001).all()
     tests = pd.read_csv(shared.out / "tests.csv")
-    assert list(tests["kind"]) == ["seeds", "proportions", "folds", "speakers"]
+    assert list(tests["kind"]) == ["seeds", "proportions", "folds", "speakers", "sessions"]
+    assert list(tests["main"]) == [False] * 4 + [True]  # of session_swap
+    assert set(tests["score"]) == {"ua"}
     difference = shown.loc["aae", "ua"] - shown.loc["mlp", "ua"]
     speakers = tests.set_index("kind").loc["speakers"]
     assert speakers["difference"] == pytest.approx(difference, abs=2e-6)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ser import metrics
-from ser.report import render, statistics
+from ser.report import power, render, statistics
 from ser.report.figures import learning_curves, neighbours
 from ser.report.statistics import (
     holm,
@@ -23,7 +23,7 @@ from ser.report.statistics import (
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("module", [statistics, render, learning_curves, neighbours])
+@pytest.mark.parametrize("module", [statistics, power, render, learning_curves, neighbours])
 def test_examples(module: object) -> None:
     failed, attempted = doctest.testmod(module)  # type: ignore[arg-type]
     assert attempted > 0
@@ -105,6 +105,76 @@ def test_folds_that_share_a_training_are_one_unit() -> None:
     by_session = rejected(differences.mean(axis=2), share=2 / 8)  # two speakers test
     assert by_fold > 0.09
     assert by_session == pytest.approx(0.05, abs=0.015)
+
+
+def test_sessions_are_the_units_where_both_speakers_share_a_training() -> None:
+    """Two equal systems on ten sessions of two speakers, whose differences share their training.
+
+    As in `test_folds_that_share_a_training_are_one_unit`, without the correlation of trainings,
+    which neither test corrects: both are for the models as trained.
+    """
+    rng, trials, sessions = np.random.default_rng(2), 600, 10
+    of_session = rng.normal(size=(trials, sessions, 1))
+    differences = of_session + 0.5 * rng.normal(size=(trials, sessions, 2))
+
+    def mean(sums: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        return drawn @ sums[0] / drawn.sum(axis=1)
+
+    def rejected(by_unit: np.ndarray) -> float:
+        drawn = weights(by_unit.shape[1], 500)
+        zero = np.zeros((1, by_unit.shape[1]))
+        results = [over_speakers(each[None], zero, drawn, mean) for each in by_unit]
+        return float(np.mean([result is not None and result.p < 0.05 for result in results]))
+
+    assert rejected(differences.reshape(trials, -1)) > 0.1
+    assert rejected(differences.mean(axis=2)) == pytest.approx(0.05, abs=0.025)
+
+
+def test_contributions_of_speakers_are_their_differences_for_a_mean() -> None:
+    """With equal class counts of every speaker, pooled UA is a mean over speakers."""
+    support = np.full((8, 3), 40)
+    counts = [simulate(RNG.uniform(0.3, 0.9, (8, 3)), support) for _ in range(2)]
+    result = over_speakers(*counts, weights(8, 20_000))
+    assert result is not None
+    own = [np.array([metrics.unweighted_accuracy(each) for each in of[0]]) for of in counts]
+    units = statistics.unit_differences(*counts, result)
+    np.testing.assert_allclose(units, own[0] - own[1], atol=0.005)  # of the bootstrap
+    known = stats.ttest_rel(*own)
+    assert result.p == pytest.approx(known.pvalue, rel=0.05)
+    assert result.effect == pytest.approx(known.statistic / np.sqrt(8), rel=0.02)
+
+
+@pytest.mark.parametrize("d_z", [0.3, 0.8])
+@pytest.mark.parametrize("level", [0.05, 0.05 / 12])
+def test_power_equals_that_of_the_paired_t_test(d_z: float, level: float) -> None:
+    # Normally distributed differences of many speakers, with exactly this effect.
+    scores = stats.norm.ppf((np.arange(60) + 0.5) / 60)
+    differences = (scores / scores.std(ddof=1) + d_z) * 0.05
+
+    def analytic(count: int) -> float:
+        limit, shift = stats.t.ppf(1 - level / 2, count - 1), d_z * np.sqrt(count)
+        return float(
+            stats.nct.sf(limit, count - 1, shift) + stats.nct.cdf(-limit, count - 1, shift)
+        )
+
+    expected = next(count for count in range(2, 1000) if analytic(count) >= power.POWER)
+    assert power.needed(differences, level) == pytest.approx(expected, rel=0.05, abs=1)
+    assert power.power(differences, expected, level) == pytest.approx(analytic(expected), abs=0.03)
+
+
+def test_power_of_known_cases() -> None:
+    varied = np.array([-1.0, 0.5, 1.0, -0.5, 0.2, -0.2])
+    large, none = power.needed(varied + 5, 0.05), power.needed(varied - varied.mean(), 0.05)
+    assert large is not None
+    assert large <= 4
+    assert none == power.MOST + 1  # never
+    assert power.needed(varied + 0.001, 0.05) == power.MOST + 1
+    assert power.needed(np.full(6, 0.1), 0.05) is None  # nothing varies
+    assert power.needed([0.1], 0.05) is None
+    assert power.needed(varied + 5, 0.05) == large  # the same draws each time
+    assert power.needed(np.repeat(varied + 1, 100), 0.05) == pytest.approx(
+        power.needed(varied + 1, 0.05) or 0, abs=3
+    )  # the number of observed speakers changes little but the estimate of the variance
 
 
 def test_holm_equals_r() -> None:

@@ -94,7 +94,8 @@ def test_numbers_of_both_kinds_are_in_the_same_files(written: Written) -> None:
     assert runs["ccc"].notna().all()
     assert runs["ua"].isna().all()
     tests = pd.read_csv(written.out / "tests.csv")
-    assert list(tests["kind"]) == ["seeds", "folds", "speakers"]  # CCC is no proportion
+    assert list(tests["kind"]) == ["seeds", "folds", "speakers", "sessions"]  # no proportion
+    assert set(tests["score"]) == {"ccc"}
     difference = values["ccc"] - scores.loc[("mlp", "activation"), "ccc"]
     assert tests["difference"].iloc[[0, 2]].tolist() == pytest.approx([difference] * 2, abs=2e-6)
     assert set(tests["verdict"].iloc[[0, 2]]) == {"higher"}

@@ -63,15 +63,9 @@ NO_BASELINE = (
 )
 NOTHING_TO_TEST = "There is no other system to test against the baseline."
 TESTED = (
-    "Each row compares a system with its reference. Intervals are 95% confidence intervals, each "
-    "for itself. p (Holm): p with Holm's correction over all tests of its kind in this report; if "
-    "it is below 0.05, the last column says higher or lower."
-)
-WITH_PROPORTIONS = (
-    "The first two kinds of tests are those of the papers; the other two are sounder, because they "
-    "treat folds and speakers as the sources of variation."
-)
-WITHOUT_PROPORTIONS = (
-    "The first kind of test is that of a paper; the other two are sounder, because they treat "
-    "folds and speakers as the sources of variation."
+    "Each row compares a system with its reference. Conclusions are drawn from the main test; the "
+    "secondary ones are those of papers and other tools, with what they assume. Intervals are 95% "
+    "confidence intervals, each for itself. p (Holm): p with Holm's correction over all main tests "
+    "of this report, or over all of one secondary kind; if it is below 0.05, the last column says "
+    "higher or lower."
 )
