@@ -53,7 +53,7 @@ def needed(differences: Sequence[float] | np.ndarray, level: float) -> int | Non
         >>> needed([0.08, 0.02, 0.05, 0.06, 0.01, 0.04], level=0.05)
         5
         >>> needed([0.08, -0.02, 0.05, -0.06, 0.03, 0.01], level=0.05)
-        56
+        91
     """
     values = np.asarray(differences, float)
     if len(values) < 2 or not np.std(values) > 1e-9 * abs(values.mean()):
