@@ -24,6 +24,7 @@ from ser.training.phased import PhasedModel
 log = logging.getLogger(__name__)
 
 STOPPED = "stopped; the same command continues from the last checkpoint"
+TERMINATED = "checkpoint saved; the same command continues from it"
 
 
 class EpochEnd(pl.Callback):
@@ -120,8 +121,10 @@ class RecordWriter(pl.Callback):
 class TimedCheckpoint(pl.Callback):
     """Saves by time, also within an epoch, everything that training needs to be resumed.
 
-    An interrupt (Ctrl-C) is handled after the current batch, when the state is consistent: it saves
-    a checkpoint and ends training. A second one ends training at once.
+    An interrupt (Ctrl-C) or SIGTERM is handled after the current batch, when the state is
+    consistent: it saves a checkpoint and ends training. A second interrupt ends training at once.
+    SIGTERM ends the process, unless somebody else handles it: in jobs of submitit, training
+    continues until the scheduler ends the job, which may put it back into the queue.
 
     Lightning saves the weights, optimisers, loops and the position of the loader. Random states
     are added here, as tensors, so that `weights_only=True` loads them.
@@ -136,14 +139,16 @@ class TimedCheckpoint(pl.Callback):
         self.path = folder / LAST
         self.seconds, self.owner = seconds, owner
         self._random: list[dict[str, torch.Tensor]] = []  # by rank, then by kind of device
-        self._interrupted = False
-        self._handler: Any = None  # of interrupts, before training
+        self._received: int | None = None  # number of the signal that is to be handled
+        # Handlers before training. That of SIGTERM is read before Lightning replaces it.
+        self._handlers: dict[int, Any] = {}
+        self._of_sigterm = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self._random:
             log.info("continuing from %s in epoch %d", self.path, trainer.current_epoch)
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+            self._replace_handlers()
         self._saved = time.monotonic()
         self._gpu = module.device if module.device.type == "cuda" else None
         rank = trainer.global_rank
@@ -168,23 +173,31 @@ class TimedCheckpoint(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self._restore_handler()
+        self._restore_handlers()
         # Lightning exits without a message when the user interrupts it.
         if isinstance(exception, KeyboardInterrupt):
             log.info("in epoch %d: %s", trainer.current_epoch, STOPPED)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._restore_handler()
+        self._restore_handlers()
+        if self._received is not None:  # after the last batch
+            signal.raise_signal(self._received)
 
-    def _interrupt(self, *args: Any) -> None:
-        if self._interrupted:
+    def _interrupt(self, number: int, frame: Any) -> None:
+        if number == self._received == signal.SIGINT:
             raise KeyboardInterrupt
-        self._interrupted = True
+        self._received = number
 
-    def _restore_handler(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+    def _replace_handlers(self) -> None:
+        interrupts = signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._interrupt)
+        self._handlers = {signal.SIGINT: interrupts, signal.SIGTERM: self._of_sigterm}
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
+            if handler is not None:  # that of a library in C
+                signal.signal(number, handler)
+        self._handlers = {}
 
     def state_dict(self) -> dict[str, Any]:
         states = {"cpu": torch.get_rng_state()}
@@ -197,7 +210,7 @@ class TimedCheckpoint(pl.Callback):
         self._random = state["random"]
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
-        due = self._interrupted or time.monotonic() - self._saved >= self.seconds
+        due = self._received is not None or time.monotonic() - self._saved >= self.seconds
         # All ranks take part in a checkpoint, so they must agree to save one.
         if not trainer.strategy.reduce_boolean_decision(due, all=False):
             return
@@ -206,5 +219,16 @@ class TimedCheckpoint(pl.Callback):
         if trainer.is_global_zero:
             unfinished.replace(self.path)
         self._saved = time.monotonic()
-        if trainer.strategy.reduce_boolean_decision(self._interrupted, all=False):
+        interrupted = self._received == signal.SIGINT
+        if trainer.strategy.reduce_boolean_decision(interrupted, all=False):
             raise KeyboardInterrupt
+        if self._received == signal.SIGTERM:
+            self._terminate(trainer)
+
+    def _terminate(self, trainer: pl.Trainer) -> None:
+        """Handle SIGTERM as before training; return if the process is to go on."""
+        log.info("SIGTERM in epoch %d: %s", trainer.current_epoch, TERMINATED)
+        self._restore_handlers()
+        self._received = None
+        signal.raise_signal(signal.SIGTERM)
+        self._replace_handlers()

@@ -25,7 +25,6 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 from torch import distributed
@@ -128,8 +127,6 @@ class DDP(Training):
             self.selection(),
             devices=self.devices,
             strategy=DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False),
-            # Tells Lightning that the ranks have been started, even on a cluster.
-            plugins=[LightningEnvironment()],
         )
         distributed.destroy_process_group()
 

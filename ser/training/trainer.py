@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from ser.data.batches import Batches
 from ser.errors import UserError
@@ -29,6 +30,8 @@ for library in ("pytorch_lightning", "lightning_fabric"):
 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
 # Representations are trained without validation.
 warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")
+# Wherever Slurm is installed, Lightning recommends to start every command by `srun`.
+warnings.filterwarnings("ignore", message="The `srun` command is available")
 
 
 class Training:
@@ -170,6 +173,9 @@ class Training:
             enable_model_summary=False,
             log_every_n_steps=1,
             use_distributed_sampler=False,  # `ser.data.batches` distributes the batches
+            # No process but this one, or those of `ser.training.ddp`, takes part in the training.
+            # In a Slurm job, Lightning would take its tasks for the processes of one training.
+            plugins=[LightningEnvironment()],
             **devices,
         )
         resumed = timed.path if timed.path.exists() else None

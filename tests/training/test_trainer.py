@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from processes import exit_codes, fork
 from pytorch_lightning.loggers.logger import DummyLogger
 from small import EPOCHS, OF_MODEL, fit, made_data, made_model, training
 
@@ -177,11 +178,15 @@ def test_fit_does_not_depend_on_the_test_split(name: str, tmp_path: Path) -> Non
 
 
 class InterruptingLogger(DummyLogger):
-    """Interrupts the process, as Ctrl-C does, at the end of an epoch."""
+    """Sends a signal to the process at the end of an epoch, by default that of Ctrl-C."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.number = number
 
     def log_metrics(self, metrics: object, step: int | None = None) -> None:
         if step == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.number)
 
 
 def test_interrupt_saves_a_checkpoint_and_the_next_run_says_where_it_continues(
@@ -199,6 +204,57 @@ def test_interrupt_saves_a_checkpoint_and_the_next_run_says_where_it_continues(
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + 2
     np.testing.assert_array_equal(fit(data, tmp_path / "run"), expected)
     assert f"continuing from {folder}/last.ckpt in epoch 2" in caplog.text
+
+
+def test_termination_saves_a_checkpoint(data: DataModule, tmp_path: Path) -> None:
+    """Slurm sends SIGTERM some time before it kills a job that is cancelled or preempted."""
+    expected = fit(data, tmp_path / "whole")
+    folder = tmp_path / "run" / "checkpoints"
+    logger = InterruptingLogger(signal.SIGTERM)
+    model = made_model("mlp", data)
+    options = (data, folder, [logger])
+    process = fork(training(checkpoint_seconds=1e9).fit, model, *options)
+    assert exit_codes(process) == [-signal.SIGTERM]
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + 2
+    np.testing.assert_array_equal(fit(data, tmp_path / "run"), expected)
+
+
+def test_training_goes_on_where_termination_is_handled(
+    data: DataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Jobs of submitit ignore SIGTERM: the scheduler ends them, and may start them again."""
+    caplog.set_level("INFO")
+    expected = fit(data, tmp_path / "whole")
+    received: list[int] = []
+
+    def ignore(number: int, frame: object) -> None:
+        received.append(number)
+
+    before = signal.signal(signal.SIGTERM, ignore)
+    try:
+        folder = tmp_path / "run" / "checkpoints"
+        model = made_model("mlp", data)
+        training(checkpoint_seconds=1e9).fit(
+            model, data, folder, [InterruptingLogger(signal.SIGTERM)]
+        )
+        assert signal.getsignal(signal.SIGTERM) is ignore
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+    assert "SIGTERM in epoch 1: checkpoint saved; the same command continues" in caplog.text
+    np.testing.assert_array_equal(predictions(model, data, "test").numpy(), expected)
+
+
+def test_tasks_of_a_slurm_job_are_not_taken_for_processes_of_the_training(
+    data: DataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As within `salloc --ntasks=8`."""
+    fit(data, tmp_path / "outside", max_epochs=1)
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    fit(data, tmp_path / "inside", max_epochs=1)
+    outside, inside = (tmp_path / name / "metrics.csv" for name in ("outside", "inside"))
+    assert inside.read_text() == outside.read_text()
 
 
 def test_early_stopping_says_which_epoch_is_kept(
