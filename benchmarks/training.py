@@ -155,7 +155,7 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
 
     stamps = []
     model.train()
-    for x, y, lengths, _ in batches:
+    for x, y, lengths, *_ in batches:
         stamps.append(time.process_time())
 
         reconstruction = model.decoder(torch.cat(codes(x, lengths), dim=1), lengths)

@@ -1,25 +1,45 @@
-"""What a configuration needs of this machine, as far as it is known without importing torch."""
+"""The GPU of this machine, as far as it is known without importing torch."""
 
+import copy
 import sys
 from pathlib import Path
+from typing import Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 
-from ser.config.run_key import trains_network
 from ser.errors import UserError
 
 # Device files of the drivers of GPUs that torch can use: NVIDIA, Jetson, AMD, Windows' subsystem.
 DRIVERS = ("nvidia*", "nvhost*", "kfd", "dxg")
 
 
-def require_gpu(cfg: DictConfig) -> None:
-    """Check that a machine can have the GPU that a configuration asks for.
+def accelerator(name: Literal["cpu", "gpu", "auto"]) -> Literal["cpu", "gpu"]:
+    """Return what `trainer.accelerator` means here: "auto" is "gpu" where there is a driver."""
+    if name == "auto":
+        return "gpu" if _has_driver() else "cpu"
+    return name
+
+
+def with_accelerator(cfg: DictConfig) -> DictConfig:
+    """Return a configuration whose `trainer.accelerator` is no longer "auto".
+
+    The configuration that a run saves must mean the same on every machine.
+    """
+    if OmegaConf.select(cfg, "trainer.accelerator") != "auto":
+        return cfg
+    cfg = copy.deepcopy(cfg)
+    with read_write(cfg):
+        cfg.trainer.accelerator = accelerator("auto")
+    return cfg
+
+
+def require_gpu() -> None:
+    """Check that this machine can have a GPU.
 
     Raises:
         UserError: It has none. Where there is a driver, only torch knows whether it can be used.
     """
-    wanted = cfg.trainer.accelerator == "gpu" and trains_network(cfg)
-    if wanted and sys.platform == "linux" and not _has_driver():
+    if sys.platform == "linux" and not _has_driver():
         raise UserError(
             "trainer.accelerator=gpu: this machine has no GPU; trainer=cpu (or "
             "trainer.accelerator=cpu) needs none"

@@ -9,9 +9,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ser.config.machine import accelerator
+
 # Options that cannot change a result. In the key of a run, a fingerprint of the corpus takes the
 # place of its root, and a digest of the files that of `features.root` and of the folder of a
-# pretrained encoder (see `ser.data.fingerprint`).
+# pretrained encoder (see `ser.data.fingerprint`). `trainer.accelerator` is left out on CPUs only,
+# as before there were keys of runs on GPUs.
 WITHOUT_EFFECT = (
     "corpus.root",
     "corpus.ratings",
@@ -95,6 +98,8 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         target.pop("weights", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]
+    if trains_on_gpu(cfg):
+        options["trainer"]["accelerator"] = "gpu"
     return _without_modules(options)
 
 
@@ -154,6 +159,11 @@ def trains_network(cfg: DictConfig) -> bool:
     """Whether a network is trained: the model, or a representation for an estimator."""
     learned = cfg.representation is not None and "transform" not in cfg.representation
     return learned or "grid" not in cfg.model
+
+
+def trains_on_gpu(cfg: DictConfig) -> bool:
+    """Whether a network is trained on a GPU, whose results differ from those of a CPU."""
+    return trains_network(cfg) and accelerator(cfg.trainer.accelerator) == "gpu"
 
 
 def reading(cfg: DictConfig) -> str | None:

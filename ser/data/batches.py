@@ -117,11 +117,33 @@ class Rows:
     def __init__(self, values: np.ndarray, standardiser: Standardiser, *, eager: bool) -> None:
         self._raw = None if eager else values
         self._standardiser = standardiser
+        self._copy: Tensor | None = None
         if self._raw is None:
             self._standardised = torch.from_numpy(standardiser(values))
 
+    @property
+    def can_move(self) -> bool:
+        """Whether all rows are in memory."""
+        return self._raw is None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return self._standardised.nbytes
+
+    def is_on(self, device: torch.device) -> bool:
+        """Whether there is a copy of all rows on a device."""
+        return self._copy is not None and self._copy.device == device
+
+    def move(self, device: torch.device) -> None:
+        """Copy all rows to a device, and remove the copy on another; the CPU keeps its rows."""
+        if not self.is_on(device):
+            self._copy = None if device.type == "cpu" else self._standardised.to(device)
+
     def take(self, rows: Tensor) -> Tensor:
-        """Return rows by number, (...) -> (..., D)."""
+        """Return rows by number, (...) -> (..., D), on the device of the numbers."""
+        if self._copy is not None and rows.device.type != "cpu":
+            return self._copy[rows]
         if self._raw is None:
             return self._standardised[rows]
         flat = self._standardiser(self._raw[rows.reshape(-1).numpy()])
@@ -162,6 +184,7 @@ class Batches:
     ) -> None:
         self.rows, self.utterances, self.y = rows, utterances, y
         self.perturbations = perturbations
+        self.device = torch.device("cpu")
         self.seed = seed
         self.epoch = 0
         self.first = 0
@@ -181,6 +204,16 @@ class Batches:
     @property
     def sampler(self) -> "Batches":
         return self
+
+    @property
+    def can_move(self) -> bool:
+        """Whether batches can be gathered on another device."""
+        return self.rows.can_move and self.perturbations == NONE
+
+    def move(self, device: torch.device) -> None:
+        """Gather the features of batches on a device, of whose rows it gets a copy."""
+        self.rows.move(device)
+        self.device = device
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -210,7 +243,8 @@ class Batches:
     def batch(self, positions: Tensor, number: int) -> Batch:
         """Return this rank's share of a batch, given its utterances as positions in the split."""
         own = positions[self.share]
-        batch = Batch(self.rows.take(self.utterances[own]).flatten(1), self.y[own])
+        rows = self.utterances[own].to(self.device, non_blocking=True)
+        batch = Batch(self.rows.take(rows).flatten(1), self.y[own])
         return self._mixed(batch, positions, number)
 
     def _mixed(self, batch: Batch, positions: Tensor, number: int) -> Batch:
@@ -288,4 +322,5 @@ class SegmentBatches(Batches):
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
         frames = torch.cat([self.frames[a:b] for a, b in zip(starts, ends, strict=True)])
         windows = torch.repeat_interleave(torch.arange(len(positions)), ends - starts)
-        return Batch(self.rows.take(frames).flatten(1), self.y[positions], None, windows)
+        rows = frames.to(self.device, non_blocking=True)
+        return Batch(self.rows.take(rows).flatten(1), self.y[positions], None, windows)

@@ -105,7 +105,9 @@ class FrameBatches(Batches):
 
     def _gather(self, starts: Tensor, lengths: Tensor) -> Tensor:
         """Gather (B, longest, F) frames by their starts and lengths, (B,); pad with zeros."""
-        frame = torch.arange(int(lengths.max()))
+        frame = torch.arange(int(lengths.max()), device=self.device)
+        starts = starts.to(self.device, non_blocking=True)
+        lengths = lengths.to(self.device, non_blocking=True)
         inside = frame < lengths[:, None]
         x = self.rows.take(torch.where(inside, starts[:, None] + frame, 0))
         return x.masked_fill_(~inside[..., None], 0.0)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from ser.config import build
 from ser.config.checks import check_values
 from ser.config.machine import require_gpu
+from ser.config.run_key import trains_on_gpu
 from ser.data.fingerprint import RunKeys
 from ser.results import RunFolder
 
@@ -22,7 +23,8 @@ def require_valid(cfg: DictConfig) -> None:
         UserError: The run cannot be made.
     """
     check_values(cfg)
-    require_gpu(cfg)
+    if trains_on_gpu(cfg):
+        require_gpu()
     if "model" in cfg.features:
         _ = build(cfg.features).columns
 

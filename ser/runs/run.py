@@ -18,9 +18,9 @@ from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
 from ser import console
-from ser.config import CONF, build, run_key
+from ser.config import CONF, build, machine, run_key
 from ser.config.checks import check
-from ser.config.run_key import trains_network
+from ser.config.run_key import trains_network, trains_on_gpu
 from ser.data.prepare import Prepared, prepare
 from ser.errors import BusyError, convert_disk_errors
 from ser.inference import evaluate
@@ -33,10 +33,13 @@ from ser.runs.fitting import fitting_of
 from ser.runs.log import run_log
 from ser.runs.network import fit_network
 from ser.sweeps.jobs import all_folds
+from ser.training.devices import used_gpu
 from ser.training.phased import PhasedModel
 
 # Prepares the folder for the run with a key, and returns the seconds spent on it before.
 Begin = Callable[[str], float]
+# What a result says of its device; nothing of a CPU, where runs are repeated bit for bit.
+ON_GPU = {"kind": "gpu", "bit_identical": False}
 # Libraries whose version can change a result.
 LIBRARIES = ("ser", "torch", "pytorch-lightning", "scikit-learn", "numpy", "opensmile")
 
@@ -68,6 +71,7 @@ def run(
             is also written to `failure.json`.
         BusyError: Another process makes the same run, and `brief` is True.
     """
+    cfg = machine.with_accelerator(cfg)
     run_folder = RunFolder(Path(folder))
     if brief and run_folder.is_claimed:
         raise BusyError(f"{run_folder.path}: another process is making this run")
@@ -151,6 +155,7 @@ def _make(
         "seconds": seconds_before + time.monotonic() - started,
         "threads": cfg.trainer.threads,
         "commit": commit,
+        **({"gpu": name} if trains_on_gpu(cfg) and (name := used_gpu()) else {}),
     }
     result = _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
     sharing.discard(cfg, prepared)
@@ -288,6 +293,7 @@ def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> d
         "seed": cfg.seed,
         "classes": list(data.target.classes),
         **({"tasks": scoring.classes_by_task(data.target)} if data.target.tasks else {}),
+        **({"device": ON_GPU} if trains_on_gpu(cfg) else {}),
         "class_counts": data.class_counts().to_dict() if data.target.classes else {},
         "speakers": {
             split: sorted(speakers.loc[ids].dropna().unique())

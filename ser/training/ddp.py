@@ -96,18 +96,13 @@ class DDP(Training):
             raise UserError("trainer=ddp needs trainer.devices=2, or more")
         if self.threads != 1:
             raise UserError(f"trainer.threads={self.threads}: trainer=ddp needs 1 per device")
-        if self._accelerator() == "gpu":
+        if self.accelerator == "gpu":
             require_gpus(self.devices, f"trainer=ddp trainer.devices={self.devices}")
             if torch.cuda.is_initialized():
                 raise UserError(
                     "trainer=ddp: this process has used a GPU and can no longer be forked; start "
                     "it separately from runs with trainer=gpu"
                 )
-
-    def _accelerator(self) -> str:
-        if self.accelerator == "auto":
-            return "gpu" if torch.cuda.is_available() else "cpu"
-        return self.accelerator
 
     def _train_rank(
         self,

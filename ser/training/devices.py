@@ -42,6 +42,23 @@ def require_gpus(count: int, option: str) -> None:
         raise UserError(f"{option}: torch sees {available} GPU(s) on this machine")
 
 
+def round_nothing() -> None:
+    """Let GPUs compute with all bits of float32: TF32, a default of convolutions, has ten."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def used_gpu() -> str | None:
+    """Return the name of the GPU that this process has used last; None: it has used none."""
+    # Asking for the name would initialise CUDA, after which trainer=ddp cannot fork.
+    return torch.cuda.get_device_name() if torch.cuda.is_initialized() else None
+
+
+def has_room(size: int, device: torch.device) -> bool:
+    """Whether `size` bytes take at most half of what is free of a GPU's memory."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= free // 2
+
+
 @contextmanager
 def free_gpu(runs_per_gpu: int) -> Iterator[int]:
     """Yield torch's number of a GPU with a free slot, and hold the slot until the block ends."""

@@ -91,7 +91,8 @@ class OtherValidation(pl.Callback):
         """Validate as Lightning does; random states and the modes of modules are restored."""
         trained = [each for each in module.modules() if each.training]
         module.eval()
-        with torch.random.fork_rng(), torch.inference_mode():
+        gpus = [module.device] if module.on_gpu else []
+        with torch.random.fork_rng(gpus), torch.inference_mode():
             module.on_validation_epoch_start()
             for number, batch in enumerate(self.batches):
                 on_device = trainer.strategy.batch_to_device(batch)

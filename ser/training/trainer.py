@@ -12,12 +12,13 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
+from ser.config import machine
 from ser.data.batches import Batches
 from ser.errors import UserError
 from ser.results import METRICS
-from ser.training.callbacks import EpochEnd, RecordWriter, TimedCheckpoint
+from ser.training.callbacks import EpochEnd, RecordWriter, RowsOnGpu, TimedCheckpoint
 from ser.training.checkpoints import discard_unusable, owner_of, save_atomically
-from ser.training.devices import free_gpu, require_gpus
+from ser.training.devices import free_gpu, require_gpus, round_nothing
 from ser.training.phased import PhasedModel
 from ser.training.progress import EpochProgress
 from ser.training.stopping import BestValidation, CheckpointSelection
@@ -44,7 +45,7 @@ class Training:
         stopping: Partial of a stopping criterion that selects the last epoch
             (`ser.training.stopping.Converged`, `FixedEpochs`); None: the epoch with the highest
             validation score (UA or CCC) is selected.
-        accelerator: "cpu", "gpu" or "auto".
+        accelerator: "cpu"; "gpu"; or "auto": a GPU where there is a driver of one, else the CPU.
         devices: Number of devices: 1, or more in `ser.training.ddp`.
         runs_per_gpu: Number of runs that may share a GPU; further ones wait.
         precision: Precision, as in Lightning.
@@ -68,7 +69,8 @@ class Training:
         deterministic: bool,
     ) -> None:
         self.max_epochs, self.patience, self.stopping = max_epochs, patience, stopping
-        self.accelerator, self.devices, self.precision = accelerator, devices, precision
+        self.accelerator = machine.accelerator(accelerator)
+        self.devices, self.precision = devices, precision
         self.runs_per_gpu = runs_per_gpu
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
@@ -132,8 +134,8 @@ class Training:
 
     @contextmanager
     def _device(self) -> Iterator[int | list[int]]:
-        """Yield Lightning's `devices`: a GPU with a free slot, or one device of another kind."""
-        if self.accelerator == "cpu" or not torch.cuda.is_available():
+        """Yield Lightning's `devices`: one CPU, or a GPU with a free slot."""
+        if self.accelerator == "cpu":
             yield 1
         else:
             with free_gpu(self.runs_per_gpu) as number:
@@ -156,10 +158,12 @@ class Training:
             each.mkdir(parents=True, exist_ok=True)
         # Deterministic mode would fill all new memory with NaN, which costs time to no effect.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        if self.accelerator == "gpu" and self.precision == "32-true":
+            round_nothing()
         timed = TimedCheckpoint(checkpoints, self.checkpoint_seconds, owner_of(checkpoints))
         # They are called in this order at the end of an epoch.
         record = RecordWriter(folder.parent / METRICS)
-        callbacks = [EpochEnd(), monitored, selection, record, EpochProgress()]
+        callbacks = [EpochEnd(), monitored, selection, record, EpochProgress(), RowsOnGpu()]
         trainer = pl.Trainer(
             max_epochs=selection.max_epochs or self.max_epochs,
             accelerator=self.accelerator,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from ser.config import CONF
+from ser.config import CONF, machine
 from ser.config.run_key import digest, result_options
 
 Compose = Callable[..., DictConfig]
@@ -23,8 +23,7 @@ def test_identity_leaves_out_what_cannot_change_a_result(composed: Compose) -> N
         "trainer.checkpoint_seconds=1", "in_memory=false", "trainer.runs_per_gpu=4",
         "report.tsne=true",
     ]  # fmt: skip
-    assert key(*without_effect, "trainer.accelerator=gpu") == same
-    assert key(*without_effect, "trainer=gpu") == same
+    assert key(*without_effect) == same
     for override in (
         "test=false", "seed=1", "fold.index=1", "features=is10", "model.encoder.hidden=[10]",
         "data.batch_size=8",
@@ -58,9 +57,39 @@ def test_number_of_devices_is_part_of_the_identity(composed: Compose) -> None:
         return result_options(composed(*overrides))["trainer"]
 
     two = trainer("trainer=ddp", "trainer.devices=2")
-    assert two == trainer("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     assert two["devices"] == 2
     assert two != trainer("trainer=ddp", "trainer.devices=3")
+    on_cpu = trainer("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert two == {**on_cpu, "accelerator": "gpu"}
+
+
+def test_runs_on_a_gpu_have_keys_of_their_own(
+    composed: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(*overrides: str) -> str:
+        return digest(result_options(composed(*overrides)))
+
+    monkeypatch.setattr(machine, "_has_driver", lambda: False)
+    cpu, gpu = key(), key("trainer=gpu")
+    assert cpu != gpu == key("trainer.accelerator=gpu", "trainer.runs_per_gpu=4")
+    assert key("trainer.accelerator=auto") == cpu
+    # Estimators are fitted on CPUs, unless a network makes their codes.
+    assert key("model=svm", "trainer=gpu") == key("model=svm")
+    codes = ["model=svm", "representation=autoencoder"]
+    assert key(*codes, "trainer=gpu") != key(*codes)
+    monkeypatch.setattr(machine, "_has_driver", lambda: True)
+    assert key("trainer.accelerator=auto") == gpu
+    assert key() == cpu
+
+
+def test_saved_configuration_means_the_same_on_every_machine(
+    composed: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = composed("trainer.accelerator=auto")
+    for has_driver, expected in ((True, "gpu"), (False, "cpu")):
+        monkeypatch.setattr(machine, "_has_driver", lambda found=has_driver: found)
+        assert machine.with_accelerator(auto).trainer.accelerator == expected
+    assert auto.trainer.accelerator == "auto"
 
 
 def test_segments_are_part_of_the_identity_of_runs_that_use_them(composed: Compose) -> None:

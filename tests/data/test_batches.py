@@ -4,6 +4,7 @@ import torch
 
 from ser.data.batches import Batches, Rows, SegmentBatches, shuffled
 from ser.data.frame_batches import FrameBatches
+from ser.data.perturbations import Perturbations
 from ser.data.segments import context
 from ser.data.standardise import Standardiser
 from ser.errors import UserError
@@ -54,6 +55,33 @@ def test_order_depends_on_seed_and_epoch_only() -> None:
 
     assert order(0, 3) == order(0, 3)
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+@pytest.mark.parametrize("seed", [0, None])
+@pytest.mark.parametrize("kind", ["utterances", "frames"])
+def test_batches_can_be_gathered_on_another_device(kind: str, seed: int | None) -> None:
+    """The meta device has shapes and no values; tests run without GPU."""
+    batches = loader(10, seed=seed) if kind == "utterances" else frames([3, 9, 5], seed=seed)
+    expected = list(batches)
+    meta = torch.device("meta")
+    assert batches.can_move
+    batches.move(meta)
+    for batch, on_cpu in zip(batches, expected, strict=True):
+        assert batch.x.device == meta
+        assert batch.x.shape == on_cpu.x.shape
+        assert torch.equal(batch.y, on_cpu.y)
+    batches.move(torch.device("cpu"))
+    assert not batches.rows.is_on(meta)
+    assert all(torch.equal(a.x, b.x) for a, b in zip(batches, expected, strict=True))
+
+
+def test_perturbed_and_memory_mapped_batches_stay_on_the_cpu() -> None:
+    assert not Batches(
+        loader(4).rows, torch.arange(4), torch.arange(4), batch_size=2, seed=0,
+        perturbations=Perturbations(mixup=0.2),
+    ).can_move  # fmt: skip
+    rows = Rows(np.zeros((4, 1), np.float32), UNCHANGED, eager=False)
+    assert not Batches(rows, torch.arange(4), torch.arange(4), batch_size=2, seed=0).can_move
 
 
 def test_a_single_last_utterance_is_joined_to_the_batch_before() -> None:

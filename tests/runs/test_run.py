@@ -226,6 +226,25 @@ def test_random_folds_and_speaker_statistics_are_marked(
     assert told.count("transductive") == 2
 
 
+def test_a_result_of_a_gpu_says_so(
+    emodb: list[str],
+    finished: Path,
+    composed: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trained on the CPU, because tests run without GPU."""
+    monkeypatch.setattr("ser.runs.run.trains_on_gpu", lambda cfg: True)
+    monkeypatch.setattr("ser.runs.run.used_gpu", lambda: "NVIDIA H100")
+    cfg, names = composed(*emodb, *SHORT, "trainer.max_epochs=1")
+    run(cfg, tmp_path, names)
+    result, of_cpu = (json.loads((f / "result.json").read_text()) for f in (tmp_path, finished))
+    assert result["device"] == {"kind": "gpu", "bit_identical": False}
+    assert json.loads((tmp_path / "cost.json").read_text())["gpu"] == "NVIDIA H100"
+    assert "device" not in of_cpu
+    assert "gpu" not in json.loads((finished / "cost.json").read_text())
+
+
 def test_nobody_tested_scores_validation(
     emodb: list[str], composed: Callable, tmp_path: Path
 ) -> None:

@@ -46,7 +46,7 @@ def test_run_describes_itself(made: Path, few: list[str]) -> None:
 
 def test_finished_run_is_not_touched(made: Path, few: list[str]) -> None:
     before = state(made)
-    done = train(made, *few, "trainer.accelerator=auto", "logger=tensorboard")
+    done = train(made, *few, "trainer.runs_per_gpu=2", "logger=tensorboard")
     assert done.returncode == 0
     assert "is finished: test UA" in done.stdout
     assert state(made) == before

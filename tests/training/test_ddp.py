@@ -308,6 +308,7 @@ def test_impossible_devices_raise_errors(
 def test_process_that_has_used_a_gpu_is_not_forked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ser.config.machine._has_driver", lambda: True)
     for name, answer in (("is_available", True), ("device_count", 2), ("is_initialized", True)):
         monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
     with pytest.raises(UserError, match="start it separately from runs with trainer=gpu"):

@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from small import EPOCHS, OF_MODEL, fit, made_data, made_model, training
 
 from ser.data.datamodule import DataModule
 from ser.errors import UserError
+from ser.training.callbacks import RowsOnGpu
 from ser.training.phased import PhasedModel
 from ser.training.prediction import predictions
 from ser.training.stopping import BestValidation
@@ -145,6 +148,7 @@ def test_run_on_a_gpu_holds_its_slot_during_training(
         events.append(devices)
         selection.weights = model.state_dict()
 
+    monkeypatch.setattr("ser.config.machine._has_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.setattr("ser.training.trainer.free_gpu", free_gpu)
@@ -152,6 +156,23 @@ def test_run_on_a_gpu_holds_its_slot_during_training(
     data.setup("fit")
     fit(data, tmp_path, accelerator=accelerator, runs_per_gpu=3)
     assert events == ["taken, 3 per GPU", {"devices": [5]}, "released"]
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_features_are_on_the_gpu_during_training_if_they_fit(
+    has_room: bool, data: DataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the meta device in the place of the GPU."""
+    monkeypatch.setattr("ser.training.callbacks.has_room", lambda size, device: has_room)
+    train, val = data.train_dataloader(), data.val_dataloader()
+    trainer: Any = SimpleNamespace(train_dataloader=train, val_dataloaders=val)
+    module: Any = SimpleNamespace(on_gpu=True, device=torch.device("meta"))
+    rows = RowsOnGpu()
+    rows.on_train_start(trainer, module)
+    expected = "meta" if has_room else "cpu"
+    assert {batch.x.device.type for each in (train, val) for batch in each} == {expected}
+    rows.on_train_end(trainer, module)
+    assert {batch.x.device.type for each in (train, val) for batch in each} == {"cpu"}
 
 
 def test_checkpoints_load_without_unpickling_code(
