@@ -8,9 +8,10 @@ from ser.plots.page import page_style, table_html
 from ser.plots.svg import Figure, sheet
 from ser.report.contents import Contents, Titled
 from ser.report.figures import captions
-from ser.report.render import latex as latex_table
+from ser.report.latex import PREAMBLE, tex
+from ser.report.latex import table as latex_table
 from ser.report.render import markdown as markdown_table
-from ser.report.render import md, tex
+from ser.report.render import md
 from ser.report.tables import Table
 
 # Files that only some reports have: scores over an option, representations.
@@ -89,11 +90,11 @@ def markdown(contents: Contents) -> str:
 
 
 def latex(contents: Contents) -> str:
-    """Return all tables but slices; they need the package booktabs."""
+    """Return all tables but slices, for a paper with the packages that the first line names."""
     remarks = [f"\\noindent\\textbf{{{tex(remark)}}}\\par\n" for remark in contents.remarks]
     tables = [contents.main, *contents.scores, *contents.recalls, *_tests(contents)]
     tables += _optional(contents)
-    return "\n".join([*remarks, *map(latex_table, tables)])
+    return "\n".join([PREAMBLE, *remarks, *map(latex_table, tables)])
 
 
 def _tests(contents: Contents) -> list[Table]:

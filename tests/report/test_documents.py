@@ -21,7 +21,7 @@ from ser.report import compute, report, summarise
 from ser.report.data import remarks
 from ser.report.gather import Run, finished_runs
 from ser.report.provenance import Software
-from ser.report.render import latex, markdown
+from ser.report.render import markdown
 from ser.report.tables import Table
 from ser.sweeps.grid import Grid
 
@@ -303,22 +303,6 @@ def test_markdown_tables_keep_their_columns() -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
     assert r"n\_n" in lines
-
-
-def test_latex_table_is_well_formed() -> None:
-    rows = ((NASTY, "76.0 ± 1.6"), ("[odd]", "-1.5 to +2.0"))
-    table = Table("100%", ("system", "UA"), rows, 1, (("", 1), ("a_b", 1)), ("x < y",))
-    text = latex(table)
-    assert r"a\_b\%\&\textless{}i\textgreater{}\$|\#[x]\{y\}" in text
-    assert r"76.0 $\pm$ 1.6" in text
-    assert "$-$1.5 to +2.0" in text
-    assert "{}[odd]" in text  # not an option of the \\ before it
-    for name in ("table", "tabular"):
-        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1
-    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
-    assert all(len(re.findall(r"(?<!\\)&", row)) == 1 for row in body.splitlines()[1:])
-    bare = re.sub(r"\\[{}]", "", text)
-    assert bare.count("{") == bare.count("}")
 
 
 # ---- the page

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ser import metrics
-from ser.report import power, render, statistics
+from ser.report import latex, power, render, statistics
 from ser.report.figures import learning_curves, neighbours
 from ser.report.statistics import (
     holm,
@@ -23,7 +23,7 @@ from ser.report.statistics import (
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("module", [statistics, power, render, learning_curves, neighbours])
+@pytest.mark.parametrize("module", [statistics, power, latex, render, learning_curves, neighbours])
 def test_examples(module: object) -> None:
     failed, attempted = doctest.testmod(module)  # type: ignore[arg-type]
     assert attempted > 0
