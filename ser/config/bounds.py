@@ -55,6 +55,7 @@ FolderName = Annotated[str, AfterValidator(_folder_name)]
 BOUNDS: dict[str, Any] = {
     # top level
     "seed": Seed,
+    "seeds": Literal["all", "first"],
     "test": bool,
     "force": bool,
     "share_training": bool | None,
@@ -131,7 +132,7 @@ BOUNDS: dict[str, Any] = {
     "octaves": Annotated[int, Ge(2), Le(16)],
     "coefficients": Width,
     "features.layer": (
-        Literal["all", "middle"] | Layer | Annotated[list[Layer], MinLen(1), MaxLen(100)]
+        Literal["all", "middle", "chosen"] | Layer | Annotated[list[Layer], MinLen(1), MaxLen(100)]
     ),
     "longest": Annotated[float, Ge(1), Le(3_600), AllowInfNan(False)],
     "overlap": Positive,

@@ -23,10 +23,20 @@ NODES = (*BUILT, *PARTIAL)
 # Parts that hold other values, or none.
 OTHER = (
     *("representation", "augment", "test_corpus", "logger", "networks", "emotions"),
+    "layer_choice",
     *("published", "paper", "report", "hydra"),
 )
 TOP_LEVEL = (
-    *("seed", "test", "force", "skip_faulty", "in_memory", "train_on", "synthetic_per_class"),
+    *(
+        "seed",
+        "seeds",
+        "test",
+        "force",
+        "skip_faulty",
+        "in_memory",
+        "train_on",
+        "synthetic_per_class",
+    ),
     *("fit_on", "transfer", "calibrate", "fitted", "share_training"),
 )
 

@@ -10,7 +10,13 @@ from ser.config import CONF, build, choices
 from ser.config.explain import nearest
 from ser.config.libraries import library_problem, options_of
 from ser.config.raters import rater_problems
-from ser.config.run_key import classifies_segments, predicts_values, reading
+from ser.config.run_key import (
+    chooses_layer,
+    classifies_segments,
+    predicts_values,
+    reading,
+    tasks_of,
+)
 from ser.config.static import class_attribute
 from ser.config.tasks import target_problems, value_problems
 from ser.errors import UserError
@@ -55,7 +61,7 @@ def _pooling_problems(cfg: DictConfig) -> Iterator[str]:
 def _level_of(features: str) -> str:
     node = OmegaConf.load(CONF / "features" / f"{features}.yaml")
     assert isinstance(node, DictConfig)
-    return node.level
+    return node.get("features", node).level  # one that extends another is a package of its own
 
 
 def _class_name(node: DictConfig) -> str:
@@ -120,6 +126,22 @@ def _layer_problems(cfg: DictConfig) -> Iterator[str]:
         yield (
             "this model sums the layers of a pretrained encoder: features=encoder "
             "features.layer=all representation=identity"
+        )
+
+
+def _choice_problems(cfg: DictConfig) -> Iterator[str]:
+    """Check that a layer can be chosen: of an encoder's utterances, for one task."""
+    if not chooses_layer(cfg):
+        return
+    if "layer_choice" not in cfg:
+        yield (
+            "features.layer=chosen: features=encoder_chosen features.model=... has the options of "
+            "the choice"
+        )
+    if tasks := tasks_of(cfg):
+        yield (
+            f"features.layer=chosen: a layer is chosen for one task, and there are {len(tasks)} "
+            f"({', '.join(tasks)}): features.layer=middle, or target={'|'.join(tasks)}"
         )
 
 
@@ -307,6 +329,7 @@ LIGHT_COMBINATIONS = (
     (("features", "augment", "in_memory"), _augmentation_problems),
     (("model", "data", "representation"), _perturbation_problems),
     (_SYSTEM, _layer_problems),
+    (("features", "layer_choice", "target"), _choice_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("target", "test_corpus"), target_problems),

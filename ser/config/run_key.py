@@ -24,6 +24,7 @@ WITHOUT_EFFECT = (
     "fitted",
     "logger",
     "force",
+    "seeds",
     "share_training",
     "in_memory",
     "published",
@@ -35,6 +36,7 @@ WITHOUT_EFFECT = (
     "trainer.runs_per_gpu",
     "trainer.checkpoint_seconds",
     "model.jobs",
+    "layer_choice.jobs",
     "networks",  # the model contains those that are used
 )
 RUN_NAME = "${run_name:}"
@@ -66,13 +68,15 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         *parents, last = path.split(".")
         node: Any = options
         for parent in parents:
-            node = node[parent]
+            node = node.get(parent, {})
         node.pop(last, None)
     corpus: Any = options["corpus"]
     if corpus.get("scale") is None:  # as of manifests before there was the option
         corpus.pop("scale", None)
     if "model" in options["features"]:  # the folder of an encoder can move, but keeps its name
         options["features"]["model"] = Path(str(options["features"]["model"])).name
+    if not chooses_layer(cfg):
+        options.pop("layer_choice", None)
     encoder = options["model"].get("encoder")
     if isinstance(encoder, dict) and encoder.get("weights_rate") == 1:  # as before the option
         del encoder["weights_rate"]
@@ -113,6 +117,11 @@ def _without_modules(node: Any) -> Any:
     if str(copy.get("_target_")).startswith("ser."):
         copy["_target_"] = copy["_target_"].rpartition(".")[2]
     return copy
+
+
+def chooses_layer(cfg: DictConfig) -> bool:
+    """Whether a run chooses one layer of a pretrained encoder before anything else is fitted."""
+    return cfg.features.get("layer") == "chosen"
 
 
 def sees_segments(cfg: DictConfig) -> bool:

@@ -42,7 +42,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "store": ("ser.features.store.",),
     "trainer": ("ser.training.",),
     "logger": ("ser.runs.loggers.",),
-    **dict.fromkeys(("representation", "model", "networks"), LEARNERS),
+    **dict.fromkeys(("representation", "model", "networks", "layer_choice"), LEARNERS),
 }
 # Functions are called when their arguments are complete, so only partials of them are built.
 FUNCTIONS = ("ser.data.", "ser.models.", "ser.runs.loggers.")

@@ -39,14 +39,16 @@ class Counterpart:
 def can_share(cfg: DictConfig) -> bool:
     """Return whether the training of a run depends on nothing but the training split.
 
-    Validation may choose an epoch, but not end the training. Representations are excluded, because
-    codes are computed in batches across the splits. `force=true` trains each run again.
+    Validation may choose an epoch, but not end the training, nor choose the layer of an encoder.
+    Representations are excluded, because codes are computed in batches across the splits.
+    `force=true` trains each run again.
     """
     trainer = cfg.trainer
     return (
         cfg.share_training is not False
         and "grid" not in cfg.model  # a network
         and cfg.representation is None
+        and not run_key.chooses_layer(cfg)
         and cfg.calibrate == "none"
         and trainer.patience is None
         and trainer.stopping is None

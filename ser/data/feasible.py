@@ -3,7 +3,7 @@
 import pandas as pd
 from omegaconf import DictConfig
 
-from ser.config import build
+from ser.config import build, run_key
 from ser.corpora import Corpus
 from ser.data.folds import Fold, verify
 from ser.data.targets import Target
@@ -44,22 +44,29 @@ def require_feasible(cfg: DictConfig, corpus: Corpus, target: Target, fold: Fold
     """
     target.require_training_classes(fold.index, fold.train)
     target.require_validation_labels(fold.index, fold.val)
+    if run_key.chooses_layer(cfg):
+        both = target.labels.loc[fold.train.append(fold.val)]
+        _require_inner_folds("layer_choice", cfg.layer_choice.leave_out, corpus.table, both, fold)
     if "leave_out" in cfg.model:
         # Without a representation, the training split alone is divided, too, to calibrate.
         inner = fold.train if cfg.representation is None else fold.train.append(fold.val)
-        _require_inner_folds(cfg.model.leave_out, corpus.table, target.labels.loc[inner], fold)
+        labels = target.labels.loc[inner]
+        _require_inner_folds("model", cfg.model.leave_out, corpus.table, labels, fold)
 
 
-def _require_inner_folds(unit: str, table: pd.DataFrame, labels: pd.Series, fold: Fold) -> None:
+def _require_inner_folds(
+    part: str, unit: str, table: pd.DataFrame, labels: pd.Series, fold: Fold
+) -> None:
     """Check that the classes of some utterances can be learned without any one speaker or session.
 
     Args:
+        part: What is tuned by them: "model" or "layer_choice".
         unit: "speaker" or "session".
         table: Of the corpus.
         labels: Class name by utterance id.
         fold: For the message.
     """
-    option = f"fold {fold.index}, model.leave_out={unit}"
+    option = f"fold {fold.index}, {part}.leave_out={unit}"
     if unit not in table or table.loc[fold.train.append(fold.val), unit].isna().any():
         raise UserError(f"{option}: not every utterance of this corpus has a {unit}")
     units = table.loc[labels.index, unit]

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,7 +18,7 @@ from ser.data.datamodule import DataModule, View
 from ser.data.feasible import make_fold, require_feasible
 from ser.data.fingerprint import augmentation_of, fingerprint, labelled_corpus, run_options
 from ser.data.folds import Fold
-from ser.features import FeatureSource, PrecomputedFeatures
+from ser.features import Features, FeatureSource, PrecomputedFeatures
 from ser.features.store import Store, files_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Prepared:
             feature signature.
         run_key: Hash of `options`; equal runs have equal keys.
         remarks: Remarks that must be printed beside every score.
-        factory: Makes a `DataModule` of the same data from a view.
+        factory: Makes a `DataModule` of the fold from features and a view.
         counterpart: Returns the fold that has the same training split, or None.
     """
 
@@ -53,12 +54,35 @@ class Prepared:
     options: dict[str, Any]
     run_key: str
     remarks: list[str]
-    factory: Callable[[View], DataModule]
+    factory: Callable[[Features, View], DataModule]
     counterpart: Callable[[], Counterpart | None] = lambda: None
 
     def with_view(self, view: View) -> DataModule:
         """Return the data as a network sees it."""
-        return self.data if view == self.data.view else self.factory(view)
+        return self.data if view == self.data.view else self.factory(self.data.features, view)
+
+    def of_layer(self, layer: int) -> "Prepared":
+        """Return the data with the features of one layer of a pretrained encoder."""
+        return replace(self, data=self.factory(self.data.features.of_layer(layer), self.data.view))
+
+    def grouped(self, unit: str, *splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the labelled utterances of some splits as inner folds take them.
+
+        Args:
+            unit: What an inner fold leaves out: speaker or session.
+            splits: Names of splits.
+
+        Returns:
+            Features (N, D), class indices or values (N,), speakers or sessions (N,).
+        """
+        x, y, ids = self.data.table(*splits)
+        sources = self.data.sources_of(pd.Index(ids))
+        return x, y, self.corpus.table.loc[sources, unit].to_numpy()
+
+    def copies(self, *splits: str) -> np.ndarray | None:
+        """Return which rows of `grouped` are corrupted copies, (N,) bool; None: there are none."""
+        are_copies = np.isin(self.data.table(*splits)[2], self.data.fold.copies.index)
+        return are_copies if are_copies.any() else None
 
 
 def prepare(cfg: DictConfig) -> Prepared:
@@ -93,10 +117,10 @@ def prepare(cfg: DictConfig) -> Prepared:
     contents = store.contents(corpus.table)
     data_module: Callable[..., DataModule] = build(cfg.data)
 
-    def factory(view: View) -> DataModule:
+    def factory(features: Features, view: View) -> DataModule:
         return data_module(features, target, fold, corpus.table["speaker"], cfg.seed, view)
 
-    data = factory(View())
+    data = factory(features, View())
     signature = store.signature(corpus.table, extractor)
 
     def options_of(fold: Fold) -> dict[str, Any]:

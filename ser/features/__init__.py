@@ -1,7 +1,7 @@
 """Feature extractors, and the store that caches their output."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -140,3 +140,11 @@ class Features:
     def mapped(self) -> bool:
         """Whether the values are memory-mapped from a file."""
         return isinstance(self.values, np.memmap) or isinstance(self.values.base, np.memmap)
+
+    def of_layer(self, layer: int) -> "Features":
+        """Return the features of one of the layers of a pretrained encoder."""
+        width = len(self.columns) // len(self.layers)
+        start = self.layers.index(layer) * width
+        block = slice(start, start + width)
+        values = np.ascontiguousarray(self.values[:, block])
+        return replace(self, values=values, columns=self.columns[block], layers=(layer,))

@@ -22,6 +22,7 @@ from ser.features.encoder_files import EncoderFiles, encoder_files, require_libr
 
 LIBRARIES = ("torch", "transformers")
 STATISTICS = ("mean", "std")
+CHOSEN = "chosen"  # features.layer: the run chooses one of all layers (`ser.runs.layer`)
 
 
 @dataclass
@@ -36,7 +37,8 @@ class Encoder:
         revision: Commit, tag or branch on the hub; None: the branch main. Not used for a folder.
         level: "utterance": mean and standard deviation over the frames of the utterance, of each
             chosen layer; "frame": the frames of one layer, rounded to float16.
-        layer: A layer, a list of layers, "all", or "middle": half of the blocks.
+        layer: A layer, a list of layers, "all", "middle": half of the blocks, or "chosen": one of
+            all, which a run chooses by inner folds before anything else is fitted.
         longest: Seconds of one forward pass. Longer utterances are divided into overlapping
             windows. Encoders of the Whisper family have a fixed window, which may be shorter.
         overlap: Least overlap of two windows, seconds. The frames nearer to the middle of a window
@@ -47,7 +49,7 @@ class Encoder:
     model: str | None
     revision: str | None
     level: Level
-    layer: int | list[int] | Literal["all", "middle"]
+    layer: int | list[int] | Literal["all", "middle", "chosen"]
     longest: float
     overlap: float
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -61,7 +63,7 @@ class Encoder:
             )
         if self.level not in ("utterance", "frame"):
             raise UserError(f"features.level={self.level}: must be utterance or frame")
-        if self.level == "frame" and (self.layer == "all" or isinstance(self.layer, list)):
+        if self.level == "frame" and (self._has_all or isinstance(self.layer, list)):
             raise UserError(
                 f"features.layer={self.layer}: frames are those of one layer: features.layer=1"
             )
@@ -87,7 +89,7 @@ class Encoder:
         last = self.files.number("num_hidden_layers", "encoder_layers")
         if self.layer == "middle":
             return (last // 2,)
-        if self.layer == "all":
+        if self._has_all:
             return tuple(range(last + 1))
         chosen = self.layer if isinstance(self.layer, list) else [self.layer]
         if wrong := [each for each in chosen if not 0 <= int(each) <= last]:
@@ -119,7 +121,7 @@ class Encoder:
 
     @cached_property
     def signature(self) -> str:
-        chosen = "all" if self.layer == "all" else "-".join(map(str, self.layers))
+        chosen = "all" if self._has_all else "-".join(map(str, self.layers))
         kept = "float16" if self.level == "frame" else "-".join(STATISTICS)
         libraries = (f"{name}-{version(name)}" for name in LIBRARIES)
         facts = (f"weights-{self.files.digest}", f"layer-{chosen}", kept, "float32")
@@ -129,7 +131,7 @@ class Encoder:
     @cached_property
     def stored(self) -> "Encoder":
         """What the store keeps: the frames of a layer, or the statistics of all layers."""
-        return self if self.level == "frame" or self.layer == "all" else self._statistics
+        return self if self.level == "frame" or self._has_all else self._statistics
 
     @property
     def stored_columns(self) -> np.ndarray:
@@ -179,6 +181,11 @@ class Encoder:
             with np.errstate(over="ignore"):  # reported as not finite
                 results[self.signature] = _finite(frames.astype(np.float16), self.columns)
         return results
+
+    @property
+    def _has_all(self) -> bool:
+        """Whether the features are those of all layers, of which a run may choose one."""
+        return self.layer in ("all", CHOSEN)
 
     @cached_property
     def _statistics(self) -> "Encoder":

@@ -7,7 +7,7 @@ from somebody else can be used.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ser.data.segments import Segments, each_alone
 from ser.data.standardise import per_speaker
 from ser.errors import UserError
 from ser.features import Extractor, FeatureSource, PrecomputedFeatures
+from ser.features.encoder import Encoder
 from ser.features.encoder_files import require_same_weights
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
@@ -212,6 +213,9 @@ def _load(
             f"{folder}: codes are conditioned on the true class, which is unknown for new speech"
         )
     source = _source(run, cfg, saved, features_root)
+    if run_key.chooses_layer(cfg):
+        assert isinstance(source, Encoder)  # see `ser.config.combinations`
+        source = replace(source, layer=result["layer"])
     # A classifier trained on samples of a representation, or initialised with its weights, takes
     # features.
     has_codes = cfg.representation is not None and cfg.train_on == "real"

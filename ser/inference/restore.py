@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ser.config import run_key
 from ser.data.datamodule import DataModule
 from ser.data.prepare import Prepared, prepare
 from ser.errors import UserError
@@ -42,6 +43,8 @@ def _restore(
         raise UserError(f"{folder}: corpus or features have changed since the run was trained")
     if not run.best_network.exists():
         raise UserError(f"{folder}: {cfg.model._target_} is not trained by phases")
+    if run_key.chooses_layer(cfg):
+        prepared = prepared.of_layer(result["layer"])
     data: DataModule = prepared.data
     data.setup("predict")
     return prepared, load_network(cfg, data.task, run.best_network)

@@ -173,6 +173,16 @@ class Estimator:
         return Pipeline(pipeline.steps[1:])
 
 
+def layer_facts(choice: Choice) -> dict[str, Any]:
+    """Return the chosen layer and the score of each, for `result.json`; nothing without layers."""
+    if LAYER not in choice.tried:
+        return {}
+    name = "ua" if "ua" in choice.tried else "ccc"
+    best = choice.tried.groupby(LAYER)[name].max()
+    scores = {str(layer): score for layer, score in best.items()}
+    return {"layer": choice.options[LAYER], f"inner_{name}_by_layer": scores}
+
+
 def load(path: Path) -> CalibratedClassifierCV | Pipeline:
     """Load what `Estimator.save` has written: a classifier of features or of codes.
 

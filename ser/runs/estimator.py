@@ -2,17 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from ser.data.prepare import Prepared
 from ser.inference import artifacts
 from ser.inference.training_range import TrainingRange
-from ser.models.estimator import LAYER, Estimator
+from ser.models.estimator import Estimator, layer_facts
 from ser.models.steps import Synthetic, class_labels
 from ser.results import RunFolder
 from ser.runs import codes
@@ -48,15 +48,9 @@ def fit_estimator(
         components.representation, synthetic, data.features.layers, data.target.is_value
     )
     has_test = cfg.test and len(data.fold.test) > 0
-
-    def table(*splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x, y, ids = data.table(*splits)
-        sources = data.sources_of(pd.Index(ids))
-        return x, y, prepared.corpus.table.loc[sources, model.leave_out].to_numpy()
-
-    both = table("train", "val")
-    is_copy = np.isin(data.table("train", "val")[2], data.fold.copies.index)
-    choice = model.choose(*both, unscored=is_copy if is_copy.any() else None)
+    table = partial(prepared.grouped, model.leave_out)
+    both, is_copy = table("train", "val"), prepared.copies("train", "val")
+    choice = model.choose(*both, unscored=is_copy)
     name = "ccc" if data.target.is_value else "ua"
     log.info(
         "chosen by inner folds over %ss: %s (%s)",
@@ -65,10 +59,7 @@ def fit_estimator(
         f"CCC {choice.score:.3f}" if data.target.is_value else f"UA {100 * choice.score:.1f}%",
     )
     facts: dict[str, Any] = {"chosen": choice.options, f"inner_{name}": choice.score}
-    if LAYER in choice.tried:
-        best = choice.tried.groupby(LAYER)[name].max()
-        facts["layer"] = choice.options[LAYER]
-        facts[f"inner_{name}_by_layer"] = {str(layer): score for layer, score in best.items()}
+    facts |= layer_facts(choice)
     if model.representation is not None:
 
         def items(*splits: str) -> tuple[np.ndarray, np.ndarray]:
@@ -98,5 +89,6 @@ def fit_estimator(
     model.save(folder.best_estimator)
     artifacts.write(folder, prepared.signature, prepared.training_audio)
     TrainingRange.fit(data).save(folder)
-    facts["fitted_on"] = {"splits": ["train", "val"], "utterances": int((~is_copy).sum())}
+    uncorrupted = len(both[0]) - (0 if is_copy is None else int(is_copy.sum()))
+    facts["fitted_on"] = {"splits": ["train", "val"], "utterances": uncorrupted}
     return Outcome(predictions, facts)

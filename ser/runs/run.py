@@ -4,6 +4,8 @@ import gc
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +32,7 @@ from ser.runs import banner, loggers, scoring, sharing
 from ser.runs.components import Components, Outcome
 from ser.runs.dry import require_buildable
 from ser.runs.fitting import fitting_of
+from ser.runs.layer import with_chosen_layer
 from ser.runs.log import run_log
 from ser.runs.network import fit_network
 from ser.sweeps.jobs import all_folds
@@ -192,6 +195,7 @@ def train(
     Raises:
         UserError: Options that do not fit together, or a loss that is not finite.
     """
+    prepared, chosen = with_chosen_layer(cfg, prepared, folder)
     # All random numbers of training follow from this seed. Splits and corpora have their own.
     pl.seed_everything(cfg.seed, verbose=False)
     used = UsedKeys(folder.fitted_keys_file)
@@ -201,10 +205,9 @@ def train(
         from ser.runs.estimator import fit_estimator  # a network does not need scikit-learn
 
         fit = fit_estimator
-    if components.representation is None:
-        return fit(cfg, prepared, folder, components, run_loggers)
-    with in_use(Path(cfg.fitted)):
-        return fit(cfg, prepared, folder, components, run_loggers)
+    with nullcontext() if components.representation is None else in_use(Path(cfg.fitted)):
+        outcome = fit(cfg, prepared, folder, components, run_loggers)
+    return replace(outcome, details={**chosen, **outcome.details})
 
 
 def build_components(

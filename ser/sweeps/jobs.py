@@ -45,7 +45,8 @@ def compose_jobs(
 
     A system is composed once (0.16 s), for all of its folds and seeds.
 
-    A job with `fold.index=all` is replaced by one for each fold of its partition.
+    A job with `fold.index=all` is replaced by one for each fold of its partition. Of a system with
+    `seeds=first`, jobs with another seed than its first job are left out.
 
     Args:
         jobs: Overrides of each run.
@@ -62,6 +63,7 @@ def compose_jobs(
         raise UserError("no run is selected; does a glob match nothing?")
     known: dict[tuple[str, ...], System] = {}
     counts: dict[tuple[str, ...], int] = {}
+    seeds: dict[tuple[str, ...], int] = {}
     for job in map(list, dict.fromkeys(map(tuple, jobs))):
         name = without_numbers(job)
         if name not in known:
@@ -71,6 +73,8 @@ def compose_jobs(
         for key, value in options_of(job).items():
             if key in NUMBERS:
                 OmegaConf.update(cfg, key, yaml.safe_load(value))
+        if cfg.get("seeds") == "first" and seeds.setdefault(name, cfg.seed) != cfg.seed:
+            continue
         if cfg.fold.index != ALL:
             yield job, system
             continue

@@ -262,3 +262,47 @@ def test_each_corpus_tests_once_and_speakers_of_all_others_validate() -> None:
     table.loc[table.index[-1], "speaker"] = "s00"
     with pytest.raises(UserError, match=r"speaker s00 is in several corpora \(x, z\)"):
         folds.corpus(table, labels, index=0, **options)
+
+
+# ---- one language trains, another one tests
+
+
+def two_languages() -> tuple[pd.DataFrame, pd.Series]:
+    """Ten speakers, of whom the last two speak Danish only."""
+    table, labels = corpus(*[12] * 10)
+    table["language"] = np.where(np.arange(len(table)) % 2, "da", "en")
+    table.loc[table["speaker"].isin(["s08", "s09"]), "language"] = "da"
+    return table, labels
+
+
+@pytest.mark.parametrize(("train", "test"), [("en", "da"), ("da", "en"), ("da", "da")])
+def test_who_speaks_two_languages_is_in_one_split_and_one_language(train: str, test: str) -> None:
+    table, labels = two_languages()
+    for index, group in enumerate(groups_of(table, labels)):
+        options = {"language": train, "test_language": test, "count": 5, "split_seed": 0}
+        fold = folds.language(table, labels, index=index, **options)
+        folds.verify(fold, table, pd.Series(table.index, table.index))
+        assert fold.speaker_independent
+        for name, spoken in (("train", train), ("val", train), ("fit", train), ("test", test)):
+            ids = getattr(group, name)
+            expected = ids[table.loc[ids, "language"] == spoken]
+            assert getattr(fold, name).equals(expected)
+        assert fold.remarks == (f"languages: trained and selected on {train}, tested on {test}",)
+
+
+def test_folds_by_language_name_the_languages_there_are() -> None:
+    table, labels = two_languages()
+    options = {"index": 0, "count": 5, "split_seed": 0}
+    with pytest.raises(UserError, match=r"fold.language=None: must be one of da, en"):
+        folds.language(table, labels, language=None, test_language="da", **options)
+    with pytest.raises(UserError, match=r"fold.test_language=de: must be one of da, en"):
+        folds.language(table, labels, language="en", test_language="de", **options)
+    plain = table.drop(columns="language")
+    with pytest.raises(UserError, match="a column `language`"):
+        folds.language(plain, labels, language="en", test_language="da", **options)
+    nobody = table.assign(language=np.where(table["speaker"] == "s00", "en", "da"))
+    options |= {"language": "da", "test_language": "en"}
+    tested = [table["speaker"].loc[g.test].unique() for g in groups_of(table, labels)]
+    options["index"] = next(index for index, names in enumerate(tested) if "s00" not in names)
+    with pytest.raises(UserError, match="none of its test speakers has an utterance in en"):
+        folds.language(nobody, labels, **options)

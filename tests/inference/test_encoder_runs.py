@@ -19,21 +19,25 @@ from ser.errors import UserError
 from ser.export import card
 from ser.export.graph import Graph
 from ser.inference.loading import Recogniser, load
+from ser.models.estimator import Estimator
 from ser.runs.run import run
 
 RATE = 16000
 SVM = ["model=svm", "model.grid.C=[0.1,1.0]"]
+CHOSEN = ["features=encoder_chosen", "layer_choice.grid.C=[0.1,1.0]"]
 SHORT = ["trainer.max_epochs=3", "data.batch_size=8"]
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 recordings of six speakers and two classes of coloured noise, which encoders hear."""
-    folder, rng, rows = tmp_path_factory.mktemp("corpus"), np.random.default_rng(1), []
+def write_corpus(folder: Path, noisy: tuple[int, ...] = ()) -> Path:
+    """Write 24 recordings of six speakers and two classes of coloured noise.
+
+    Recordings of noisy speakers are white noise.
+    """
+    rng, rows = np.random.default_rng(1), []
     for number in range(24):
         kind, speaker = number % 2, number // 2 % 6
         signal = rng.normal(0, 0.1, RATE // 2 + 500 * number)
-        signal = np.cumsum(signal) * 0.02 if kind else signal
+        signal = np.cumsum(signal) * 0.02 if kind and speaker not in noisy else signal
         soundfile.write(folder / f"{number:02d}.wav", signal.clip(-1, 1), RATE)
         rows.append([f"{number:02d}.wav", speaker, speaker // 2, ("low", "high")[kind]])
     table = pd.DataFrame(rows, columns=["file", "speaker", "session", "emotion"])
@@ -42,13 +46,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
 def train(
     corpus: Path, tiny_encoders: Path, composed: Callable[..., Composed]
 ) -> Callable[..., Path]:
-    def train_once(name: str, *overrides: str) -> Path:
+    def train_once(name: str, *overrides: str, root: Path = corpus) -> Path:
         options = [
-            *("corpus=manifest", f"corpus.root={corpus}/made.csv", "fold=session"),
-            *(f"store.root={corpus}/store", "store.workers=1", "trainer=cpu"),
+            *("corpus=manifest", f"corpus.root={root}/made.csv", "fold=session"),
+            *(f"store.root={corpus}/store", f"fitted={corpus}/fitted", "store.workers=1"),
             f"features.model={tiny_encoders}/wavlm",
         ]
         cfg, names = composed(*options, *overrides)
@@ -104,6 +113,43 @@ def test_the_chosen_layer_is_that_of_a_run_on_it_alone(
     layer = result_of(svm)["layer"]
     alone = train("alone", "features=encoder", f"features.layer={layer}", *SVM)
     assert (svm / "predictions.csv").read_text() == (alone / "predictions.csv").read_text()
+
+
+def test_a_layer_is_chosen_once_for_all_models_and_seeds(
+    svm: Path, train: Callable[..., Path], corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlp = train("mlp_chosen", *CHOSEN, "model=mlp", *SHORT)
+    expected = result_of(svm)
+    facts = {name: expected[name] for name in ("layer", "inner_ua_by_layer")}
+    assert facts.items() <= result_of(mlp).items()
+    assert_parity(mlp, corpus)
+    assert_same_graph(load(mlp))
+    layer = f"features.layer={facts['layer']}"
+    alone = train("mlp_alone", "features=encoder", layer, "model=mlp", *SHORT)
+    assert (mlp / "predictions.csv").read_text() == (alone / "predictions.csv").read_text()
+
+    def choose_again(*args: object, **options: object) -> None:
+        raise AssertionError("the choice is not shared")
+
+    monkeypatch.setattr(Estimator, "choose", choose_again)
+    other = train("other_seed", *CHOSEN, "model=mlp", "seed=1", *SHORT)
+    assert facts.items() <= result_of(other).items()
+
+
+def test_noise_in_test_audio_leaves_the_chosen_layer_and_the_training_unchanged(
+    train: Callable[..., Path], corpus: Path, tmp_path: Path
+) -> None:
+    system = [*CHOSEN, "model=mlp", *SHORT]
+    clean = result_of(train("clean", *system))
+    tested = tuple(map(int, clean["speakers"]["test"]))
+    assert tested
+    noisy = result_of(train("noisy", *system, root=write_corpus(tmp_path, tested)))
+    assert noisy["run_key"] != clean["run_key"]
+    for name in ("layer", "inner_ua_by_layer", "val", "best_epoch"):
+        assert noisy[name] == clean[name]
+    spoilt = write_corpus(tmp_path, tuple(map(int, clean["speakers"]["val"])))
+    other = result_of(train("spoilt", *system, root=spoilt))
+    assert other["inner_ua_by_layer"] != clean["inner_ua_by_layer"]  # validation takes part
 
 
 def test_an_export_selects_the_layer_and_its_card_names_the_encoder(svm: Path) -> None:

@@ -1,5 +1,6 @@
 """The runs of grids, their folders and the names of their systems."""
 
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from unittest.mock import Mock
@@ -21,6 +22,9 @@ from ser.sweeps.system import System, variant
 # Number of runs, and number of runs per fold and seed.
 GRIDS = {
     "demo": (8, 2),
+    "benchmark": (165, 15),
+    "benchmark_attributes": (495, 45),
+    "benchmark_frames": (5, 1),
     "emodb_table1": (210, 7),
     "encoders": (135, 9),
     "encoders_few_labels": (75, 5),
@@ -53,6 +57,8 @@ GRIDS = {
     "parthasarathy2019_ablations": (2100, 21),
     "parthasarathy2019_bins": (360, 12),
 }
+# Number of systems without random numbers, which are trained with the first seed only.
+ONE_SEED = {"benchmark": 6, "benchmark_attributes": 6}
 
 
 def compose_alone(*overrides: str) -> DictConfig:
@@ -77,7 +83,7 @@ def require_composed_by_hydra(run: PlannedRun) -> None:
 
 
 def is_large(name: str) -> bool:
-    return GRIDS[name][0] > 8
+    return GRIDS[name][0] > 3 and name != "demo"
 
 
 def targets_of(name: str) -> list[str]:
@@ -111,7 +117,8 @@ def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
     assert len({run.folder for run in composed.runs}) == len(composed.runs)
     assert set(targets_of(name)) <= {"", *choices("target")}
     per_target = per_fold_and_seed // len(targets_of(name))
-    assert len(composed.runs) == (2 * per_target if is_large(name) else count)
+    seeds = 2 * per_target - ONE_SEED.get(name, 0)
+    assert len(composed.runs) == (seeds if is_large(name) else count)
     for run in (composed.runs[1], composed.runs[-1]):  # the second and the last are not the first
         require_composed_by_hydra(run)
     # A figure of codes compares no scores.
@@ -123,6 +130,18 @@ def test_grid_has_expected_runs_and_states_its_command(name: str) -> None:
     report = yaml.safe_load(header).get("report", {})
     # Pairs with an unknown system would be missing.
     assert len(composed.comparisons) >= len(report.get("comparisons", []))
+
+
+def test_systems_without_random_numbers_are_trained_with_the_first_seed_alone() -> None:
+    seeds: dict[str, list[int]] = defaultdict(list)
+    for run in grid.compose_grid(["grid=benchmark", "fold.index=0", "seed=4,2,3"]).runs:
+        seeds[run.choices["model"]].append(run.seed)
+    assert seeds["svm"] == seeds["logistic"] == [4] * 3
+    assert seeds["mlp"] == [4, 2, 3] * 3
+    ((run, *others),) = [grid.compose_grid(["experiment=benchmark/svm", "seed=2,4"]).runs]
+    assert run.seed == 2
+    assert not others
+    assert len(grid.compose_grid(["experiment=benchmark/svm", "seed=2,4", "seeds=all"]).runs) == 2
 
 
 def test_grids_have_all_folds_of_the_corpus(few: list[str], emodb_root: Path) -> None:

@@ -7,6 +7,7 @@ utterances that go with it. Random splits depend on `split_seed`, and never on t
 """
 
 from ser.data.folds.at_random import holdout, random
+from ser.data.folds.by_language import language
 from ser.data.folds.by_speaker import loso, session, session_swap, speaker_kfold, speakers
 from ser.data.folds.by_text import speaker_text, text
 from ser.data.folds.fold import PARTS, Fold, verify
@@ -18,6 +19,7 @@ __all__ = [
     "Fold",
     "corpus",
     "holdout",
+    "language",
     "loso",
     "partition",
     "random",
