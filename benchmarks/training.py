@@ -133,8 +133,8 @@ def bare_mlp(model: Classifier, data: DataModule, epochs: int) -> float:
     return time.process_time() - started
 
 
-def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
-    """Times at which each step of a loop over the phases started, and at which the last ended."""
+def aae_step(model: AAE) -> Callable[[Batch], None]:
+    """A step of all four phases."""
     latents = list(model.latents.values())
     encoding = [model.encoder, *(latent.head for latent in latents)]
     label_head = model.latents[model.classifier].head
@@ -153,11 +153,8 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
         encoded = model.encoder(x, lengths)
         return [latent.prior.code(latent.head(encoded)) for latent in latents]
 
-    stamps = []
-    model.train()
-    for x, y, lengths, *_ in batches:
-        stamps.append(time.process_time())
-
+    def step(batch: Batch) -> None:
+        x, y, lengths, *_ = batch
         reconstruction = model.decoder(torch.cat(codes(x, lengths), dim=1), lengths)
         count = x.numel() if lengths is None else lengths.sum() * x.shape[2]
         reconstructs.zero_grad()
@@ -165,7 +162,7 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
         reconstructs.step()
 
         fake = codes(x, lengths)
-        ones, zeros = torch.ones(len(x)), torch.zeros(len(x))
+        ones, zeros = torch.ones(len(x), device=x.device), torch.zeros(len(x), device=x.device)
         losses = []
         for latent, code in zip(latents, fake, strict=True):
             real = latent.prior.sample(y, latent.size, latent.classes)
@@ -183,6 +180,17 @@ def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
         classifies.zero_grad()
         functional.cross_entropy(label_head(model.encoder(x, lengths)), y).backward()
         classifies.step()
+
+    return step
+
+
+def bare_aae(model: AAE, batches: list[Batch]) -> list[float]:
+    """Times at which each step of a loop over the phases started, and at which the last ended."""
+    step, stamps = aae_step(model), []
+    model.train()
+    for batch in batches:
+        stamps.append(time.process_time())
+        step(batch)
     return [*stamps, time.process_time()]
 
 

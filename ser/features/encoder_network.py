@@ -110,10 +110,12 @@ def hidden_states(
                 frames.append(states[layer].cpu().numpy())
             # Statistics of the windows are merged, so that a long recording needs no memory.
             length = states.shape[1]
-            states = states.cpu().double()
+            states = states.double()
             own = states.mean(dim=1)
+            deviations = (states - own[:, None]).square().sum(dim=1).cpu()
+            own = own.cpu()
             shift, total = own - mean, count + length
-            squares = squares + (states - own[:, None]).square().sum(dim=1)
+            squares = squares + deviations
             squares = squares + shift.square() * (count * length / total)
             mean, count = mean + shift * (length / total), total
     statistics = torch.stack([mean, (squares / count).sqrt()], dim=1).float()

@@ -1,0 +1,310 @@
+"""Correctness of training on a device. Used by `gpu.py`."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytorch_lightning as pl
+import soundfile
+import torch
+from gpu_steps import Setup, configured, random_data, system
+from lightning_fabric.utilities import move_data_to_device
+from torch import Tensor, nn
+
+from ser.config import build
+from ser.data.datamodule import DataModule
+from ser.training.phased import PhasedModel
+from ser.training.trainer import Training
+
+ROOT = Path(__file__).parent.parent
+BAR = 1e-4  # largest relative difference of a loss over an epoch
+TOLERANCE = 10  # times the difference that rounding alone makes, see `losses`
+EMOTIONS = ("anger", "happiness", "neutral", "sadness")
+
+
+class Killed(BaseException):
+    """Raised in place of a kill: not an `Exception`, so that nothing cleans up."""
+
+
+def losses(setup: Setup) -> dict[str, Any]:
+    """Compare one epoch on the device with one on the CPU: batches, and the loss of each phase.
+
+    Dropout is off, and samples of priors are drawn on the CPU, because devices have generators of
+    their own. Batch normalisation and Adam enlarge differences of rounding. So a third training, on
+    the CPU with initial weights that differ by one rounding, shows what differences are normal.
+    """
+    results, failed = {}, []
+    for name in setup.systems:
+        cfg, data = _shorter(setup, name)
+        torch.manual_seed(0)
+        model = build(cfg.model)(data.task)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        equal = _equal_batches(data, setup.device)
+        before = _first_losses(data, model, "cpu"), _first_losses(data, model, setup.device)
+        first = max(abs(b / a - 1) for a, b in zip(*before, strict=True))
+        rows = {
+            which: _first_epoch(cfg, data, start, accelerator)
+            for which, start, accelerator in (
+                ("cpu", model, "cpu"),
+                ("rounded", _rounded(model), "cpu"),
+                ("device", model, setup.accelerator),
+            )
+        }
+        names = [key for key in rows["cpu"] if key.startswith("train/") and key.endswith("_loss")]
+        largest, normal = (
+            max(abs(rows[which][key] / rows["cpu"][key] - 1) for key in names)
+            for which in ("device", "rounded")
+        )
+        bar = max(BAR, TOLERANCE * normal)
+        print(
+            f"  {name:24} batches {'equal' if equal else 'DIFFER'}; largest relative difference of "
+            f"{len(names)} losses: before the first step {first:.1e} (bar {BAR:.0e}), of an epoch "
+            f"{largest:.1e} (bar {bar:.0e}; after one rounding on the CPU {normal:.1e})",
+            flush=True,
+        )
+        results[name] = {
+            "equal_batches": equal, "first": first, "epoch": largest, "rounding": normal,
+        }  # fmt: skip
+        if not (equal and first <= BAR and largest <= bar):
+            failed.append(name)
+    require(not failed, f"the device and the CPU differ: {', '.join(failed)}")
+    return results
+
+
+def _shorter(setup: Setup, name: str, *overrides: str) -> tuple[Any, DataModule]:
+    """A system with an eighth of the frames: the CPU is part of the comparison."""
+    if name.startswith("utterance"):
+        return system(setup, name, *overrides)
+    cfg = configured(setup, f"experiment=parthasarathy2019/{name}", "corpus=iemocap", *overrides)
+    size = {**vars(setup.size), "train": max(3 * setup.size.batch, setup.size.train // 8)}
+    return cfg, random_data(cfg, type(setup.size)(**size))
+
+
+def _first_losses(data: DataModule, start: PhasedModel, device: str) -> list[float]:
+    """The loss of each phase on the first batch, before any step."""
+    model = copy.deepcopy(start).to(device)
+    _draw_on_cpu(model)
+    torch.manual_seed(1)
+    batch = move_data_to_device(next(iter(data.train_dataloader())), torch.device(device))
+    with torch.no_grad():
+        return [float(loss) for loss in model.losses(batch).values()]
+
+
+def _draw_on_cpu(model: PhasedModel) -> None:
+    """Let samples of priors be drawn on the CPU, whatever the device."""
+    for latent in getattr(model, "latents", {}).values():
+        latent.sample_prior = _on_cpu(latent.sample_prior)
+
+
+def _first_epoch(cfg: Any, data: Any, start: PhasedModel, accelerator: str) -> dict[str, float]:
+    """The record of the first epoch of a training."""
+    model = copy.deepcopy(start)
+    _draw_on_cpu(model)
+    torch.manual_seed(1)
+    _fit(cfg, data, model, accelerator, 1)
+    return model.record[0]
+
+
+def _fit(
+    cfg: Any, data: Any, model: PhasedModel, accelerator: str, epochs: int, root: Any = None
+) -> None:
+    cfg = copy.deepcopy(cfg)
+    cfg.trainer.accelerator, cfg.trainer.max_epochs = accelerator, epochs
+    training: Training = build(cfg.trainer)
+    with tempfile.TemporaryDirectory() as folder:
+        training.fit(model, data, Path(root or folder) / "checkpoints", [])
+    torch.use_deterministic_algorithms(False)
+
+
+def _on_cpu(sample: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda labels: sample(labels.cpu()).to(labels.device)
+
+
+def _rounded(model: PhasedModel) -> PhasedModel:
+    """The model with weights that differ in the last of the 24 bits of float32."""
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in changed.parameters():
+            parameter.mul_(1 + torch.randn_like(parameter).sign() * 2**-24)
+    return changed
+
+
+def _equal_batches(data: DataModule, device: str) -> bool:
+    """Whether batches gathered on the device have the same values as those of the CPU."""
+    ours, theirs = data.train_dataloader(), data.train_dataloader()
+    ours.move(torch.device(device))
+    try:
+        return all(
+            torch.equal(a.x.cpu(), b.x) and torch.equal(a.y.cpu(), b.y)
+            for a, b in zip(ours, theirs, strict=True)
+        )
+    finally:
+        ours.move(torch.device("cpu"))
+
+
+def resumed(setup: Setup) -> dict[str, Any]:
+    """Compare trainings that were stopped between two steps and continued with whole ones."""
+    results, failed = {}, []
+    for name in (each for each in ("utterance_aae", "frame_aae") if each in setup.systems):
+        cfg, data = _shorter(setup, name, "trainer.checkpoint_seconds=0")
+        stop = len(data.train_dataloader()) + 1  # in the second epoch
+        weights, records = [], []
+        for killed in (False, False, True):
+            with tempfile.TemporaryDirectory() as root:
+                if killed:
+                    _killed(cfg, data, setup.accelerator, root, stop)
+                model = _seeded(cfg, data)
+                pl.seed_everything(int(killed), verbose=False)  # another process has another state
+                _fit(cfg, data, model, setup.accelerator, 2, root)
+                weights.append({key: value.cpu() for key, value in model.state_dict().items()})
+                records.append((Path(root) / "metrics.csv").read_text())
+        whole, *others = weights
+        repeated, continued = (
+            max(float((whole[key].double() - other[key].double()).abs().max()) for key in whole)
+            for other in others
+        )
+        print(
+            f"  {name:24} largest difference of a weight: repeated {repeated:.1e}, stopped and "
+            f"continued {continued:.1e}; records {_words(records[0] == records[1])} and "
+            f"{_words(records[0] == records[2])}",
+            flush=True,
+        )
+        results[name] = {"repeated": repeated, "continued": continued}
+        if repeated == 0 and continued > 0:
+            failed.append(name)
+    require(not failed, f"continued and whole trainings differ: {', '.join(failed)}")
+    return results
+
+
+def _words(equal: bool) -> str:
+    return "equal" if equal else "DIFFERENT"
+
+
+def _seeded(cfg: Any, data: DataModule) -> PhasedModel:
+    torch.manual_seed(0)
+    return build(cfg.model)(data.task)
+
+
+def _killed(cfg: Any, data: Any, accelerator: str, root: str, stop: int) -> None:
+    """Train until a step, and stop as a kill would."""
+    count, step = [0], PhasedModel.training_step
+
+    def stopping(self: PhasedModel, batch: Any, number: int) -> None:
+        if count[0] == stop:
+            raise Killed
+        count[0] += 1
+        step(self, batch, number)
+
+    model = _seeded(cfg, data)
+    pl.seed_everything(0, verbose=False)
+    with patch.object(PhasedModel, "training_step", stopping):
+        try:
+            _fit(cfg, data, model, accelerator, 2, root)
+        except Killed:
+            return
+    raise RuntimeError("the training was not stopped")
+
+
+def commands(setup: Setup) -> dict[str, Any]:
+    """Compare runs of train.py: one that is killed and started again, and four on one GPU."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        options = [
+            *_corpus(root), "model=aae", "trainer.checkpoint_seconds=0", "trainer.max_epochs=30",
+            f"trainer.accelerator={setup.accelerator}", f"store.root={root / 'store'}",
+            f"fitted={root / 'fitted'}",
+        ]  # fmt: skip
+        started = time.perf_counter()
+        _train([*options, f"hydra.run.dir={root / 'whole'}"])
+        seconds = time.perf_counter() - started
+        _kill([*options, f"hydra.run.dir={root / 'killed'}"], root / "killed")
+        _train([*options, f"hydra.run.dir={root / 'killed'}"])
+        whole, killed = (
+            (root / name / "predictions.csv").read_bytes() for name in ("whole", "killed")
+        )
+        result = json.loads((root / "whole" / "result.json").read_text())
+        started = time.perf_counter()
+        _train([
+            "-m", *options, "trainer.runs_per_gpu=4", "hydra/launcher=joblib",
+            "hydra.launcher.n_jobs=4", "seed=0,1,2,3", f"hydra.sweep.dir={root / 'sweep'}",
+        ])  # fmt: skip
+        four = time.perf_counter() - started
+        finished = len(list((root / "sweep").rglob("result.json")))
+        (same,) = (root / "sweep").rglob("seed-0-*/predictions.csv")
+        alone = same.read_bytes() == whole
+    facts = {
+        "run_s": seconds, "killed_equal": whole == killed, "four_runs_s": four,
+        "finished_of_four": finished, "in_company_equal": alone, "device": result.get("device"),
+    }  # fmt: skip
+    print(
+        f"  one run {seconds:.1f} s; killed and started again: predictions "
+        f"{_words(whole == killed)}; four at a time {four:.1f} s, {finished} of 4 finished, the "
+        f"first one's predictions {_words(alone)} to those of the run alone; device in "
+        f"result.json: {facts['device']}",
+        flush=True,
+    )
+    require(finished == 4, "not all of the four runs are finished")
+    require(whole == killed, "the run that was killed has other predictions")
+    require((setup.device == "cuda") == (facts["device"] is not None), "device in result.json")
+    return facts
+
+
+def _corpus(root: Path) -> list[str]:
+    """Write noise and embeddings of 8 speakers, and return the options of a run on them."""
+    rng = np.random.default_rng(0)
+    lines, vectors = ["file,speaker,emotion"], {}
+    for number in range(160):
+        speaker, emotion = number % 8, EMOTIONS[number // 8 % 4]
+        soundfile.write(root / f"u{number:03d}.wav", rng.normal(0, 0.1, 1600), 16000)
+        lines.append(f"u{number:03d}.wav,s{speaker},{emotion}")
+        shift = EMOTIONS.index(emotion) / 2
+        vectors[f"u{number:03d}"] = (rng.standard_normal(512) + shift).astype(np.float32)
+    (root / "speech.csv").write_text("\n".join(lines) + "\n")
+    np.savez(root / "vectors.npz", **vectors)
+    return [
+        "corpus=manifest", f"corpus.root={root / 'speech.csv'}", "features=files",
+        f"features.root={root / 'vectors.npz'}", "fold=speaker_kfold",
+    ]  # fmt: skip
+
+
+def _train(arguments: list[str]) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if process.returncode:
+        output = (process.stdout + process.stderr)[-2000:]
+        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{output}")
+
+
+def _kill(arguments: list[str], folder: Path) -> None:
+    """Start a run, and kill it when it has trained for three epochs."""
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        metrics, deadline = folder / "metrics.csv", time.monotonic() + 120
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < 4:
+            if process.poll() is not None or time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    require(not (folder / "result.json").exists(), "the run was finished before it was killed")
+    require((folder / "checkpoints" / "last.ckpt").exists(), "the killed run left no checkpoint")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise an error that fails the section."""
+    if not condition:
+        raise RuntimeError(message)
