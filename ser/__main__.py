@@ -113,12 +113,14 @@ def report(selection: Sequence[str], out: Path | None) -> int:
 
     logger=wandb sends the report to Weights & Biases, too. For a folder of runs,
     report.baseline=NAME selects the system that the others are compared with, and
-    report.comparisons=[[SYSTEM,REFERENCE],...] further pairs.
+    report.comparisons=[[SYSTEM,REFERENCE],...] further pairs. Several folders or grids, each with
+    the overrides after it, are compared: report outputs/runs/a outputs/runs/b.
+    report.formats=[pdf,png] writes figures as PDF and PNG, too.
     """
     from ser.report import report as write_report
-    from ser.sweeps.selection import REPORTS, report_name, select_runs
+    from ser.sweeps.selection import REPORTS, report_name, select_report
 
-    grid = select_runs(selection)
+    grid = select_report(selection)
     out = out or REPORTS / report_name(selection, grid.name)
     write_report(grid, out)
     if grid.logger is not None and "wandb" in grid.logger:

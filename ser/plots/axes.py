@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ser.plots.svg import HEIGHT, LEFT, PALETTE, RIGHT, WIDTH, line, text
+from ser.plots.colours import css_class
+from ser.plots.svg import HEIGHT, LEFT, RIGHT, WIDTH, line, text
 
 Scale = Callable[[float], float]
 
@@ -61,7 +62,7 @@ def epoch_axis(x: Scale, epochs: int) -> Iterator[str]:
 def legend_entry(number: int, y: float, name: str) -> Iterator[str]:
     """Draw one entry of a legend of two columns whose first row is at `y`."""
     x, y = LEFT + 140 * (number % 2), y + 13 * (number // 2)
-    yield line(f"line c{number % len(PALETTE)}", x, y - 3, x + 14, y - 3)
+    yield line(f"line {css_class(number)}", x, y - 3, x + 14, y - 3)
     yield text("", x + 18, y, name)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from ser.plots.colours import colour
 from ser.plots.jinja import render
-from ser.plots.maps import PARTS, Atlas, Map, colour
+from ser.plots.maps import PARTS, Atlas, Map
 
 WIDTH, HEIGHT, MARGIN = 1000, 720, 24  # of the drawing, in units of its view box
 COLUMNS = ("speaker", "gender", "truth", "prediction", "part")  # shown of an utterance, if known

@@ -9,12 +9,6 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-# Petroff (2021), "Accessible color sequences for data visualization", arXiv:2107.02270: ten
-# colours that are distinguishable with colour vision deficiency; repeated for more categories.
-PALETTE = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
 PARTS = ("train", "val", "test")
 PART, CORRECT = "part", "correctness"  # colourings of interactive pages only
 
@@ -149,8 +143,3 @@ def colourings(table: pd.DataFrame, target: str, classes: Sequence[str]) -> list
     wrong = (table["truth"] != table["prediction"]).to_numpy().astype(int)
     wrong[table["prediction"].isna().to_numpy()] = -1
     return [*known, Colouring(CORRECT, ["correct", "wrong"], wrong)]
-
-
-def colour(number: int) -> str:
-    """Return the colour of a category."""
-    return PALETTE[number % len(PALETTE)]

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ser.plots.maps import CORRECT, PALETTE, PART, PARTS, Atlas, Colouring, colour
+from ser.plots.colours import PALETTE, colour
+from ser.plots.maps import CORRECT, PART, PARTS, Atlas, Colouring
 from ser.results import write_bytes
 
 MARKERS = dict(zip(PARTS, "os^", strict=True))

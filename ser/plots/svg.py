@@ -11,14 +11,14 @@ from textwrap import wrap
 
 from markupsafe import Markup
 
+from ser.plots.colours import PALETTE
+from ser.plots.inline import without_css
 from ser.plots.jinja import render
 
 WIDTH, HEIGHT = 320, 170
 LEFT, RIGHT, TOP, BOTTOM = 34, 6, 8, 18  # margins around the axes
 TITLE_CHARACTERS = 46  # per line
 GAP = 16  # between the figures of a sheet
-# Medium lightness, visible on white and on black.
-PALETTE = ("#3f90da", "#e76300", "#2f9e62", "#b5559b", "#a98600", "#7d858c")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ def style() -> Markup:
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, Figure | None]]]) -> str:
-    """Return a self-contained SVG file with rows of titled figures."""
+    """Return a self-contained SVG file with rows of titled figures, on white.
+
+    It has presentation attributes instead of CSS, which Inkscape and Word support in part only.
+    """
     panels, y = [], GAP
     for row in rows:
         height = max((figure.height for _, figure in row if figure), default=0)
@@ -63,14 +66,14 @@ def sheet(rows: Sequence[Sequence[tuple[str, Figure | None]]]) -> str:
             if figure is not None
         ]
         y += int(height) + (head + GAP if height else 0)
-    return render(
+    drawn = render(
         "ser.plots",
         "sheet.svg",
         width=GAP + max(map(len, rows), default=0) * (WIDTH + GAP),
         height=y,
-        style=style(),
         panels=[(*placed, Markup(body)) for *placed, body in panels],
     )
+    return without_css(drawn, style())
 
 
 def line(css_class: str, x1: float, y1: float, x2: float, y2: float) -> str:

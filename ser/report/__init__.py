@@ -16,6 +16,7 @@ from ser.report.comparisons import compare, pairs, resolve
 from ser.report.contents import Contents
 from ser.report.data import ReportData
 from ser.report.figures import curve
+from ser.report.figures import data as figure_data
 from ser.report.gather import Run, finished_runs, with_evaluations
 from ser.results import write_bytes, write_text
 from ser.sweeps.grid import Grid
@@ -26,13 +27,9 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
 
     Args:
         grid: Planned runs; missing ones are listed.
-        out: Folder for report.md, report.tex, index.html, dots.svg, curves.svg, scores.csv,
-            tests.csv, slices.csv, runs.csv and cost.csv; of classes also confusions.svg,
-            reliability.svg and recalls.csv, of values density.svg; where runs know groups of
-            speakers also gaps.csv; with representations also losses.svg, codes.png and codes.html;
-            if systems differ in one numeric option also curve.svg and curve.csv; if runs were
-            tested on corrupted audio also robustness.csv; and if the grid requests it tsne.png,
-            tsne.pdf and neighbours.csv.
+        out: Folder for the documents (report.md, report.tex, index.html), for the figures as SVG
+            with their numbers as CSV, and for the tables as CSV: `docs/guide/reports.md` lists
+            them. Some depend on what the runs have.
         console: Where tables are printed; None for standard output.
 
     Raises:
@@ -72,7 +69,10 @@ def summarise(grid: Grid, runs: Sequence[Run]) -> ReportData:
     tests = tuple(compare(ordered, compared))
     tsne = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
     planned = sum(run.tested_on is None for run in grid.runs)
-    return ReportData(grid.name, planned, ordered, bool(baseline or compared), tests, tuple(tsne))
+    is_compared = bool(baseline or compared)
+    return ReportData(
+        grid.name, planned, ordered, is_compared, tests, tuple(tsne), formats=grid.formats
+    )
 
 
 def write(data: ReportData, out: Path) -> list[Path]:
@@ -84,11 +84,12 @@ def write(data: ReportData, out: Path) -> list[Path]:
         The optional files of this report.
     """
     contents = Contents(data)
+    figures = dict(documents.figures(contents))
     files = {
         "report.md": documents.markdown(contents),
         "report.tex": documents.latex(contents),
         "index.html": documents.html(contents),
-        **dict(documents.figures(contents)),
+        **figures,
     }
     tables = {
         "scores": frames.scores(data),
@@ -110,9 +111,12 @@ def write(data: ReportData, out: Path) -> list[Path]:
         files[documents.EXPLORABLE] = contents.codes.page
     if contents.tsne:
         files[documents.NEIGHBOURS] = frames.csv(contents.tsne.numbers)
+    for name, frame in figure_data.tables(data).items():
+        if f"{name}.svg" in figures:
+            files[f"{name}.csv"] = frames.csv(frame)
     for name, text in files.items():
         write_text(out / name, text)
-    pictures = dict(documents.pictures(contents))
+    pictures = dict(documents.pictures(contents)) | dict(documents.drawn(figures, data.formats))
     for name, content in pictures.items():
         write_bytes(out / name, content)
     written = {*files, *pictures}

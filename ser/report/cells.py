@@ -67,7 +67,12 @@ class Cell:
     @property
     def complete_runs(self) -> list[Run]:
         """Runs of complete seeds, by seed and fold."""
-        return [self.runs[seed, fold] for seed in self.seeds for fold in self.folds]
+        return [self.runs[place] for place in self.places]
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Seed and fold of the runs of complete seeds."""
+        return [(seed, fold) for seed in self.seeds for fold in self.folds]
 
     def sums(self, part: str) -> np.ndarray:
         """Return sums (S, F, ...) that scores are computed from; zeros for an empty split."""

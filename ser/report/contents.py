@@ -157,20 +157,26 @@ class Contents:
             column: bounds([pair for pair in scored if pair[0].column == column])
             for column in {cell.column for cell, _ in scored}
         }
-        return [(self._title(c), dots(c, summed, limits[c.column])) for c, summed in scored]
+        return [
+            (self._title(c), dots(c, summed, limits[c.column], self._colour(c)))
+            for c, summed in scored
+        ]
 
     @cached_property
     def confusions(self) -> list[Titled]:
-        return [(self._title(c), confusion(c)) for c, _ in self._drawn("confusions")]
+        return [
+            (self._title(c), confusion(c, self._colour(c))) for c, _ in self._drawn("confusions")
+        ]
 
     @cached_property
     def reliability(self) -> list[Titled]:
         drawn = self._drawn("reliability")
-        return [(self._title(c), reliability(c, summed)) for c, summed in drawn]
+        return [(self._title(c), reliability(c, summed, self._colour(c))) for c, summed in drawn]
 
     @cached_property
     def density(self) -> list[Titled]:
-        return [(self._title(c), density(c, summed)) for c, summed in self._drawn("density")]
+        drawn = self._drawn("density")
+        return [(self._title(c), density(c, summed, self._colour(c))) for c, summed in drawn]
 
     def _drawn(self, figure: str) -> Iterator[tuple[Cell, Summary]]:
         """Yield the cells whose kind of target has a figure."""
@@ -194,6 +200,9 @@ class Contents:
 
     def _title(self, cell: Cell) -> str:
         return self.data.cell_name(cell)
+
+    def _colour(self, cell: Cell) -> int:
+        return self.data.colour_of(cell.system)
 
     # ---- representations
 

@@ -25,6 +25,7 @@ class ReportData:
         compares: Whether a baseline or comparisons are named.
         tests: Tests of systems against their references.
         tsne: Systems whose codes of many values are drawn, in the order of the grid.
+        formats: Files of figures beside SVG: "pdf", "png".
     """
 
     name: str
@@ -33,6 +34,7 @@ class ReportData:
     compares: bool
     tests: tuple[Contrast, ...]
     tsne: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
 
     @cached_property
     def systems(self) -> list[str]:

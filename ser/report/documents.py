@@ -1,6 +1,6 @@
 """The documents of a report: Markdown, LaTeX, one self-contained HTML page, and SVG files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ser.plots.jinja import render
@@ -24,7 +24,15 @@ ROBUSTNESS, LAYERS, GAPS = "robustness.csv", "layers.svg", "gaps.csv"
 CONFUSIONS, RELIABILITY, DENSITY = "confusions.svg", "reliability.svg", "density.svg"
 RECALLS = "recalls.csv"
 KIND_FILES = (CONFUSIONS, RELIABILITY, RECALLS, DENSITY)
-OPTIONAL_FILES = (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS, GAPS)
+OPTIONAL_FIGURES = (CURVE, CONFUSIONS, RELIABILITY, DENSITY, LAYERS, LOSSES)
+FIGURES = ("dots.svg", "curves.svg", *OPTIONAL_FIGURES)
+DATA = tuple(name.replace(".svg", ".csv") for name in OPTIONAL_FIGURES)  # behind the figures
+DRAWN = tuple(name.replace("svg", kind) for name in FIGURES for kind in ("pdf", "png"))
+OPTIONAL_FILES = tuple(
+    dict.fromkeys(
+        (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS, GAPS, *DATA, *DRAWN)
+    )
+)
 
 DENSITY_TITLE = "Predictions by true value"
 # Titles of sections in the navigation, where they differ from the anchor.
@@ -113,6 +121,23 @@ def figures(contents: Contents) -> Iterator[tuple[str, str]]:
     for name, drawn in _sheets(contents).items():
         if any(drawn.rows) or name not in OPTIONAL_FILES:
             yield name, sheet(drawn.rows)
+
+
+def drawn(figures: Mapping[str, str], formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of SVG figures in other formats.
+
+    Args:
+        figures: SVG by name, from `figures`.
+        formats: "pdf", "png".
+    """
+    if not formats:
+        return
+    # Importing matplotlib takes a second.
+    from ser.plots import drawing
+
+    for name, svg in figures.items():
+        for kind, content in drawing.files(svg, formats).items():
+            yield name.replace("svg", kind), content
 
 
 def pictures(contents: Contents) -> Iterator[tuple[str, bytes]]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ser.data.fingerprint import RunKeys
 
 
+FORMATS = ("pdf", "png")  # of figures, beside SVG
+
+
 @dataclass(frozen=True)
 class Grid:
     """The runs of one table or figure.
@@ -39,6 +42,7 @@ class Grid:
         tsne: Whether the report plots codes by t-SNE.
         comparisons: Further pairs of systems that are compared: a system and its reference.
         damaged: Messages about run folders that cannot be read.
+        formats: Files of figures beside SVG: "pdf", "png".
     """
 
     name: str
@@ -48,6 +52,7 @@ class Grid:
     tsne: bool = False
     comparisons: tuple[tuple[str, str], ...] = ()
     damaged: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
 
 
 def parse_comparisons(value: Any) -> tuple[tuple[str, str], ...]:
@@ -75,6 +80,27 @@ def parse_comparisons(value: Any) -> tuple[tuple[str, str], ...]:
     if same := [system for system, reference in named if system == reference]:
         raise UserError(f"report.comparisons: {same[0]} cannot be compared with itself")
     return tuple(named)
+
+
+def parse_formats(value: Any) -> tuple[str, ...]:
+    """Return the formats of `report.formats`.
+
+    Args:
+        value: A list, e.g. ["pdf", "png"], or its text.
+
+    Raises:
+        UserError: It has another format.
+    """
+    try:
+        formats = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        formats = None
+    if not isinstance(formats, list) or any(each not in FORMATS for each in formats):
+        raise UserError(
+            f"report.formats={value}: expected a list of {' and '.join(FORMATS)}, e.g. "
+            f"[{','.join(FORMATS)}]; SVG files are always written"
+        )
+    return tuple(dict.fromkeys(formats))
 
 
 # ---- from overrides
@@ -126,7 +152,10 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
         # A grid that was narrowed to some of its systems compares those that are left.
         systems = {run.system for run in runs}
         comparisons = tuple(pair for pair in comparisons if systems.issuperset(pair))
-    return Grid(name, tuple(runs), cfg.report.baseline, cfg.logger, cfg.report.tsne, comparisons)
+    report: Any = OmegaConf.to_container(cfg.report)
+    formats = parse_formats(report["formats"])
+    options = cfg.report.baseline, cfg.logger, cfg.report.tsne, comparisons
+    return Grid(name, tuple(runs), *options, formats=formats)
 
 
 def _sweep_overrides(cfg: DictConfig) -> list[str]:

@@ -31,6 +31,7 @@ PUBLISHED = {"activation": {"ua": 77.74, "sd": 0.35}, "valence": {"wa": 60.1, "u
 WRITTEN = {
     *("report.md", "report.tex", "index.html", "dots.svg", "confusions.svg", "curves.svg"),
     "reliability.svg",
+    *("dots.csv", "confusions.csv", "curves.csv", "reliability.csv"),
     *("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv", "runs.csv", "cost.csv"),
 }
 

@@ -8,7 +8,8 @@ from ser.report.figures.layers import layers
 
 def cell(*runs: dict[str, float]) -> Any:
     names = {"system": "svm", "corpus": "emodb", "target": "emotion"}
-    return SimpleNamespace(complete_runs=[SimpleNamespace(layers=each) for each in runs], **names)
+    by_place = {(0, fold): SimpleNamespace(layers=each) for fold, each in enumerate(runs)}
+    return SimpleNamespace(places=list(by_place), runs=by_place, **names)
 
 
 def test_each_run_is_a_dot_per_layer() -> None:

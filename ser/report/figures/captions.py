@@ -5,7 +5,8 @@ from ser.report.figures.reliability import FEW
 
 DOTS = (
     "Dots: seeds; solid lines: means over seeds; right: folds pooled; dashed line: chance level, "
-    "if it is within the axis. Figures of one target have the same axis."
+    "if it is within the axis. Figures of one target have the same axis. A system has the same "
+    "colour in all figures."
 )
 CEILING = "Dotted line: one rater against the others."
 CONFUSIONS = (

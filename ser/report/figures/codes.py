@@ -12,8 +12,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
+from ser.plots.colours import colour
 from ser.plots.explorer import page
-from ser.plots.maps import Atlas, Colouring, Map, Prior, colour, colourings
+from ser.plots.maps import Atlas, Colouring, Map, Prior, colourings
 from ser.plots.picture import MARKERS, file_content, handle, legend, plain, scatter
 from ser.report.data import ReportData, remarks
 from ser.report.figures.representations import CODES, Example

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ser.plots.axes import Scale, axis_limits, legend_entry, scale, y_axis
+from ser.plots.colours import css_class
 from ser.plots.svg import (
     BOTTOM,
     HEIGHT,
     LEFT,
-    PALETTE,
     RIGHT,
     TOP,
     WIDTH,
@@ -223,7 +223,7 @@ def _panel(curve: Curve, of_target: Sequence[Point], score: Score) -> Figure:
     if chance <= HEIGHT - BOTTOM:
         parts.append(line("chance", LEFT, chance, WIDTH - RIGHT, chance))
     for index, system in enumerate(curve.systems):
-        colour = f"c{index % len(PALETTE)}"
+        colour = css_class(index)
         of_system = [each for each in of_target if each.system == system]
         shift = OFFSET * (index - (len(curve.systems) - 1) / 2)
         drawn = sorted(

@@ -1,8 +1,10 @@
 """Predicted values of a cell against true ones, as a 2-D histogram."""
 
 import numpy as np
+import pandas as pd
 
 from ser.plots.axes import scale, ticks
+from ser.plots.colours import css_class
 from ser.plots.svg import LEFT, RIGHT, TOP, WIDTH, Figure, line, points, text
 from ser.report.cells import Cell
 from ser.report.scores import Summary
@@ -12,8 +14,14 @@ FLOOR, HEIGHT = 196, 212
 FEW = 5  # predictions per seed: true values with fewer have no mean
 
 
-def density(cell: Cell, summed: Summary) -> Figure:
-    """Draw how often each prediction (y) is made for each true value (x), and the mean of y."""
+def density(cell: Cell, summed: Summary, colour: int) -> Figure:
+    """Draw how often each prediction (y) is made for each true value (x), and the mean of y.
+
+    Args:
+        cell: The system, corpus and target.
+        summed: Its scores.
+        colour: Number of the colour of the system.
+    """
     counts = cell.details(cell.part).sum(axis=(0, 1))
     rows, columns = np.nonzero(counts.sum(axis=1))[0], np.nonzero(counts.sum(axis=0))[0]
     first, last = min(rows[0], columns[0]), max(rows[-1], columns[-1]) + 1
@@ -39,8 +47,9 @@ def density(cell: Cell, summed: Summary) -> Figure:
         # The square root, so that rare predictions are visible.
         opacity = 0.06 + 0.74 * np.sqrt(counts[true, predicted] / most)
         parts.append(
-            f'<rect class="heat" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
-            f'height="{height:.1f}" fill-opacity="{opacity:.2f}"><title>{label}</title></rect>'
+            f'<rect class="heat {css_class(colour)}" x="{left:.1f}" y="{top:.1f}" '
+            f'width="{width:.1f}" height="{height:.1f}" '
+            f'fill-opacity="{opacity:.2f}"><title>{label}</title></rect>'
         )
     parts.append(line("chance", x(limits[0]), y(limits[0]), x(limits[1]), y(limits[1])))
     middles = (edges[:-1] + edges[1:]) / 2
@@ -52,3 +61,15 @@ def density(cell: Cell, summed: Summary) -> Figure:
     parts.append(text("title", LEFT + 6, TOP + 14, ccc))
     label = f"predictions by true value, {cell.system}, {cell.corpus}, {cell.target}: {ccc}"
     return Figure("".join(parts), label, HEIGHT)
+
+
+def table(cell: Cell) -> pd.DataFrame:
+    """Return one row per square with predictions, counted over folds and complete seeds."""
+    counts = cell.details(cell.part).sum(axis=(0, 1))
+    edges = LOWEST + STEP * np.arange(SQUARES + 1)
+    rows = [
+        (edges[true], edges[true + 1], edges[at], edges[at + 1], int(counts[true, at]))
+        for true, at in zip(*np.nonzero(counts), strict=True)
+    ]
+    columns = ["truth_low", "truth_high", "prediction_low", "prediction_high", "predictions"]
+    return pd.DataFrame(rows, columns=columns)

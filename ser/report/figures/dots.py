@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from ser.plots.axes import Scale, scale, y_axis
+from ser.plots.colours import css_class
 from ser.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Figure, line, text
 from ser.report.cells import Cell
 from ser.report.scores import Summary
@@ -26,8 +28,15 @@ def bounds(scored: Sequence[tuple[Cell, Summary]]) -> tuple[float, float]:
     return max(float(low) - 0.02, lowest), min(float(high) + 0.02, highest)
 
 
-def dots(cell: Cell, summed: Summary, limits: tuple[float, float]) -> Figure:
-    """Draw the score of each seed (a dot) by fold, means as lines; on the right, folds pooled."""
+def dots(cell: Cell, summed: Summary, limits: tuple[float, float], colour: int) -> Figure:
+    """Draw the score of each seed (a dot) by fold, means as lines; on the right, folds pooled.
+
+    Args:
+        cell: The system, corpus and target.
+        summed: Its scores.
+        limits: Ends of the axis, see `bounds`.
+        colour: Number of the colour of the system.
+    """
     single, score = _single(cell), cell.scoring.primary
     slots = len(cell.folds) + 1.5
     step = (WIDTH - LEFT - RIGHT) / slots
@@ -44,19 +53,35 @@ def dots(cell: Cell, summed: Summary, limits: tuple[float, float]) -> Figure:
     for number, fold in enumerate(cell.folds):
         middle = LEFT + (number + 0.5) * step
         names = [f"seed {seed}, fold {fold}" for seed in cell.seeds]
-        parts += _column("dots", middle, step, single[:, number], names, y, score)
+        parts += _column(
+            f"dots {css_class(colour)}", middle, step, single[:, number], names, y, score
+        )
         if number % every == 0:
             parts.append(text("middle", middle, HEIGHT - 5, str(fold)))
     middle = WIDTH - RIGHT - step / 2
     names = [f"seed {seed}, folds pooled" for seed in cell.seeds]
-    parts += _column("pooled", middle, step, summed.seeds["pooled"][score.name], names, y, score)
+    pooled, css = summed.seeds["pooled"][score.name], f"pooled {css_class(colour)}"
+    parts += _column(css, middle, step, pooled, names, y, score)
     parts.append(text("end", WIDTH - RIGHT, HEIGHT - 5, "pooled"))
     label = f"{score.axis} by fold and seed, {cell.system}, {cell.corpus}, {cell.target}"
     return Figure("".join(parts), label)
 
 
+def table(cell: Cell, summed: Summary) -> pd.DataFrame:
+    """Return one row per seed and fold, and per seed with folds pooled: the primary score."""
+    name = cell.scoring.primary.name
+    rows = [
+        (name, seed, str(fold), value)
+        for seed, values in zip(cell.seeds, _single(cell), strict=True)
+        for fold, value in zip(cell.folds, values, strict=True)
+    ]
+    pooled = zip(cell.seeds, summed.seeds["pooled"][name], strict=True)
+    rows += [(name, seed, "pooled", value) for seed, value in pooled]
+    return pd.DataFrame(rows, columns=["score", "seed", "fold", "value"])
+
+
 def _column(
-    css_class: str,
+    css: str,
     middle: float,
     step: float,
     values: np.ndarray,
@@ -75,7 +100,7 @@ def _column(
         f"<title>{name}: {score.text(value)}</title></circle>"
         for (name, value), offset in zip(known, offsets, strict=True)
     )
-    yield f'<g class="{css_class}">{"".join(circles)}</g>'
+    yield f'<g class="{css}">{"".join(circles)}</g>'
     mean = y(float(np.mean([value for _, value in known])))
     yield line("mean", middle - 0.42 * step, mean, middle + 0.42 * step, mean)
 

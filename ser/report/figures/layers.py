@@ -1,6 +1,7 @@
 """Layers of a pretrained encoder: learned weights, or scores of inner folds."""
 
 import numpy as np
+import pandas as pd
 
 from ser.plots.axes import axis_limits, scale, y_axis
 from ser.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Figure, line, text
@@ -15,10 +16,10 @@ def layers(cell: Cell) -> Figure | None:
     Returns:
         None if the runs have neither, or have different layers.
     """
-    runs = [run.layers for run in cell.complete_runs]
-    if not runs or not runs[0] or any(list(each) != list(runs[0]) for each in runs):
+    by_layer = table(cell)
+    if by_layer.empty:
         return None
-    names, values = list(runs[0]), np.array([list(each.values()) for each in runs])
+    names, values = list(map(str, by_layer)), by_layer.to_numpy()
     limits, _ = axis_limits(values, may_be_log=False)
     y = scale(limits, (HEIGHT - BOTTOM, TOP))
     step = (WIDTH - LEFT - RIGHT) / len(names)
@@ -37,3 +38,13 @@ def layers(cell: Cell) -> Figure | None:
             parts.append(text("middle", middle, HEIGHT - 5, name))
     label = f"layers of the encoder, {cell.system}, {cell.corpus}, {cell.target}"
     return Figure("".join(parts), label)
+
+
+def table(cell: Cell) -> pd.DataFrame:
+    """Return weights or scores by run (seed and fold) and layer; empty if runs have none."""
+    runs = {place: cell.runs[place].layers for place in cell.places}
+    names = [list(layers) for layers in runs.values()]
+    if not names or any(each != names[0] for each in names):
+        return pd.DataFrame()
+    index = pd.MultiIndex.from_tuples(runs, names=["seed", "fold"])
+    return pd.DataFrame([list(layers.values()) for layers in runs.values()], index, names[0])

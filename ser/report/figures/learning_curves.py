@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from ser.plots.axes import axis_limits, epoch_axis, legend_entry, scale, y_axis
-from ser.plots.svg import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, Figure, points
+from ser.plots.colours import css_class
+from ser.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Figure, points
 from ser.report.cells import Cell
 from ser.report.scoring import Score
 
@@ -32,6 +34,17 @@ def curves(cell: Cell) -> Figure | None:
         return None
     label = f"learning curves, {cell.system}, {cell.corpus}, {cell.target}"
     return Figure("".join(panels), label, y)
+
+
+def table(cell: Cell) -> pd.DataFrame:
+    """Return one row per curve and drawn epoch: mean and band over the runs of complete seeds."""
+    rows = [
+        (name, epoch, *of_epoch)
+        for name, values in _by_epoch(cell).items()
+        for epochs, bands in [_statistics(values)]
+        for epoch, *of_epoch in zip(epochs, *bands, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["curve", "epoch", "mean", *(f"p{each}" for each in BAND)])
 
 
 def loss_name(column: str) -> str:
@@ -68,7 +81,7 @@ def _panel(curves: Mapping[str, np.ndarray], score: Score | None) -> tuple[str, 
     y = scale(limits, (HEIGHT - BOTTOM, TOP), is_log)
     parts = [*y_axis(limits, y, 1 if score is None else score.factor, is_log)]
     for number, (name, (epochs, (mean, bottom, top))) in enumerate(bands.items()):
-        colour = f"c{number % len(PALETTE)}"
+        colour = css_class(number)
         places = [x(epoch) for epoch in epochs]
         outline = [*zip(places, map(y, top), strict=True)]
         outline += reversed([*zip(places, map(y, bottom), strict=True)])

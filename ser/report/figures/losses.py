@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from ser.plots.axes import Scale, axis_limits, epoch_axis, legend_entry, scale, y_axis
-from ser.plots.svg import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, Figure, points, text
+from ser.plots.colours import css_class
+from ser.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Figure, points, text
 from ser.report.figures.learning_curves import loss_name
 from ser.report.figures.representations import SIDES, Example
 
@@ -42,4 +43,4 @@ def _line(number: int, losses: pd.Series, x: Scale, y: Scale) -> str:
     places = points(
         (x(float(epoch)), y(loss)) for epoch, loss in zip(known.index, known, strict=True)
     )
-    return f'<polyline class="line c{number % len(PALETTE)}" points="{places}"/>'
+    return f'<polyline class="line {css_class(number)}" points="{places}"/>'

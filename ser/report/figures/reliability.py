@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binomtest
 
 from ser.metrics import BINS
 from ser.plots.axes import scale, y_axis
+from ser.plots.colours import css_class
 from ser.plots.svg import LEFT, RIGHT, TOP, WIDTH, Figure, line, text
 from ser.report.cells import Cell
 from ser.report.scores import Summary
@@ -17,13 +19,20 @@ FLOOR = 128  # lower end of the diagram; the histogram of utterances is below it
 HISTOGRAM_TOP, HISTOGRAM_FLOOR, HEIGHT = 148, 178, 192
 
 
-def reliability(cell: Cell, summed: Summary) -> Figure:
-    """Draw the share of correct predictions by confidence, above a histogram of confidence."""
+def reliability(cell: Cell, summed: Summary, colour: int) -> Figure:
+    """Draw the share of correct predictions by confidence, above a histogram of confidence.
+
+    Args:
+        cell: The system, corpus and target.
+        summed: Its scores.
+        colour: Number of the colour of the system.
+    """
     counts = cell.details(cell.part).sum(axis=(0, 1))
     x, y = scale((0, 1), (LEFT, WIDTH - RIGHT)), scale((0, 1), (FLOOR, TOP))
     parts = [*y_axis((0, 1), y, 100)]
     for number in np.flatnonzero(counts[:, 0]):
-        parts += _bin(int(number), counts, len(cell.seeds), summed.predictions / summed.utterances)
+        bars = _bin(int(number), counts, len(cell.seeds), summed.predictions / summed.utterances)
+        parts.append(f'<g class="heat {css_class(colour)}">{"".join(bars)}</g>')
     parts.append(line("chance", x(0), y(0), x(1), y(1)))
     parts += [text("middle", x(at), HEIGHT - 3, f"{100 * at:.0f}") for at in (0.2, 0.4, 0.6)]
     parts.append(text("end", x(1), HEIGHT - 3, "probability, %"))
@@ -31,6 +40,18 @@ def reliability(cell: Cell, summed: Summary) -> Figure:
     parts.append(text("title", LEFT + 6, TOP + 14, f"ECE {ece}"))
     label = f"share of correct predictions by probability, {cell.system}, {cell.corpus}, "
     return Figure("".join(parts), f"{label}{cell.target}: ECE {ece} %", HEIGHT)
+
+
+def table(cell: Cell) -> pd.DataFrame:
+    """Return one row per bin with predictions, counted over folds and complete seeds."""
+    counts = cell.details(cell.part).sum(axis=(0, 1))
+    rows = [
+        (number / BINS, (number + 1) / BINS, int(count), confidence / count, correct / count)
+        for number, (count, confidence, correct) in enumerate(counts)
+        if count
+    ]
+    columns = ["probability_low", "probability_high", "predictions", "probability", "correct"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _bin(number: int, counts: np.ndarray, seeds: int, folds: float) -> Iterator[str]:
@@ -67,6 +88,6 @@ def _bin(number: int, counts: np.ndarray, seeds: int, folds: float) -> Iterator[
 
 def _bar(left: float, width: float, top: float, bottom: float, opacity: float, label: str) -> str:
     return (
-        f'<rect class="heat" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
         f'height="{bottom - top:.1f}" fill-opacity="{opacity:g}"><title>{label}</title></rect>'
     )

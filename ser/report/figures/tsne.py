@@ -14,7 +14,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from ser.data.segments import spread
-from ser.plots.maps import Map, colour, embed
+from ser.plots.colours import colour
+from ser.plots.maps import Map, embed
 from ser.plots.picture import file_content, handle, plain
 from ser.report.figures.neighbours import RATINGS, Coded
 
