@@ -265,6 +265,19 @@ def verify(words: list[str]) -> int:
     return verify_all(words)
 
 
+def leaderboard(folder: Path, out: Path | None, reference: list[str]) -> int:
+    """Write a leaderboard of published results: index.html, leaderboard.md, leaderboard.csv.
+
+    It has all corpora and targets below the folder, each system with its interval over speakers and
+    its test against a reference, beside chance, one rater, cost and the audit of the corpus.
+    """
+    from ser.benchmark.leaderboard import leaderboard as write_leaderboard
+
+    for path in write_leaderboard(folder, out, reference):
+        print(path)
+    return 0
+
+
 def _require_finished(run: Path) -> None:
     """Raise a UserError unless there is a finished run, before torch is imported."""
     from ser.results import RunFolder
@@ -309,6 +322,7 @@ COMMANDS = (
         splits, arguments.add_splits, "corpus=emodb corpus.root=... fold=speaker_kfold --out splits"
     ),
     Command(publish, arguments.add_publish, "grid=demo --out published"),
+    Command(leaderboard, arguments.add_leaderboard, "docs/results/benchmark"),
     Command(verify, arguments.add_verify, "outputs/runs"),
 )
 

@@ -40,6 +40,18 @@ def add_manifest(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, metavar="FILE", required=True, help=out)
 
 
+def add_leaderboard(command: argparse.ArgumentParser) -> None:
+    folder = "folder of published results (python -m ser publish)"
+    command.add_argument("folder", type=Path, metavar="FOLDER", help=folder)
+    out = "folder of the files (default: FOLDER)"
+    command.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+    reference = (
+        "systems that the others are tested against: one for classes, another one for values "
+        "(default: those of grid=benchmark and grid=benchmark_attributes)"
+    )
+    command.add_argument("--reference", nargs="+", default=[], metavar="SYSTEM", help=reference)
+
+
 def add_selection(command: argparse.ArgumentParser) -> None:
     selection = "a folder that contains runs, or the overrides of a sweep, e.g. grid=demo seed=0,1"
     command.add_argument("selection", nargs="+", metavar="RUNS", help=selection)
