@@ -216,16 +216,51 @@ def clean(runs: list[Path], *, delete: bool) -> int:
     return 0
 
 
-def verify(runs: list[Path]) -> int:
-    """Check that the files of finished runs agree with each other.
+def splits(overrides: Sequence[str], out: Path, *, truth: bool, digests: bool) -> int:
+    """Write the splits of a corpus as files that others can use without this project.
+
+    A folder for each target and fold gets splits.csv and splits.json: speaker, class or value,
+    digest of the audio, and the split in each fold, by utterance.
+    """
+    from ser.benchmark.splits import make_splits
+    from ser.config.checks import check_values
+    from ser.config.compose import compose_with_choices
+
+    for cfg, choices in compose_with_choices(overrides):
+        check_values(cfg)
+        kept = make_splits(cfg, choices).written(truth=truth, digests=truth and digests)
+        print(f"{kept.write(out).path}: {len(kept.table)} utterances", file=sys.stderr)
+    return 0
+
+
+def publish(
+    selection: Sequence[str], out: Path, *, truth: bool, digests: bool, mixed_commits: bool
+) -> int:
+    """Write finished runs to a small folder that others can verify without audio.
+
+    Of each run, predictions, scores and cost are kept, beside the splits of the corpus.
+    """
+    from ser.benchmark.publish import Options
+    from ser.benchmark.publish import publish as publish_runs
+    from ser.sweeps.selection import select_runs
+
+    options = Options(truth=truth, digests=truth and digests, mixed=mixed_commits)
+    for folder in publish_runs(select_runs(selection), out, options):
+        print(folder, file=sys.stderr)
+    return 0
+
+
+def verify(words: list[str]) -> int:
+    """Check finished runs, or published results of any system, without audio.
 
     Lists files that have changed, scores that do not follow from the predictions, and splits that
     are not what they claim. It finds inconsistency, not forgery: whoever changes a file can change
-    the digests, too. The exit status is 1 if there is any inconsistency.
+    the digests, too. With options of a corpus, published splits and labels are compared with it.
+    The exit status is 1 if there is any inconsistency.
     """
-    from ser.results.verify import verify as verify_runs
+    from ser.benchmark.verify import verify as verify_all
 
-    return verify_runs(runs)
+    return verify_all(words)
 
 
 def _require_finished(run: Path) -> None:
@@ -268,6 +303,10 @@ COMMANDS = (
     Command(evaluate, arguments.add_evaluate, "RUN corpus=ravdess corpus.root=path/to/ravdess"),
     Command(export, arguments.add_export, "RUN --licence cc-by-nc-4.0"),
     Command(clean, arguments.add_clean, "outputs/runs --delete"),
+    Command(
+        splits, arguments.add_splits, "corpus=emodb corpus.root=... fold=speaker_kfold --out splits"
+    ),
+    Command(publish, arguments.add_publish, "grid=demo --out published"),
     Command(verify, arguments.add_verify, "outputs/runs"),
 )
 

@@ -123,5 +123,32 @@ def add_clean(command: argparse.ArgumentParser) -> None:
     command.add_argument("--delete", action="store_true", help=delete)
 
 
+def add_splits(command: argparse.ArgumentParser) -> None:
+    add_overrides(command)
+    out = "folder that gets a folder for each corpus, target and fold"
+    command.add_argument("--out", type=Path, metavar="FOLDER", required=True, help=out)
+    _add_withheld(command)
+
+
+def add_publish(command: argparse.ArgumentParser) -> None:
+    add_selection(command)
+    out = "folder of the results; systems that it has already are replaced"
+    command.add_argument("--out", type=Path, metavar="FOLDER", required=True, help=out)
+    _add_withheld(command)
+    mixed = "allow runs of several commits in one system, and declare all of them"
+    command.add_argument("--mixed-commits", action="store_true", help=mixed)
+
+
+def _add_withheld(command: argparse.ArgumentParser) -> None:
+    truth = "leave out classes, values and digests, for a corpus without licence"
+    command.add_argument("--no-truth", dest="truth", action="store_false", help=truth)
+    digests = "leave out digests of the audio"
+    command.add_argument("--no-digests", dest="digests", action="store_false", help=digests)
+
+
 def add_verify(command: argparse.ArgumentParser) -> None:
-    command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=RUNS)
+    words = (
+        "folders of runs or of published results, and optionally the corpus to compare with, e.g. "
+        "corpus=emodb corpus.root=path/to/emodb"
+    )
+    command.add_argument("words", nargs="+", metavar="FOLDER", help=words)

@@ -19,14 +19,14 @@ LEVELS = (
     {"data"},
     {"plots", "sweeps", "training"},
     {"report", "representations"},
-    {"audit", "models"},
+    {"audit", "benchmark", "models"},
     {"inference"},
     {"export", "latents", "runs"},
     {"__main__", "api"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 # Neither sweeps nor the plug-ins of Hydra may wait for torch; an audit needs none.
-LIGHT = ("ser/sweeps", "ser/config", "hydra_plugins", "ser/audit")
+LIGHT = ("ser/sweeps", "ser/config", "hydra_plugins", "ser/audit", "ser/benchmark")
 
 
 def name_of(file: Path) -> str:

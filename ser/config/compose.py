@@ -1,12 +1,12 @@
 """Compose configurations as `train.py` does, for all other commands and the Python API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from ser.arguments import train_program
 from ser.config import own_hydra
@@ -24,19 +24,40 @@ def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
     Raises:
         UserError: The overrides cannot be composed.
     """
+    return [cfg for cfg, _ in compose_with_choices(overrides)]
+
+
+def compose_with_choices(overrides: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
+    """Compose configurations as `compose_all` does, each with its choices of config groups.
+
+    Args:
+        overrides: Arguments as of train.py, e.g. ["corpus=emodb", "target=emotion,activation"].
+
+    Raises:
+        UserError: The overrides cannot be composed.
+    """
     register_resolvers()
-    choices = []
+    values = []
     try:
         for override in OverridesParser.create().parse_overrides(list(overrides)):
             if override.is_sweep_override():
                 key = override.get_key_element()
-                choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+                values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
             else:
-                choices.append([str(override.input_line)])
+                values.append([str(override.input_line)])
         with own_hydra():
-            return [compose("train", list(combination)) for combination in product(*choices)]
+            return [_without_hydra(list(combination)) for combination in product(*values)]
     except HydraException as error:
         raise UserError("\n".join(explain(["-m", *overrides], error))) from None
+
+
+def _without_hydra(overrides: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
+    """Return a configuration without Hydra's own node, and the choices in that node."""
+    cfg = compose("train", overrides, return_hydra_config=True)
+    choices = dict(cfg.hydra.runtime.choices)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
 
 
 def value_of(override: str) -> str:

@@ -72,8 +72,20 @@ def read(file: Path) -> DictConfig:
     Raises:
         UserError: It cannot be read, or names something that may not be built.
     """
+    return checked(read_yaml(file), file)
+
+
+def checked(content: Any, file: Path) -> DictConfig:
+    """Check the plain content of a configuration, and resolve its interpolations.
+
+    Args:
+        content: What a file contains.
+        file: The file, for the error.
+
+    Raises:
+        UserError: It names something that may not be built.
+    """
     register_resolvers()
-    content = read_yaml(file)
     if not isinstance(content, dict):
         raise UserError(f"{file}: not a configuration")
     require_known_resolvers(content, file)

@@ -128,11 +128,18 @@ class RunKeys:
             UserError: The corpus, target or fold cannot be made.
         """
         parts = (*self._labels(cfg), *_text(cfg, "store"))
-        with_features = ("features", *parts, *_text(cfg, "features"))
-        signature = self._cached(with_features, lambda: self._signature(cfg))
         with_fold = ("fingerprint", *parts, *_text(cfg, "fold", "fit_on"))
         corpus = self._cached(with_fold, lambda: self._fingerprint(cfg))
-        return run_key.digest(run_options(cfg, corpus, signature, options))
+        return run_key.digest(run_options(cfg, corpus, self.signature(cfg), options))
+
+    def signature(self, cfg: DictConfig) -> str:
+        """Return the signature of the features of a configuration, as returned by the store.
+
+        Raises:
+            UserError: The corpus or its features cannot be found.
+        """
+        key = ("features", *self._labels(cfg), *_text(cfg, "store", "features"))
+        return self._cached(key, lambda: self._signature(cfg))
 
     def fold(self, cfg: DictConfig) -> Fold:
         """Return the fold of a configuration, as far as it does not depend on its features.

@@ -19,6 +19,9 @@ from ser.results.result_folder import PREDICTIONS, UTTERANCES, ResultFolder
 from ser.results.tables import TASK, split_scores
 
 LISTED = 3  # examples in a message
+# Probabilities are rounded in a file: to nine digits in a run, to four or more where published.
+EXACT, ROUGH = 1e-6, 1e-3
+OF_PROBABILITIES = ("ece",)  # scores that change by rounding
 NO_DIGESTS = "no digests: made before runs had them, so that only the tables can be compared"
 
 
@@ -99,7 +102,7 @@ def _tasks_problems(table: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[
     """Yield contradictions of the predictions of several tasks."""
     tasks = record["tasks"]
     if unknown := set(table[TASK]) - set(tasks):
-        yield f"{PREDICTIONS} has a task that {RESULT} lacks: {_listed(sorted(unknown))}"
+        yield f"{PREDICTIONS} has a task that {RESULT} lacks: {listed(sorted(unknown))}"
     for name, classes in tasks.items():
         recorded = {
             part: (record.get(part) or {}).get("tasks", {}).get(name) for part in ("val", "test")
@@ -114,10 +117,10 @@ def _task_problems(
     """Yield contradictions of the predictions of one task with its recorded scores, by split."""
     doubled = table.loc[table["utterance"].duplicated(), "utterance"]
     if len(doubled):
-        yield f"{PREDICTIONS} has utterances twice: {_listed(doubled)}"
+        yield f"{PREDICTIONS} has utterances twice: {listed(doubled)}"
     outcomes = table[["truth", "prediction"]]
     if classes:
-        yield from _class_problems(table, classes)
+        yield from class_problems(table, classes, PREDICTIONS)
         is_true = outcomes["truth"].isin(_true(table, classes))
         is_known = bool((is_true & outcomes["prediction"].isin(classes)).all())
     else:
@@ -126,25 +129,42 @@ def _task_problems(
             yield f"{PREDICTIONS} has values that are not finite numbers"
     if is_known:
         for part in ("val", "test"):
-            yield from _score_problems(table, part, classes, record)
+            yield from split_problems(table, part, classes, record)
 
 
-def _class_problems(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
+def class_problems(
+    table: pd.DataFrame, classes: Sequence[str], file: str, source: str = RESULT
+) -> Iterator[str]:
+    """Yield unknown classes and impossible probabilities.
+
+    Args:
+        table: Predictions, with or without the truth.
+        classes: C names.
+        file: Name of the file, for messages.
+        source: Name of the file that has the classes, for messages.
+    """
     for column in ("truth", "prediction"):
+        if column not in table:
+            continue
         valid = _true(table, classes) if column == "truth" else classes
         unknown = table.loc[~table[column].isin(valid), column]
         if len(unknown):
-            yield f"{PREDICTIONS} has a {column} that {RESULT} lacks: {_listed(unknown)}"
+            yield f"{file} has a {column} that {source} lacks: {listed(unknown)}"
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
-    if not np.isfinite(p).all() or (np.abs(p.sum(axis=1) - 1) > 1e-4).any() or (p < 0).any():
-        yield f"{PREDICTIONS} has probabilities that are not between 0 and 1 with the sum 1"
+    sums, slack = p.sum(axis=1), 1e-4 * max(1, len(classes) / 2) + 1e-9
+    wrong = ~(np.isfinite(p).all(axis=1) & (np.abs(sums - 1) <= slack) & (p >= 0).all(axis=1))
+    if wrong.any():
+        yield (
+            f"{file} has probabilities that are not between 0 and 1 with the sum 1: "
+            f"{listed(table.loc[wrong, 'utterance'])}"
+        )
     numbers = pd.Index(classes).get_indexer(pd.Index(table["prediction"]))
     # Equal after rounding to nine digits: any of the most probable classes.
     wrong = (numbers >= 0) & (p[np.arange(len(p)), numbers] < p.max(axis=1, initial=0.0))
     if wrong.any():
         yield (
-            f"{PREDICTIONS} has predictions that are not the most probable class: "
-            f"{_listed(table.loc[wrong, 'utterance'])}"
+            f"{file} has predictions that are not the most probable class: "
+            f"{listed(table.loc[wrong, 'utterance'])}"
         )
 
 
@@ -154,9 +174,23 @@ def _true(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
     return [*classes, ""] if soft else list(classes)
 
 
-def _score_problems(
-    table: pd.DataFrame, part: str, classes: Sequence[str], record: Mapping[str, Any]
+def split_problems(
+    table: pd.DataFrame,
+    part: str,
+    classes: Sequence[str],
+    record: Mapping[str, Any],
+    *,
+    rounded: bool = False,
 ) -> Iterator[str]:
+    """Yield differences between recorded scores of a split and those of its predictions.
+
+    Args:
+        table: Predictions with the truth.
+        part: "val" or "test".
+        classes: C names; none: values.
+        record: Content of `result.json`.
+        rounded: Whether the table has probabilities with few digits.
+    """
     recorded, scores = record.get(part), split_scores(table, part, classes)
     if not recorded or not scores:
         if bool(recorded) != bool(scores):
@@ -164,9 +198,10 @@ def _score_problems(
         return
     for name, value in scores.items():
         then = recorded.get(name)
-        if isinstance(value, float):  # probabilities are rounded in the file
+        if isinstance(value, float):
             recorded_value = np.nan if then is None else then
-            if not np.isclose(value, recorded_value, rtol=0, atol=1e-6):
+            slack = ROUGH if rounded and name in OF_PROBABILITIES else EXACT
+            if not np.isclose(value, recorded_value, rtol=0, atol=slack):
                 yield f"{part} {name.upper()} is {value:.6f} by {PREDICTIONS}, recorded {then}"
         elif value != then:
             yield f"{part} {name} by {PREDICTIONS} differs from the recorded one"
@@ -179,18 +214,18 @@ def _score_problems(
 def _utterance_problems(predictions: pd.DataFrame, speech: pd.DataFrame) -> Iterator[str]:
     doubled = speech.loc[speech["utterance"].duplicated(), "utterance"]
     if len(doubled):
-        yield f"{UTTERANCES} has utterances twice or in two splits: {_listed(doubled)}"
+        yield f"{UTTERANCES} has utterances twice or in two splits: {listed(doubled)}"
     pairs = (
         pd.MultiIndex.from_frame(each[["part", "utterance"]].drop_duplicates())
         for each in (predictions, speech)
     )
     predicted, described = pairs
     if len(lacking := predicted.difference(described)):
-        yield f"{UTTERANCES} lacks utterances of {PREDICTIONS}: {_listed(lacking)}"
+        yield f"{UTTERANCES} lacks utterances of {PREDICTIONS}: {listed(lacking)}"
     parts = set(predictions["part"])
     expected = described[described.get_level_values("part").isin(parts)]
     if len(missing := expected.difference(predicted)):
-        yield f"{PREDICTIONS} lacks utterances of {UTTERANCES}: {_listed(missing)}"
+        yield f"{PREDICTIONS} lacks utterances of {UTTERANCES}: {listed(missing)}"
 
 
 def _speaker_problems(speech: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[str]:
@@ -202,10 +237,11 @@ def _speaker_problems(speech: pd.DataFrame, record: Mapping[str, Any]) -> Iterat
     for one, other in combinations(speakers, 2):
         shared = sorted(speakers[one] & speakers[other])
         if record.get("speaker_independent") and shared:
-            yield f"speaker independent by {RESULT}, but in {one} and {other}: {_listed(shared)}"
+            yield f"speaker independent by {RESULT}, but in {one} and {other}: {listed(shared)}"
 
 
-def _listed(values: Any) -> str:
+def listed(values: Any) -> str:
+    """Return the first of some values, and the number of the others."""
     names = [" ".join(each) if isinstance(each, tuple) else str(each) for each in values]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
