@@ -20,7 +20,7 @@ from ser.benchmark.published import (
     Submission,
 )
 from ser.benchmark.splits import FACTS, NODES, SPLITS, TRUTH, Splits
-from ser.config import run_key, stored
+from ser.config import run_key
 from ser.data.fingerprint import run_options
 from ser.errors import UserError, last_line
 from ser.results import COST, RESULT, changed_files, split_scores
@@ -223,9 +223,12 @@ def _identity_problems(run: PublishedRun, submission: Submission) -> Iterator[st
     made_by = record["versions"]["ser"]
     if made_by != facts.get("version"):
         yield f"{file}: made by ser {made_by}, but {SUBMISSION} says {facts.get('version')}"
-    if made_by != version("ser"):
+    if not is_of_this_version(submission):
         return  # another version may leave out other options
-    cfg = stored.read(submission.path / CONFIG)
+    cfg = submission.config
+    if cfg is None:
+        yield f"{submission.path / CONFIG} is missing"
+        return
     cfg.seed, cfg.fold.index = run.seed, run.fold
     options = run_key.result_options(cfg)
     if run_key.digest(options) != record.get("options"):
@@ -245,10 +248,15 @@ def has_known_key(submission: Submission) -> bool:
 
     They do not for representations fitted beyond the training split, nor with recorded noise.
     """
-    if "features" not in submission.facts or not (submission.path / CONFIG).exists():
+    cfg = submission.config
+    if cfg is None or "features" not in submission.facts:
         return False
-    cfg = stored.read(submission.path / CONFIG)
     return cfg.fit_on == "target" and not cfg.skip_faulty and cfg.get("augment") is None
+
+
+def is_of_this_version(submission: Submission) -> bool:
+    """Return whether the runs are of this version, so that their options can be compared."""
+    return bool(submission.facts.get("version") == version("ser"))
 
 
 # ---- training

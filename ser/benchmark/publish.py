@@ -40,6 +40,8 @@ from ser.sweeps.planned import PlannedRun
 
 # Decimal places of probabilities and values: the fewest with which the scores are the same.
 DECIMALS = (4, 5, 6, 9)
+# Config groups whose choices describe a system.
+GROUPS = (*NODES, "experiment", "features", "representation", "model", "trainer")
 FACTS_OF_COST = ("seconds", "threads", "date", "commit")
 
 
@@ -80,19 +82,31 @@ def publish(grid: Grid, out: Path, options: Options) -> list[Path]:
     keys = RunKeys()
     folders = []
     for (*names, system), runs in systems.items():
-        first = RunFolder(runs[0].folder)
-        _require_finished(runs)
-        cfg, protocol = first.require_config(), "_".join(names)
+        _require_complete(system, runs)
+        cfg, protocol = RunFolder(runs[0].folder).require_config(), "_".join(names)
         if protocol not in made:
             made[protocol] = make_splits(cfg, runs[0].choices)
             kept = made[protocol].written(truth=options.truth, digests=options.digests)
             kept.write(out)
-        folders.append(_publish_system(out / protocol, system, runs, made[protocol], options, keys))
+        name = re.sub(r"=/\S*/", "=", system)  # without the folder of an encoder
+        path = out / protocol / slug(name)
+        if path.exists() and not (path / SUBMISSION).exists():
+            raise UserError(f"{path} exists, and is not a published system; choose another --out")
+        _publish_system(path, name, runs, made[protocol], options, keys.signature(cfg))
+        folders.append(path)
     return folders
 
 
-def _require_finished(runs: Sequence[PlannedRun]) -> None:
+def _require_complete(system: str, runs: Sequence[PlannedRun]) -> None:
+    """Raise a UserError unless all runs of a system are finished, consistent and distinct."""
+    folders: dict[tuple[int, int], Path] = {}
     for run in runs:
+        other = folders.setdefault((run.fold, run.seed), run.folder)
+        if other != run.folder:
+            raise UserError(
+                f"{system}: {other} and {run.folder} have the same fold and seed; publish a grid, "
+                "or a folder that has only one of them"
+            )
         if not RunFolder(run.folder).is_finished:
             raise UserError(f"{run.folder}: not finished; a system is published with all its runs")
         for problem in inconsistencies(RunFolder(run.folder)):
@@ -100,51 +114,61 @@ def _require_finished(runs: Sequence[PlannedRun]) -> None:
 
 
 def _publish_system(
-    protocol: Path,
+    path: Path,
     system: str,
     runs: Sequence[PlannedRun],
     splits: Splits,
     options: Options,
-    keys: RunKeys,
-) -> Path:
-    """Write the folder of one system, and verify it as others would."""
-    path, folder = protocol / slug(system), RunFolder(runs[0].folder)
-    cfg = folder.require_config()
-    signature = keys.signature(cfg)
-    if path.exists():
-        if not (path / SUBMISSION).exists():
-            raise UserError(f"{path} exists, and is not a published system; choose another --out")
-        shutil.rmtree(path)
-    names = []
-    for run in runs:
-        names += list(
-            _write_run(path / f"fold-{run.fold}" / f"seed-{run.seed}", run, splits, options)
-        )
+    signature: str,
+) -> None:
+    """Write the folder of one system, once it has been verified as others would do it."""
+    unfinished = path.with_name(f"{path.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        _write_system(unfinished, system, runs, splits, options, signature)
+        written = read_submission(unfinished, {})
+        for problem in submission_problems(written.with_splits(splits)):
+            raise UserError(problem)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_system(
+    path: Path,
+    system: str,
+    runs: Sequence[PlannedRun],
+    splits: Splits,
+    options: Options,
+    signature: str,
+) -> None:
     commits = sorted({str(RunFolder(run.folder).read_cost().get("commit")) for run in runs})
     if len(commits) > 1 and not options.mixed:
         raise UserError(
             f"{system}: its runs are of several commits ({', '.join(commits)}): train them again "
             "with force=true, or declare all commits with --mixed-commits"
         )
-    write_text(path / CONFIG, _config_text(cfg))
-    record = folder.read_record() or {}
-    fitted = (record.get("fitted_on") or {}).get("splits") or ["train"]
+    names = []
+    for run in runs:
+        folder = path / f"fold-{run.fold}" / f"seed-{run.seed}"
+        names += [str(each.relative_to(path)) for each in _write_run(folder, run, splits, options)]
+    first = RunFolder(runs[0].folder)
+    write_text(path / CONFIG, _config_text(first.require_config()))
+    fitted = ((first.read_record() or {}).get("fitted_on") or {}).get("splits") or ["train"]
+    choices = {group: name for group, name in runs[0].choices.items() if group in GROUPS}
     facts = {
         "system": system,
-        "choices": {key: value for key, value in runs[0].choices.items() if "/" not in key},
+        "choices": choices,
         "overrides": _overrides(runs[0]),
         "training": "+".join(fitted),
         "commits": commits,
         "version": version("ser"),
         "features": signature,
-        "digests": digests_of(path, [CONFIG, *(str(each.relative_to(path)) for each in names)]),
+        "digests": digests_of(path, [CONFIG, *names]),
     }
     _require_no_paths(facts, path / SUBMISSION)
     write_sealed(path / SUBMISSION, facts)
-    written = read_submission(path, {})
-    for problem in submission_problems(written.with_splits(splits)):
-        raise UserError(problem)
-    return path
 
 
 def _write_run(path: Path, run: PlannedRun, splits: Splits, options: Options) -> Iterator[Path]:

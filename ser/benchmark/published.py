@@ -24,10 +24,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from omegaconf import DictConfig
 
 from ser import metrics
 from ser.benchmark.splits import FACTS, TRUTH, Splits, read_splits
 from ser.benchmark.tables import read_table
+from ser.config import stored
 from ser.errors import UserError
 from ser.results import COST, PREDICTIONS, RESULT, confusion, read_json, read_sealed, split_moments
 
@@ -151,6 +153,16 @@ class Submission:
     @property
     def system(self) -> str:
         return str(self.facts["system"])
+
+    @cached_property
+    def config(self) -> DictConfig | None:
+        """The checked configuration of the runs, but for fold and seed; None: there is none.
+
+        Raises:
+            UserError: It is damaged, or names something that may not be built.
+        """
+        file = self.path / CONFIG
+        return stored.read(file) if file.exists() else None
 
     def with_splits(self, splits: Splits) -> "Submission":
         """Return the same results with other splits, such as those with the truth."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ser.benchmark.checking import has_known_key, submission_problems
+from ser.benchmark.checking import has_known_key, is_of_this_version, submission_problems
 from ser.benchmark.published import SUBMISSION, Submission, read_submission
 from ser.benchmark.splits import (
     AUDIO,
@@ -164,6 +164,9 @@ def _unchecked(submission: Submission) -> Iterator[str]:
         yield f"{path}: scores, where there is no {RESULT}"
     if "digests" not in submission.facts:
         yield f"{path}: digests ({SUBMISSION} has none) and configuration"
+    elif not is_of_this_version(submission):
+        made_by = submission.facts.get("version")
+        yield f"{path}: configuration, as the runs were made by ser {made_by}"
     elif not has_known_key(submission):
         yield f"{path}: run keys, which depend on data that is not published"
     if not has_fingerprint(splits) and AUDIO in splits.table:
