@@ -103,13 +103,18 @@ def _prediction_problems(run: PublishedRun, submission: Submission) -> Iterator[
 def _split_problems(
     table: pd.DataFrame, part: str, splits: Splits, record: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield differences of the recorded scores of a split; of other tools, of those that it has."""
-    own = record
-    if "format" not in record and isinstance(record.get(part), Mapping):
-        known = split_scores(table, part, splits.classes) or {}
-        own = {**record, part: {**known, **record[part]}}
-    known_truth = table[table[TRUTH].notna()]
-    yield from split_problems(known_truth, part, splits.classes, own, rounded=True)
+    """Yield differences between the recorded scores of a split and those of its predictions."""
+    known, classes = table[table[TRUTH].notna()], splits.classes
+    if "format" in record:
+        yield from split_problems(known, part, classes, record, rounded=True)
+        return
+    # Another tool has recorded some scores, and may have predicted classes alone.
+    lacking = {f"p_{name}": (known["prediction"] == name) * 1.0 for name in classes}
+    complete = known if set(lacking) <= set(known) else known.assign(**lacking)
+    scores = split_scores(complete, part, classes) or {}
+    given = {name: value for name, value in record[part].items() if name in scores}
+    own = {part: {**scores, **given}}
+    yield from split_problems(complete, part, classes, own, rounded=True)
 
 
 def _utterance_problems(table: pd.DataFrame, run: PublishedRun) -> Iterator[str]:
