@@ -73,7 +73,7 @@ def _prediction_problems(run: PublishedRun, submission: Submission) -> Iterator[
     yield from _utterance_problems(table, run)
     columns = {f"p_{name}" for name in splits.classes}
     given = {str(name) for name in table if str(name).startswith("p_")}
-    if given != columns and (given or RESULT in _files(run)):
+    if given != columns and (given or "format" in run.record):
         differ = [name.removeprefix("p_") for name in sorted(given ^ columns)]
         yield f"{file}: its classes are not those of {FACTS}: {listed(differ)}"
         return
@@ -291,7 +291,3 @@ def _training_problems(run: PublishedRun, submission: Submission) -> Iterator[st
     shared = set(known["speaker"]) & splits.speakers(run.fold, "test")
     if splits.is_independent and shared:
         yield f"{file}: test speakers of fold {run.fold} in training: {listed(sorted(shared))}"
-
-
-def _files(run: PublishedRun) -> set[str]:
-    return {file.name for file in run.path.iterdir()}
