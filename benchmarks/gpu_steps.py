@@ -66,7 +66,7 @@ class Size:
     batch: int = 64
     replicas: Sequence[int] = (1, 30, 300)
     processes: Sequence[int] = (4, 12)
-    seconds: float = 5.0
+    seconds: float = 4.0
     rounds: int = 5
 
 
