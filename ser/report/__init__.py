@@ -23,7 +23,7 @@ from ser.results import write_bytes, write_text
 from ser.sweeps.grid import Grid
 
 
-def report(grid: Grid, out: Path, console: Console | None = None) -> None:
+def report(grid: Grid, out: Path, console: Console | None = None) -> ReportData:
     """Print the tables of a grid and write them, with figures, to a folder.
 
     Args:
@@ -33,6 +33,9 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
             them. Some depend on what the runs have.
         console: Where tables are printed; None for standard output.
 
+    Returns:
+        The data of the report.
+
     Raises:
         UserError: No run is finished, a finished run is damaged, or a system that is to be
             compared does not exist.
@@ -40,6 +43,7 @@ def report(grid: Grid, out: Path, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     data = compute(grid, console)
     terminal.show(data, out, console, write(data, out))
+    return data
 
 
 def compute(grid: Grid, console: Console | None = None) -> ReportData:

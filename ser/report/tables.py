@@ -66,6 +66,15 @@ class Table:
     spans: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def headers(self) -> list[str]:
+        """Header of each column in one line, with that above it."""
+        above = [name for name, count in self.spans for _ in range(count)]
+        return [
+            f"{span} {name}".strip()
+            for span, name in zip(above or [""] * len(self.columns), self.columns, strict=True)
+        ]
+
 
 def scores(data: ReportData, scoring: Scoring) -> Table:
     """Return all scores of all cells of one kind of target, and chance level."""

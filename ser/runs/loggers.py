@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from ser.runs.logged import confusions, flat_scores
 
 if TYPE_CHECKING:  # imported where needed: it takes half a second
     import wandb as wandb_client
+
+    from ser.report.data import ReportData
 
 TAG_LENGTH = 64  # Weights & Biases refuses runs with longer tags
 # Files of a report that are logged as tables; its pages and figures are logged, too.
@@ -234,7 +237,7 @@ def finish(logger: Logger, result: Mapping[str, Any], predictions: pd.DataFrame)
 
 
 def log_report(
-    grid: str,
+    data: "ReportData",
     corpora: Iterable[str],
     folder: Path,
     *,
@@ -245,11 +248,13 @@ def log_report(
 ) -> None:
     """Log the tables, figures and page of a grid's report as one run of Weights & Biases.
 
-    The id is that of the grid and its corpora, so that a report that is logged again replaces the
-    earlier one.
+    The section `first_page` has what the page of the report opens with: the conclusion, which is
+    also the description of the run, the forest plot, the main table and the main tests. The id is
+    that of the grid and its corpora, so that a report that is logged again replaces the earlier
+    one.
 
     Args:
-        grid: Name of the grid.
+        data: Data of the report.
         corpora: Corpora of its runs.
         folder: Folder of the report.
         project: As for `wandb`.
@@ -262,6 +267,9 @@ def log_report(
     """
     import wandb as client
 
+    from ser.report.conclusion import sentences
+
+    grid = data.name
     tables = [path for name in TABLES if (path := folder / name).exists()]
     images = sorted(folder.glob("*.png"))
     pages = sorted(
@@ -279,14 +287,37 @@ def log_report(
         group=group or grid,
         job_type="report",
         tags=_tags([*corpora, *tags]),
+        notes="\n\n".join(sentences(data)),
         mode=_mode(mode),
     )
-    content: dict[str, Any] = {path.stem: _table(path) for path in tables}
+    content = _first_page(data, folder)
+    content |= {path.stem: _table(path) for path in tables}
     # With suffix, because a page may have the same name.
     content |= {path.name: client.Image(str(path)) for path in images}
     content |= {path.stem: client.Html(path.read_text(), inject=False) for path in pages}
     run.log(content)
     run.finish()
+
+
+def _first_page(data: "ReportData", folder: Path) -> dict[str, Any]:
+    """Return what the page of a report opens with; panels are in the order of their names."""
+    import wandb as client
+
+    from ser.report import paper, testing
+    from ser.report.conclusion import sentences
+    from ser.report.documents import FOREST
+
+    paragraphs = "".join(f"<p>{escape(each)}</p>" for each in sentences(data))
+    content: dict[str, Any] = {"1_conclusion": client.Html(paragraphs, inject=False)}
+    if (forest := folder / FOREST).exists():
+        content["2_forest_plot"] = client.Html(forest.read_text(), inject=False)
+    shown = {"3_main_table": paper.main(data), "4_main_tests": testing.main(data)}
+    for name, table in shown.items():
+        if table is not None:
+            content[name] = client.Table(
+                columns=list(table.headers), data=[list(row) for row in table.rows]
+            )
+    return {f"first_page/{name}": each for name, each in content.items()}
 
 
 def _begin(folder: Path, **options: Any) -> "wandb_client.Run":
