@@ -13,11 +13,9 @@ import pandas as pd
 import pytest
 import warm
 from offline import read, run_info
-from PIL import Image
 from small import SHORT
 
 from ser import results
-from ser.errors import UserError
 from ser.runs.loggers import RunInfo, Wandb, finish, tensorboard, wandb
 from ser.runs.run import run
 
