@@ -124,7 +124,7 @@ def report(selection: Sequence[str], out: Path | None) -> int:
     out = out or REPORTS / report_name(selection, grid.name)
     data = write_report(grid, out)
     if grid.logger is not None and "wandb" in grid.logger:
-        from ser.runs.loggers import log_report
+        from ser.runs.logged_report import log_report
 
         options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
         corpora = {run.choices["corpus"] for run in grid.runs}

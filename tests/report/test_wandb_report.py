@@ -14,7 +14,7 @@ from ser.errors import UserError
 from ser.report import compute
 from ser.report import write as write_report
 from ser.report.conclusion import sentences
-from ser.runs.loggers import log_report
+from ser.runs.logged_report import log_report
 
 
 def test_a_report_is_one_run_that_is_replaced(tmp_path: Path) -> None:
