@@ -122,13 +122,13 @@ def report(selection: Sequence[str], out: Path | None) -> int:
 
     grid = select_report(selection)
     out = out or REPORTS / report_name(selection, grid.name)
-    write_report(grid, out)
+    data = write_report(grid, out)
     if grid.logger is not None and "wandb" in grid.logger:
-        from ser.runs.loggers import log_report
+        from ser.runs.logged_report import log_report
 
         options = {key: grid.logger.wandb[key] for key in ("project", "group", "mode")}
         corpora = {run.choices["corpus"] for run in grid.runs}
-        log_report(grid.name, corpora, out, **options, tags=list(grid.logger.wandb.tags))
+        log_report(data, corpora, out, **options, tags=list(grid.logger.wandb.tags))
     return 0
 
 

@@ -80,9 +80,13 @@ class ClassScoring(Scoring):
     classes: tuple[str, ...]
 
     scores = (
-        Score("ua", "UA", "chance_ua", "chance UA", difference="points of UA"),
-        Score("wa", "WA", "majority_wa", "majority class WA"),
-        Score("f1", "F1"),
+        Score(
+            *("ua", "UA", "chance_ua", "chance UA"),
+            difference="points of UA",
+            about="mean of the recalls of all classes",
+        ),
+        Score("wa", "WA", "majority_wa", "majority class WA", about="share of correct predictions"),
+        Score("f1", "F1", about="mean of the F1 scores of all classes"),
     )
     more = (Score("ece", "ECE"),)
     beside = "wa"

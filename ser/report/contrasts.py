@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from ser.report import statistics
+from ser.report import power, statistics
 from ser.report.cells import Cell
 from ser.report.scores import Summary, summary
 from ser.report.statistics import Comparison
@@ -310,7 +310,7 @@ def _resampled(
     if result is None:
         reason = f"needs two {kind}" if count < 2 else "the difference is equal in all resamples"
         return Contrast(kind, cell, base, n, None, reason)
-    units = statistics.unit_differences(*sums, result, resampled)
+    units = power.unit_differences(*sums, result, resampled)
     return Contrast(kind, cell, base, n, result, "", units=tuple(units.tolist()))
 
 

@@ -13,7 +13,8 @@ PREAMBLE = (
 )
 COLUMN, PAGE = 252.0, 516.0  # width of a column and of a page with two, in pt
 SIZE, SEPARATION = 8.5, 4.0  # of \footnotesize, and between columns, in pt
-LONGEST = 105.0  # width of a column of words whose lines are not broken, in pt
+# Widths of columns of words whose lines are not broken, in pt: the first that fits the page.
+LONGEST = (105.0, 80.0, 60.0)
 TOKEN = 18  # characters of the longest word that is never broken
 
 _BREAK = "\u200b"  # zero-width space
@@ -98,11 +99,10 @@ def _known(character: str) -> str:
 def _divided(content: Table) -> Iterator[Table]:
     """Yield tables that are not wider than the page, each with some columns of numbers."""
     words = list(range(content.left))
-    start = sum(_widths(content, words))
     groups = _groups(content)
     chunks: list[list[int]] = [[]]
     for group in groups:
-        if chunks[-1] and start + sum(_widths(content, [*chunks[-1], *group])) > PAGE:
+        if chunks[-1] and sum(_widths(content, [*words, *chunks[-1], *group])) > PAGE:
             chunks.append([])
         chunks[-1] += group
     for number, chunk in enumerate(chunks):
@@ -120,8 +120,10 @@ def _groups(content: Table) -> list[list[int]]:
     for _, count in content.spans:
         group = [number for number in range(start, start + count) if number >= content.left]
         start += count
-        together = sum(_widths(content, group)) + sum(_widths(content, range(content.left)))
-        groups += [group] if together <= PAGE else [[number] for number in group]
+        together = [*range(content.left), *group]
+        groups += (
+            [group] if sum(_widths(content, together)) <= PAGE else [[number] for number in group]
+        )
     return [group for group in groups if group]
 
 
@@ -141,10 +143,20 @@ def _selected(content: Table, numbers: Sequence[int]) -> Table:
 
 def _widths(content: Table, numbers: Sequence[int]) -> list[float]:
     """Return the width of columns with what separates them, in pt."""
-    return [min(_longest(content, number), LONGEST) + 2 * SEPARATION for number in numbers]
+    limit = _limit(content, numbers)
+    return [min(_unbroken(content, number), limit) + 2 * SEPARATION for number in numbers]
 
 
-def _longest(content: Table, number: int) -> float:
+def _limit(content: Table, numbers: Sequence[int]) -> float:
+    """Return the width of columns whose lines are broken if they are longer, in pt."""
+    widths = [_unbroken(content, number) + 2 * SEPARATION for number in numbers]
+    for limit in LONGEST:
+        if sum(min(width, limit + 2 * SEPARATION) for width in widths) <= PAGE:
+            return limit
+    return LONGEST[-1]
+
+
+def _unbroken(content: Table, number: int) -> float:
     texts = [content.columns[number], *(row[number] for row in content.rows)]
     return max(map(_width, texts))
 
@@ -163,7 +175,8 @@ def _environment(content: Table) -> str:
     name = "table" if width <= COLUMN else "table*"
     lines = [rf"\begin{{{name}}}", r"\centering", rf"\caption{{{tex(content.title)}}}"]
     lines += [r"\footnotesize", rf"\setlength{{\tabcolsep}}{{{SEPARATION:g}pt}}"]
-    form = "".join(_form(content, number) for number in numbers)
+    limit = _limit(content, numbers)
+    form = "".join(_form(content, number, limit) for number in numbers)
     lines += [rf"\begin{{tabular}}{{{form}}}", r"\toprule"]
     if any(name for name, _ in content.spans):
         lines += _spans(content)
@@ -173,10 +186,10 @@ def _environment(content: Table) -> str:
     return "\n".join([*lines, rf"\end{{{name}}}"]) + "\n"
 
 
-def _form(content: Table, number: int) -> str:
+def _form(content: Table, number: int, limit: float) -> str:
     """Return the format of a column: lines are broken in columns of long texts."""
-    if _longest(content, number) > LONGEST:
-        return rf">{{\raggedright\arraybackslash}}p{{{LONGEST:g}pt}}"
+    if _unbroken(content, number) > limit:
+        return rf">{{\raggedright\arraybackslash}}p{{{limit:g}pt}}"
     return "l" if number < content.left else "r"
 
 

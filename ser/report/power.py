@@ -10,10 +10,41 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from ser.report.statistics import TINY, Comparison, Resampled, resampled_ua
+
 POWER = 0.8
 TRIALS = 2000
 MOST = 10_000  # units
 VALUES = 100  # distinct differences that are resampled, at most
+
+
+def unit_differences(
+    first: np.ndarray, second: np.ndarray, result: Comparison, resampled: Resampled = resampled_ua
+) -> np.ndarray:
+    """Return what each speaker contributes to the difference of a pooled score, (K,).
+
+    These are the pseudo-values of the jackknife (Efron and Tibshirani, *An Introduction to the
+    Bootstrap*, 1993, chapter 11): defined also for speakers who lack a class, and for scores such
+    as CCC that are no means over speakers. They are scaled to the mean and standard deviation of
+    `over_speakers`, so that a t-test of them is that test.
+
+    Args:
+        first, second: As for `over_speakers`.
+        result: Result of `over_speakers`.
+        resampled: Score of the sums.
+
+    Returns:
+        Empty if nothing varies, or if the score of the others is not always defined.
+    """
+    count = first.shape[1]
+    without = np.ones((count, count)) - np.eye(count)
+    others = resampled(first, without) - resampled(second, without)
+    spread = float(np.std(others, ddof=1))
+    if not result.effect or not spread > TINY:
+        return np.empty(0)
+    # A speaker without whom the difference is lower has contributed a higher one.
+    sd = abs(result.difference / result.effect)
+    return result.difference - (others - others.mean()) / spread * sd
 
 
 def power(differences: np.ndarray, count: int, level: float, trials: int = TRIALS) -> float:

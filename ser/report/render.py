@@ -19,8 +19,7 @@ def markdown(table: Table, level: int = 3) -> str:
         | aae | 76.0 ± 1.6 |
         <BLANKLINE>
     """
-    above = [name for name, count in table.spans for _ in range(count)] or [""] * len(table.columns)
-    headers = [f"{span} {name}".strip() for span, name in zip(above, table.columns, strict=True)]
+    headers = table.headers
     rules = [":--"] * table.left + ["--:"] * (len(headers) - table.left)
     lines = [[md(text) for text in headers], rules, *([md(t) for t in row] for row in table.rows)]
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -27,6 +27,7 @@ class Score:
         chance_title: Title of its column; empty if it is the same for all cells.
         in_percent: Whether it is shown in %; else with three decimals.
         difference: What a difference is measured in.
+        about: What it is, in a few words.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Score:
     chance_title: str = ""
     in_percent: bool = True
     difference: str = ""
+    about: str = ""
 
     @property
     def own_chance(self) -> list[str]:

@@ -18,8 +18,11 @@ NO_SPEAKERS = (
 )
 OVERLAP = (
     "some utterances are tested in more folds than others. Predictions are pooled as they are, and "
-    "intervals over speakers draw all predictions of a speaker together. They are no sample of "
-    "independent utterances, so there is neither p (chance) nor a test of proportions."
+    "intervals over speakers draw all predictions of a speaker together."
+)
+OVERLAP_TESTS = (
+    "Predictions of the same utterance in several folds are no sample of independent utterances, "
+    "so there is neither p (chance) nor a test of proportions."
 )
 DEPENDENT = (
     "tested speakers are in the training split, too; intervals and tests over speakers hold for "
@@ -62,6 +65,15 @@ class Table:
     left: int = 1
     spans: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> list[str]:
+        """Header of each column in one line, with that above it."""
+        above = [name for name, count in self.spans for _ in range(count)]
+        return [
+            f"{span} {name}".strip()
+            for span, name in zip(above or [""] * len(self.columns), self.columns, strict=True)
+        ]
 
 
 def scores(data: ReportData, scoring: Scoring) -> Table:
@@ -113,8 +125,20 @@ def _texts(
 
 
 def about_scores(data: ReportData, scoring: Scoring) -> Iterator[str]:
-    """Yield notes on how to read the scores of a kind of target, and on limitations of some."""
+    """Yield notes on how to read all scores of a kind of target, and on limitations of some."""
     yield scoring.about
+    yield from limitations(data, scoring)
+    rows = [row for row in data.rows if type(row[0].scoring) is type(scoring)]
+    scored = [(cell, summed) for cell, summed, _ in rows if summed is not None]
+    if any(summed.overlap for _, summed in scored):
+        yield OVERLAP_TESTS
+    lacking = [cell for cell, _ in scored if scoring.lacks_class(cell.sums(cell.part)[0])]
+    if lacking:
+        yield f"Some folds lack a class, which their UA ignores: {data.cell_names(lacking)}."
+
+
+def limitations(data: ReportData, scoring: Scoring) -> Iterator[str]:
+    """Yield what limits the scores of some systems on a kind of target."""
     rows = [row for row in data.rows if type(row[0].scoring) is type(scoring)]
     known = [
         (cell, summed, interval[0])
@@ -137,9 +161,6 @@ def about_scores(data: ReportData, scoring: Scoring) -> Iterator[str]:
     without = [cell for cell, _, _ in rows if cell.seeds and not cell.knows_speakers]
     if without:
         yield f"{data.cell_names(without)}: {NO_SPEAKERS}."
-    lacking = [cell for cell, _ in scored if scoring.lacks_class(cell.sums(cell.part)[0])]
-    if lacking:
-        yield f"Some folds lack a class, which their UA ignores: {data.cell_names(lacking)}."
 
 
 def recalls(data: ReportData, column: tuple[str, str]) -> Table | None:

@@ -1,24 +1,53 @@
 """A report on the terminal: a table per target, at most eighty columns wide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ser.report import paper, robustness
+from ser.report import conclusion, paper, robustness, testing
 from ser.report.contrasts import KINDS
 from ser.report.data import ReportData, missing, remarks
 from ser.report.documents import CURVE_FILES, LAYERS, REPRESENTATION_FILES, ROBUSTNESS
 from ser.report.figures import captions
 from ser.report.frames import cost
-from ser.report.tables import Table, about_scores
+from ser.report.power import POWER
+from ser.report.tables import Table, limitations
+from ser.report.testing import NEEDED
 from ser.report.text import NONE, p_value
+
+# How to read columns and rows, by their name.
+PUBLISHED, REPRODUCED = "published", "reproduced"
+INTERVAL, DIFFERENCE, LIMITS, EFFECT, P = (
+    "95% over speakers",
+    "difference",
+    "95%",
+    "d_z",
+    "p (Holm)",
+)
+EXPLAINED = {
+    PUBLISHED: "of the paper",
+    REPRODUCED: "of these runs",
+    "±": "standard deviation over seeds: the variation between repeated trainings",
+    INTERVAL: "confidence interval by a bootstrap over speakers: the variation between speakers",
+    DIFFERENCE: "system minus reference",
+    LIMITS: "its confidence interval",
+    EFFECT: "difference divided by its standard deviation between {units}",
+    P: (
+        "bootstrap over {units}, with Holm's correction over all main tests of the report; *: "
+        "below 0.05. Secondary tests are in the files"
+    ),
+    NEEDED: (
+        f"number of {{units}} with which {POWER:.0%} of further experiments would show the "
+        "difference"
+    ),
+}
 
 
 def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]) -> None:
-    """Print scores, tests, missing runs and the paths of files.
+    """Print the conclusion, scores, main tests, missing runs and the paths of files.
 
     Args:
         data: Data of the report.
@@ -27,28 +56,28 @@ def show(data: ReportData, out: Path, console: Console, optional: Sequence[Path]
         optional: Files of the report that not every report has.
     """
     _print(console, f"{data.name}: {data.headline}", "bold")
+    for sentence in conclusion.sentences(data):
+        _print(console, sentence)
     for remark in remarks(data):
         _print(console, remark, "yellow")
     for column in data.columns:
         of_target = data.select(column)
         console.print()
         console.print(_scores(of_target))
-        for reference in dict.fromkeys(test.reference.system for test in of_target.tests):
+        for reference in dict.fromkeys(test.reference.system for test in of_target.main_tests):
             console.print()
             console.print(_tests(of_target, reference))
-    if table := robustness.table(data, robustness.robustness(data)):
+    corrupted = robustness.table(data, robustness.robustness(data))
+    if corrupted:
         console.print()
-        console.print(_transposed(table))
+        console.print(_transposed(corrupted))
     console.print()
-    about = [note for scoring in data.scorings for note in about_scores(data, scoring)]
-    for note in (*paper.main(data).notes, *about):
+    for note in (*_explanations(data), *(corrupted.notes if corrupted else ())):
         _print(console, note, "dim")
-    if data.tests:
-        _print(console, "p with Holm's correction over the whole report; *: below 0.05.", "dim")
-        units = dict.fromkeys(test.n for test in data.tests_of("folds") if test.result)
-        if units:
-            _print(console, f"Tests over folds: {'; '.join(units)}.", "dim")
-    elif not data.compares:
+    for scoring in data.scorings:
+        for note in limitations(data, scoring):
+            _print(console, note, "dim")
+    if not data.compares:
         _print(console, captions.NO_BASELINE)
     if any(gap.result for gap in data.gaps):
         _print(console, _gaps(data))
@@ -75,7 +104,7 @@ def _scores(data: ReportData) -> RichTable:
     table = rich_table(f"{column[0]} {column[1]}: {main.title}")
     for number, name in enumerate(main.columns):
         table.add_column(name, justify="left" if number < main.left else "right", overflow="fold")
-    for name in ("95% over speakers", scoring.second.title):
+    for name in (INTERVAL, scoring.second.title):
         table.add_column(name, justify="right", overflow="fold")
     for row, (_, summed, interval) in zip(main.rows, data.rows, strict=False):
         second = NONE
@@ -92,27 +121,45 @@ def _scores(data: ReportData) -> RichTable:
 
 
 def _tests(data: ReportData, reference: str) -> RichTable:
-    """Return the difference and p of the tests of one target against a reference."""
+    """Return the main tests of one target against a reference."""
     (column,) = data.columns
-    primary = data.scoring(column).primary
-    kinds = [kind for kind in KINDS if any(test.kind == kind for test in data.tests)]
-    table = rich_table(f"against {reference}: {primary.difference}, and p of each test (Holm)")
+    score = data.scoring(column).primary
+    tests = [test for test in data.main_tests if test.reference.system == reference]
+    kinds = " or ".join(dict.fromkeys(KINDS[test.kind].title for test in tests))
+    table = rich_table(f"against {reference}: {score.difference}, main test {kinds}")
     table.add_column("system", overflow="fold")
-    for name in ("difference", *kinds):
+    for name in (DIFFERENCE, LIMITS, EFFECT, P, NEEDED):
         table.add_column(name, justify="right", overflow="fold")
-    rows: dict[str, dict[str, str]] = {}
-    for test in data.tests:
-        if test.reference.system != reference:
-            continue
-        row = rows.setdefault(test.cell.system, {})
-        row[test.kind] = "untested"
-        if test.result is not None:
-            row.setdefault("difference", primary.signed(test.result.difference))
-            row[test.kind] = p_value(test.p_holm) + (" *" if test.is_significant else "  ")
-    for system, row in rows.items():
-        texts = (system, row.get("difference", NONE), *(row[kind] for kind in kinds))
-        table.add_row(*map(Text, texts))
+    for test in tests:
+        result = test.result
+        texts = [NONE, NONE, NONE, "untested", NONE]
+        if result is not None:
+            limits = f"{score.signed(result.low)} to {score.signed(result.high)}"
+            effect = NONE if result.effect is None else f"{result.effect:.2f}"
+            p = p_value(test.p_holm) + (" *" if test.is_significant else "  ")
+            texts = [score.signed(result.difference), limits, effect, p, testing.needed(test)]
+        table.add_row(*map(Text, (test.cell.system, *texts)))
     return table
+
+
+def _explanations(data: ReportData) -> Iterator[str]:
+    """Explain the columns and marks that are shown, and only those."""
+    main, tests = paper.main(data), data.main_tests
+    for scoring in data.scorings:
+        for score in scoring.scores:
+            is_shown = any(name.startswith(f"{score.title} ") for name in main.columns)
+            if is_shown or score is scoring.second:
+                yield f"{score.title}: {score.about}."
+    kinds = (PUBLISHED, REPRODUCED)
+    shown = [kind for kind in kinds if any(name.endswith(kind) for name in main.columns)]
+    shown += ["±"] if any("±" in text for row in main.rows for text in row) else []
+    shown += [INTERVAL, *((DIFFERENCE, LIMITS, EFFECT, P, NEEDED) if tests else ())]
+    units = " or ".join(dict.fromkeys(test.kind for test in tests))
+    yield from (f"{name}: {EXPLAINED[name].format(units=units)}." for name in shown)
+    if any(test.kind == "sessions" for test in tests):
+        yield testing.WHY_SESSIONS
+    yield from (f"{test.cell.system}: {test.verdict}." for test in tests if test.result is None)
+    yield from main.notes
 
 
 def rich_table(title: str) -> RichTable:

@@ -70,10 +70,15 @@ class ValueScoring(Scoring):
     classes: tuple[str, ...] = ()
 
     scores = (
-        Score("ccc", "CCC", "chance_ccc", in_percent=False, difference="CCC"),
-        Score("pearson", "Pearson", in_percent=False),
-        Score("rmse", "RMSE", in_percent=False),
-        Score("mae", "MAE", in_percent=False),
+        Score(
+            *("ccc", "CCC", "chance_ccc"),
+            in_percent=False,
+            difference="CCC",
+            about="concordance correlation coefficient; 1 is best",
+        ),
+        Score("pearson", "Pearson", in_percent=False, about="correlation"),
+        Score("rmse", "RMSE", in_percent=False, about="root mean square error; 0 is best"),
+        Score("mae", "MAE", in_percent=False, about="mean absolute error; 0 is best"),
     )
     beside = "rmse"
     limits = (-1.0, 1.0)

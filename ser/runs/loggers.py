@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from ser.config.run_key import digest
-from ser.errors import UserError
 from ser.representations.curves import EPOCH
-from ser.results import TASK, RunFolder, restored
+from ser.results import TASK, RunFolder
 from ser.runs.logged import confusions, flat_scores
 
 if TYPE_CHECKING:  # imported where needed: it takes half a second
     import wandb as wandb_client
 
 TAG_LENGTH = 64  # Weights & Biases refuses runs with longer tags
-# Files of a report that are logged as tables; its pages and figures are logged, too.
-TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv")
 
 
 @dataclass(frozen=True)
@@ -85,9 +81,9 @@ def wandb(
         group=group or choices.get("grid") or " ".join(data),
         job_type=system,
         notes="; ".join(run.remarks) or None,
-        tags=_tags([run.paper, *searched, *data, *fold, *tags]),
+        tags=short_tags([run.paper, *searched, *data, *fold, *tags]),
         config=dict(run.config),
-        mode=_mode(mode),
+        mode=offline_unless(mode),
     )
 
 
@@ -123,7 +119,7 @@ class Wandb(Logger):
     def experiment(self) -> "wandb_client.Run":
         """The run of Weights & Biases, started on first use. Panels are drawn over epochs."""
         if self._run is None:
-            self._run = _begin(self.folder, **self.options)
+            self._run = begin(self.folder, **self.options)
             self._run.define_metric("epoch")
             self._run.define_metric("*", step_metric="epoch")
             self._run.define_metric(EPOCH)
@@ -233,63 +229,7 @@ def finish(logger: Logger, result: Mapping[str, Any], predictions: pd.DataFrame)
         logger.finalize("success")
 
 
-def log_report(
-    grid: str,
-    corpora: Iterable[str],
-    folder: Path,
-    *,
-    project: str,
-    group: str | None,
-    mode: str | None,
-    tags: list[str],
-) -> None:
-    """Log the tables, figures and page of a grid's report as one run of Weights & Biases.
-
-    The id is that of the grid and its corpora, so that a report that is logged again replaces the
-    earlier one.
-
-    Args:
-        grid: Name of the grid.
-        corpora: Corpora of its runs.
-        folder: Folder of the report.
-        project: As for `wandb`.
-        group: As for `wandb`; None: the grid.
-        mode: As for `wandb`.
-        tags: As for `wandb`.
-
-    Raises:
-        UserError: The folder has no report.
-    """
-    import wandb as client
-
-    tables = [path for name in TABLES if (path := folder / name).exists()]
-    images = sorted(folder.glob("*.png"))
-    pages = sorted(
-        [*folder.glob("*.html"), *folder.glob("*.svg")]
-    )  # SVG is not an image type there
-    if not (tables or images or pages):
-        raise UserError(f"{folder}: no report; make it with python -m ser report grid={grid}")
-    corpora = sorted(set(corpora))
-    id_ = digest({"report": grid, "corpora": corpora})
-    run = _begin(
-        folder,
-        project=project,
-        id=id_,
-        name=f"{grid} report",
-        group=group or grid,
-        job_type="report",
-        tags=_tags([*corpora, *tags]),
-        mode=_mode(mode),
-    )
-    content: dict[str, Any] = {path.stem: _table(path) for path in tables}
-    # With suffix, because a page may have the same name.
-    content |= {path.name: client.Image(str(path)) for path in images}
-    content |= {path.stem: client.Html(path.read_text(), inject=False) for path in pages}
-    run.log(content)
-    run.finish()
-
-
-def _begin(folder: Path, **options: Any) -> "wandb_client.Run":
+def begin(folder: Path, **options: Any) -> "wandb_client.Run":
     """Start a run, and remove earlier attempts at it from this process and from disk."""
     import wandb as client
 
@@ -302,23 +242,12 @@ def _begin(folder: Path, **options: Any) -> "wandb_client.Run":
     return client.init(dir=folder, resume="allow", settings=settings, **options)
 
 
-def _mode(mode: str | None) -> str:
+def offline_unless(mode: str | None) -> str:
+    """Return a mode; None: that of the environment, or else offline."""
     return mode or os.environ.get("WANDB_MODE", "offline")
 
 
-def _tags(tags: Iterable[str | None]) -> list[str]:
+def short_tags(tags: Iterable[str | None]) -> list[str]:
     """Return distinct tags, shortened to the length that Weights & Biases accepts."""
     short = (tag if len(tag) <= TAG_LENGTH else f"{tag[: TAG_LENGTH - 1]}…" for tag in tags if tag)
     return list(dict.fromkeys(short))
-
-
-def _table(path: Path) -> Any:
-    """Return a CSV file as a table of Weights & Biases, with None for missing values."""
-    import wandb as client
-
-    table = restored(pd.read_csv(path))
-    rows: list[Any] = [
-        [None if isinstance(value, float) and math.isnan(value) else value for value in row]
-        for row in table.astype(object).itertuples(index=False)
-    ]
-    return client.Table(columns=[str(name) for name in table], data=rows)

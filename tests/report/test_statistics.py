@@ -137,7 +137,7 @@ def test_contributions_of_speakers_are_their_differences_for_a_mean() -> None:
     result = over_speakers(*counts, weights(8, 20_000))
     assert result is not None
     own = [np.array([metrics.unweighted_accuracy(each) for each in of[0]]) for of in counts]
-    units = statistics.unit_differences(*counts, result)
+    units = power.unit_differences(*counts, result)
     np.testing.assert_allclose(units, own[0] - own[1], atol=0.005)  # of the bootstrap
     known = stats.ttest_rel(*own)
     assert result.p == pytest.approx(known.pvalue, rel=0.05)

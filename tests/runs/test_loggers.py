@@ -13,12 +13,10 @@ import pandas as pd
 import pytest
 import warm
 from offline import read, run_info
-from PIL import Image
 from small import SHORT
 
 from ser import results
-from ser.errors import UserError
-from ser.runs.loggers import RunInfo, Wandb, finish, log_report, tensorboard, wandb
+from ser.runs.loggers import RunInfo, Wandb, finish, tensorboard, wandb
 from ser.runs.run import run
 
 CLASSES = ["anger", "fear", "joy"]
@@ -150,33 +148,6 @@ def _epochs(folder: Path) -> int:
         return len((folder / "metrics.csv").read_text().splitlines()) - 1
     except FileNotFoundError:
         return 0
-
-
-def test_a_report_is_one_run_that_is_replaced(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no report; make it with"):
-        log_report("table1", ["emodb"], tmp_path, project="s", group=None, mode=None, tags=[])
-    (tmp_path / "scores.csv").write_text("system,ua,sd\nmlp,0.5,\naae,0.6,0.1\n")
-    (tmp_path / "index.html").write_text("<!doctype html><title>table 1</title>")
-    (tmp_path / "dots.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    Image.new("RGB", (4, 4)).save(tmp_path / "confusion.png")
-    ids = []
-    for _ in range(2):
-        log_report("table1", ["emodb"], tmp_path, project="s", group=None, mode=None, tags=["x"])
-        found = read(tmp_path)
-        ids.append(found.about.run_id)
-    assert ids[0] == ids[1]
-    assert found.about.run_group == "table1"
-    assert found.about.job_type == "report"
-    assert list(found.about.tags) == ["emodb", "x"]
-    (row,) = found.rows
-    table = json.loads((found.files / row["scores/path"]).read_text())
-    assert table["columns"] == ["system", "ua", "sd"]
-    assert table["data"] == [["mlp", 0.5, None], ["aae", 0.6, 0.1]]
-    assert "<title>table 1</title>" in (found.files / row["index/path"]).read_text()
-    assert "<svg" in (found.files / row["dots/path"]).read_text()
-    assert (found.files / row["confusion.png/path"]).read_bytes() == (
-        tmp_path / "confusion.png"
-    ).read_bytes()
 
 
 def test_tensorboard_has_events(tmp_path: Path) -> None:
