@@ -193,9 +193,9 @@ def test_the_page_shows_scores_tests_audit_and_commands(
 
 def test_references_are_those_of_the_grids() -> None:
     known = references()
-    composed = compose_grid(["grid=benchmark", "seed=0", "fold.index=0"])
-    assert known.classes == composed.baseline
-    assert known.pairs == composed.comparisons
+    one = ["experiment=benchmark/svm", "features=functionals", "fold.index=0"]
+    assert known.classes == compose_grid(["grid=benchmark", *one]).baseline
+    assert [first.partition(" ")[0] for first, _ in known.pairs] == ["aae"] * 3
     assert references(["mlp"]) == References("mlp", "mlp", known.pairs)
     assert references(["mlp", "aae"]).values == "aae"
 

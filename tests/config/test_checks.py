@@ -207,6 +207,15 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             ["representation=vae", "features=lld", "model=lstm", "segments.hop=1.5"],
             "segments.hop=1.5: input should be a valid integer",
         ),
+        (
+            ["features=wavlm", "features.layer=chosen"],
+            "features.layer=chosen: features=encoder_chosen features.model=... has the options",
+        ),
+        (
+            ["features=encoder_chosen", "features.model=x", "target=attributes"],
+            "features.layer=chosen: a layer is chosen for one task, and there are 3",
+        ),
+        (["features=encoder_chosen", "layer_choice.grid.C=[0]"], "layer_choice.grid.C=[0.0]"),
     ],
 )
 def test_unsuitable_combinations_are_named(

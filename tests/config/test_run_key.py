@@ -92,6 +92,17 @@ def test_saved_configuration_means_the_same_on_every_machine(
     assert auto.trainer.accelerator == "auto"
 
 
+def test_options_of_the_choice_of_a_layer_count_where_one_is_chosen(composed: Compose) -> None:
+    chosen = ["features=encoder_chosen", "features.model=x"]
+    other, jobs = "layer_choice.grid.C=[0.1]", "layer_choice.jobs=4"
+    assert result_options(composed(*chosen)) == result_options(composed(*chosen, jobs))
+    assert result_options(composed(*chosen)) != result_options(composed(*chosen, other))
+    named = result_options(composed(*chosen, "features.layer=2", other))
+    assert named == result_options(
+        composed("features=encoder", "features.model=x", "features.layer=2")
+    )
+
+
 def test_segments_are_part_of_the_identity_of_runs_that_use_them(composed: Compose) -> None:
     for options in ([], ["model=svm", "representation=pca"], ["model=lstm", "features=lld"]):
         assert "segments" not in result_options(composed(*options))
