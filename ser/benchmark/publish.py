@@ -244,6 +244,8 @@ def _config_text(cfg: DictConfig) -> str:
         for parent in parents:
             node = node.get(parent) or {}
         node.pop(last, None)
+    # As on the machine of the runs: elsewhere, `auto` may be another one.
+    content["trainer"]["accelerator"] = "gpu" if run_key.trains_on_gpu(cfg) else "cpu"
     if "model" in content["features"]:
         content["features"]["model"] = Path(content["features"]["model"]).name
     _require_no_paths(content, Path(CONFIG))
