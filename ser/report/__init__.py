@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from ser.errors import UserError
-from ser.report import documents, frames, robustness, terminal
+from ser.report import documents, frames, page, robustness, terminal
 from ser.report.cells import cells
 from ser.report.comparisons import compare, pairs, resolve
 from ser.report.contents import Contents
 from ser.report.data import ReportData
-from ser.report.figures import curve
+from ser.report.figures import curve, forest
 from ser.report.figures import data as figure_data
 from ser.report.gather import Run, finished_runs, with_evaluations
+from ser.report.recipes import commands, recipes
 from ser.results import write_bytes, write_text
 from ser.sweeps.grid import Grid
 
@@ -69,9 +70,17 @@ def summarise(grid: Grid, runs: Sequence[Run]) -> ReportData:
     tests = tuple(compare(ordered, compared))
     tsne = dict.fromkeys(run.system for run in grid.runs) if grid.tsne else ()
     planned = sum(run.tested_on is None for run in grid.runs)
-    is_compared = bool(baseline or compared)
+    fold_counts = {run.planned.system: run.fold_count for run in runs}
     return ReportData(
-        grid.name, planned, ordered, is_compared, tests, tuple(tsne), formats=grid.formats
+        grid.name,
+        planned,
+        ordered,
+        bool(baseline or compared),
+        tests,
+        tuple(tsne),
+        grid.formats,
+        recipes(grid, fold_counts),
+        commands(grid, fold_counts),
     )
 
 
@@ -88,7 +97,6 @@ def write(data: ReportData, out: Path) -> list[Path]:
     files = {
         "report.md": documents.markdown(contents),
         "report.tex": documents.latex(contents),
-        "index.html": documents.html(contents),
         **figures,
     }
     tables = {
@@ -97,6 +105,7 @@ def write(data: ReportData, out: Path) -> list[Path]:
         "slices": frames.slices(data),
         "runs": frames.runs(data),
         "cost": frames.cost(data),
+        "forest": forest.table(data),
     }
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in tables.items()}
     if contents.recalls:
@@ -114,9 +123,10 @@ def write(data: ReportData, out: Path) -> list[Path]:
     for name, frame in figure_data.tables(data).items():
         if f"{name}.svg" in figures:
             files[f"{name}.csv"] = frames.csv(frame)
+    pictures = dict(documents.pictures(contents)) | dict(documents.drawn(figures, data.formats))
+    files["index.html"] = page.html(contents, sorted({*files, *pictures}))
     for name, text in files.items():
         write_text(out / name, text)
-    pictures = dict(documents.pictures(contents)) | dict(documents.drawn(figures, data.formats))
     for name, content in pictures.items():
         write_bytes(out / name, content)
     written = {*files, *pictures}

@@ -54,10 +54,12 @@ def conclusion(data: ReportData) -> Conclusion:
     columns = [column for column in data.columns if _scored(data, column)]
     if not columns:
         return Conclusion(_compared(data), (NOTHING,), tuple(_cautions(data)))
-    if len(columns) > MOST:
-        results = list(_counted(data, columns))
+    if len(columns) == 1:
+        results = list(_results(data, columns[0]))
+    elif len(columns) <= MOST:
+        results = list(_several(data, columns))
     else:
-        results = [each for column in columns for each in _results(data, column)]
+        results = list(_counted(data, columns))
     results += [ALONE] if len(data.systems) == 1 else [] if data.compares else [UNTESTED]
     return Conclusion(_compared(data), tuple(results), tuple(_cautions(data)))
 
@@ -117,21 +119,35 @@ def _value(row: Scored) -> float:
 
 def main_tests(data: ReportData, column: tuple[str, str]) -> list[Contrast]:
     """Return the main tests of a target."""
-    return [test for test in data.tests_of("speakers") if test.cell.column == column]
+    return [test for test in data.main_tests if test.cell.column == column]
 
 
 def _results(data: ReportData, column: tuple[str, str]) -> Iterator[str]:
-    """Yield what scores highest on a target, and what the main tests show."""
+    """Yield what scores highest on the only target, and what the main tests show."""
     rows, tests = _scored(data, column), main_tests(data, column)
-    best, score = rows[0][0], rows[0][0].scoring.primary
+    best = rows[0][0]
     own = [test for test in tests if best.system in _pair(test)]
-    on = "" if len(data.columns) == 1 else f"On {data.column_name(column)}, "
-    yield f"{on}{_highest(rows, own)}."
+    details = [*_interval(rows[0]), *_next(rows, own)]
+    yield f"{_highest(rows)}" + (f" ({'; '.join(details)})." if details else ".")
     if own:
-        yield f"It {_verdicts(best, own, score)}{_how(data, own)}."
+        yield f"It {_verdicts(best, own)}{_how(data, own)}."
     if others := [test for test in tests if test not in own and test.is_significant]:
         how = "" if any(test.result for test in own) else _how(data, others)
-        yield f"{'Also shown' if own else 'Shown'}: {_sides(others, score)}{how}."
+        yield f"{'Also shown' if own else 'Shown'}: {_sides(others)}{how}."
+
+
+def _several(data: ReportData, columns: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield a sentence on each target, and how systems were tested."""
+    for column in columns:
+        rows = _scored(data, column)
+        best = rows[0][0]
+        own = [test for test in main_tests(data, column) if best.system in _pair(test)]
+        details = "".join(f" ({each})" for each in _next(rows, own))
+        verdict = f"; it {_verdicts(best, own)}" if own else ""
+        yield f"On {data.column_name(column)}, {_highest(rows)}{details}{verdict}."
+    if how := _how(data, data.main_tests):
+        how = how.removeprefix("; ")
+        yield f"{how[0].upper()}{how[1:]}."
 
 
 def _how(data: ReportData, tests: Sequence[Contrast]) -> str:
@@ -139,7 +155,7 @@ def _how(data: ReportData, tests: Sequence[Contrast]) -> str:
     tested = [test for test in tests if test.result]
     if not tested:
         return ""
-    pairs = sum(test.result is not None for test in data.tests_of(tested[0].kind))
+    pairs = sum(test.result is not None for test in data.main_tests)
     corrected = f", p corrected for {pairs} pairs, intervals not" if pairs > 1 else ""
     return f"; test over {listed(list(dict.fromkeys(test.n for test in tested)))}{corrected}"
 
@@ -148,28 +164,36 @@ def _pair(test: Contrast) -> tuple[str, str]:
     return test.cell.system, test.reference.system
 
 
-def _highest(rows: Sequence[Scored], own: Sequence[Contrast]) -> str:
-    """Return which system scores highest, its interval and the next one."""
-    cell, summed, interval = rows[0]
+def _highest(rows: Sequence[Scored]) -> str:
+    """Return which system scores highest, and its score."""
+    cell = rows[0][0]
     score = cell.scoring.primary
     verb = "scores highest" if len(rows) > 1 else "scores"
-    details = []
+    unit = "%" if score.in_percent else ""
+    return f"{cell.system} {verb}: {score.title} {score.text(_value(rows[0]))}{unit}"
+
+
+def _interval(row: Scored) -> Iterator[str]:
+    """Yield the interval of a score, and whether it is above chance level."""
+    cell, summed, interval = row
+    score = cell.scoring.primary
     if interval is not None:
-        details.append(f"95% interval over speakers {score.interval(interval)}")
+        yield f"95% interval over speakers {score.interval(interval)}"
         chance = summed.mean("pooled", str(score.chance))
         is_above = "above" if interval[0] > chance else "not shown to be above"
-        details.append(f"{is_above} chance, {score.text(chance)}")
+        yield f"{is_above} chance, {score.text(chance)}"
+
+
+def _next(rows: Sequence[Scored], own: Sequence[Contrast]) -> Iterator[str]:
+    """Yield the second system, and that it is not tested against the best one, if so."""
     if len(rows) > 1:
         second = rows[1][0].system
         is_tested = any(second in _pair(test) for test in own)
         untested = "" if is_tested else ", not tested against it"
-        details.append(f"next: {second}, {score.text(_value(rows[1]))}{untested}")
-    unit = "%" if score.in_percent else ""
-    value = f"{score.title} {score.text(_value(rows[0]))}{unit}"
-    return f"{cell.system} {verb}: {value}" + (f" ({'; '.join(details)})" if details else "")
+        yield f"next: {second}, {rows[1][0].scoring.primary.text(_value(rows[1]))}{untested}"
 
 
-def _verdicts(best: Cell, own: Sequence[Contrast], score: Score) -> str:
+def _verdicts(best: Cell, own: Sequence[Contrast]) -> str:
     """Return what the tests of the best system show."""
     above = [test for test in own if test.is_significant]
     others = [test for test in own if test.result and not test.is_significant]
@@ -177,9 +201,9 @@ def _verdicts(best: Cell, own: Sequence[Contrast], score: Score) -> str:
     parts = []
     # Its mean over seeds is the highest, so that no test shows it to be lower.
     if above:
-        parts.append(f"is shown above {_opponents(best, above, score)}")
+        parts.append(f"is shown above {_opponents(best, above)}")
     if others:
-        parts.append(f"is not shown to differ from {_opponents(best, others, score)}")
+        parts.append(f"is not shown to differ from {_opponents(best, others)}")
     if untested:
         names = listed([_opponent(best, test) for test in untested])
         parts.append(f"could not be tested against {names}: {untested[0].reason}")
@@ -190,18 +214,19 @@ def _opponent(best: Cell, test: Contrast) -> str:
     return next((name for name in _pair(test) if name != best.system), best.system)
 
 
-def _opponents(best: Cell, tests: Sequence[Contrast], score: Score) -> str:
+def _opponents(best: Cell, tests: Sequence[Contrast]) -> str:
     return listed(
         [
-            f"{_opponent(best, test)} ({_numbers(test, score, best.system != test.cell.system)})"
+            f"{_opponent(best, test)} ({_numbers(test, best.system != test.cell.system)})"
             for test in tests
         ]
     )
 
 
-def _numbers(test: Contrast, score: Score, is_reversed: bool) -> str:
+def _numbers(test: Contrast, is_reversed: bool) -> str:
     """Return difference, interval and p of a test, from the side of the system or reference."""
     assert test.result is not None
+    score = test.cell.scoring.primary
     difference, low, high = test.result.difference, test.result.low, test.result.high
     if is_reversed:
         difference, low, high = -difference, -high, -low
@@ -218,13 +243,13 @@ def _p(test: Contrast) -> str:
     return f"p {p}" if p.startswith("<") else f"p = {p}"
 
 
-def _sides(tests: Sequence[Contrast], score: Score) -> str:
+def _sides(tests: Sequence[Contrast]) -> str:
     """Return differences that tests show, reference by reference."""
     shown: dict[tuple[str, str], list[str]] = {}
     for test in tests:
         assert test.result is not None
         side = "above" if test.result.difference > 0 else "below"
-        numbers = f"{_difference(test.result.difference, score)}, {_p(test)}"
+        numbers = f"{_difference(test.result.difference, test.cell.scoring.primary)}, {_p(test)}"
         shown.setdefault((side, test.reference.system), []).append(
             f"{test.cell.system} ({numbers})"
         )

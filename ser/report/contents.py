@@ -8,14 +8,17 @@ from functools import cached_property
 import pandas as pd
 
 from ser.plots.svg import Figure
-from ser.report import paper, robustness, tables, testing
+from ser.report import costs, paper, robustness, tables, testing
+from ser.report.cards import cards
 from ser.report.cells import Cell
+from ser.report.conclusion import Conclusion, conclusion
 from ser.report.contrasts import KINDS
-from ser.report.data import ReportData, missing, remarks
+from ser.report.data import ReportData, missing, published_scores, remarks
 from ser.report.figures import captions, curve
 from ser.report.figures.confusion import confusion
 from ser.report.figures.density import density
 from ser.report.figures.dots import bounds, dots
+from ser.report.figures.forest import forest
 from ser.report.figures.layers import layers
 from ser.report.figures.learning_curves import curves
 from ser.report.figures.losses import losses
@@ -97,6 +100,9 @@ class Contents:
         other_tests: Tables of the secondary tests, by kind.
         power: How many speakers would show each difference, a sentence each.
         gaps: Table of gaps between groups of speakers; None if no run knows any.
+        cards: What each system is.
+        costs: Time by system; None if it is unknown.
+        software: Code and libraries by system.
         remarks: Warnings that must be shown with the scores.
         missing: Runs that are not finished.
     """
@@ -117,6 +123,9 @@ class Contents:
         self.quality = quality(data)
         self.measured = robustness.robustness(data)
         self.robustness = robustness.table(data, self.measured)
+        self.cards = cards(data)
+        self.costs = costs.costs(data)
+        self.software = costs.software(data)
         self.remarks = remarks(data)
         self.missing = missing(data)
 
@@ -127,6 +136,33 @@ class Contents:
         if not self.data.tests:
             return captions.NOTHING_TO_TEST
         return captions.TESTED
+
+    @cached_property
+    def conclusion(self) -> Conclusion:
+        return conclusion(self.data)
+
+    # ---- figures of each target
+
+    @cached_property
+    def forest(self) -> list[Titled]:
+        columns = self.data.columns
+        drawn = ((self.data.column_name(column), forest(self.data, column)) for column in columns)
+        return [(title, figure) for title, figure in drawn if figure is not None]
+
+    @property
+    def forest_title(self) -> str:
+        return f"{titles(self.data.scorings)} of every system"
+
+    @property
+    def about_forest(self) -> str:
+        notes = [captions.FOREST]
+        if any(cell.missing for cell in self.data.cells):
+            notes.append(captions.HOLLOW)
+        if any(test.is_significant for test in self.data.main_tests):
+            notes.append(captions.SHOWN)
+        if any(published_scores(cell) for cell in self.data.cells):
+            notes.append(captions.PUBLISHED)
+        return " ".join([*notes, *([captions.CEILING] if self.data.has_ceiling else [])])
 
     # ---- figures of each cell
 

@@ -1,7 +1,7 @@
 """All data of a report, before they are arranged in tables and figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from ser.report.comparisons import confidence_interval
 from ser.report.contrasts import Contrast
 from ser.report.gaps import Gap, gaps
 from ser.report.provenance import DIRTY, UNKNOWN
+from ser.report.recipes import Recipe
 from ser.report.scores import Slice, Summary, slices, summary
 from ser.report.scoring import Scoring
 
@@ -26,6 +27,8 @@ class ReportData:
         tests: Tests of systems against their references.
         tsne: Systems whose codes of many values are drawn, in the order of the grid.
         formats: Files of figures beside SVG: "pdf", "png".
+        recipes: How each planned system is made, by name.
+        commands: How all runs are trained again, and reported on.
     """
 
     name: str
@@ -35,6 +38,8 @@ class ReportData:
     tests: tuple[Contrast, ...]
     tsne: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
 
     @cached_property
     def systems(self) -> list[str]:

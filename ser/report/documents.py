@@ -1,10 +1,8 @@
-"""The documents of a report: Markdown, LaTeX, one self-contained HTML page, and SVG files."""
+"""The documents of a report beside its page: Markdown, LaTeX and SVG files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ser.plots.jinja import render
-from ser.plots.page import page_style, table_html
 from ser.plots.svg import Figure, sheet
 from ser.report.contents import Contents, Titled
 from ser.report.figures import captions
@@ -15,6 +13,7 @@ from ser.report.render import md
 from ser.report.tables import Table
 
 # Files that only some reports have: scores over an option, representations.
+FOREST = "forest.svg"
 CURVE_FILES = CURVE, POINTS = ("curve.svg", "curve.csv")
 LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
@@ -35,14 +34,6 @@ OPTIONAL_FILES = tuple(
 )
 
 DENSITY_TITLE = "Predictions by true value"
-# Titles of sections in the navigation, where they differ from the anchor.
-TITLES = {
-    "dots": "folds and seeds",
-    "curves": "learning curves",
-    "density": "predictions",
-    "codes": "2-D codes",
-    "tsne": "t-SNE",
-}
 
 
 @dataclass(frozen=True)
@@ -60,27 +51,14 @@ class Sheet:
     rows: Sequence[Sequence[tuple[str, Figure | None]]]
 
 
-def html(contents: Contents) -> str:
-    """Return the page with all tables and figures."""
-    return render(
-        "ser.report",
-        "report.html",
-        contents=contents,
-        captions=captions,
-        density_title=DENSITY_TITLE,
-        sections=list(_sections(contents)),
-        style=page_style(),
-        draw=table_html,
-        explorable=EXPLORABLE,
-        tsne_pdf=TSNE_PDF,
-    )
-
-
 def markdown(contents: Contents) -> str:
     """Return all tables, with links to files of figures."""
     data, sheets = contents.data, _sheets(contents)
     parts = [f"# {md(data.name)}\n", f"{md(data.headline)}\n"]
+    whole = contents.conclusion
+    parts += [f"{md(' '.join((whole.compared, *whole.results, *whole.cautions)))}\n"]
     parts += [f"**{md(remark)}**\n" for remark in contents.remarks]
+    parts += _figure(FOREST, sheets.pop(FOREST))
     parts += [markdown_table(contents.main, 2), *_figure(CURVE, sheets.pop(CURVE))]
     if contents.missing:
         lines = "\n".join(f"- {md(line)}" for line in contents.missing)
@@ -151,6 +129,7 @@ def pictures(contents: Contents) -> Iterator[tuple[str, bytes]]:
 def _sheets(contents: Contents) -> dict[str, Sheet]:
     rows = _rows
     return {
+        FOREST: Sheet(contents.forest_title, contents.about_forest, [contents.forest]),
         CURVE: Sheet(contents.curve_title, captions.CURVE, contents.curve_figures),
         "dots.svg": Sheet(contents.dots_title, contents.about_dots, rows(contents, contents.dots)),
         CONFUSIONS: Sheet(
@@ -209,26 +188,3 @@ def _codes(contents: Contents) -> Iterator[str]:
         yield f"![t-SNE of codes]({TSNE})\n"
         yield f"[{TSNE_PDF}]({TSNE_PDF}) is the same picture.\n"
         yield markdown_table(contents.tsne.table)
-
-
-def _sections(contents: Contents) -> Iterator[tuple[str, str]]:
-    """Yield anchors and titles of the sections of the page."""
-    yield "main", "table"
-    if contents.curve:
-        yield "curve", f"over {contents.curve.option}"
-    if contents.missing:
-        yield "missing", "missing runs"
-    yield "scores", "all scores"
-    if contents.recalls:
-        yield "recalls", "recalls"
-    yield "tests", "tests"
-    if contents.gaps:
-        yield "gaps", "groups"
-    if contents.robustness:
-        yield "robustness", "corrupted audio"
-    if contents.quality:
-        yield "quality", "representations"
-    names = ("dots", "confusions", "reliability", "density", "slices", "curves", "layers")
-    for name in (*names, "losses", "codes", "tsne"):
-        if getattr(contents, name):
-            yield name, TITLES.get(name, name)

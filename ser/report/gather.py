@@ -67,6 +67,7 @@ class Run:
             None if it is unknown.
         layers: Learned weight, or UA of inner folds, by layer of a pretrained encoder; empty if
             there is neither.
+        parameters: Number of parameters of the network; None if it is unknown, or no network.
     """
 
     planned: PlannedRun
@@ -84,6 +85,7 @@ class Run:
     representation: Mapping[str, Any] = field(default_factory=dict)
     layers: Mapping[str, float] = field(default_factory=dict)
     ceiling: float | None = None
+    parameters: int | None = None
 
 
 def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
@@ -210,6 +212,7 @@ def _run(
         result.get("representation") or {},
         result.get("layer_weights") or result.get(f"inner_{primary}_by_layer") or {},
         _ceiling(result, task, primary),
+        result.get("parameters"),
     )
 
 

@@ -87,6 +87,7 @@ def fit_network(
     )
     facts |= _layer_weights(model, data)
     facts["fitted_on"] = {"splits": ["train"], "utterances": len(data.labelled)}
+    facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     return Outcome(predicted, {"best_epoch": selected.epoch, **facts, **temperature})
 
 

@@ -43,6 +43,7 @@ class Grid:
         comparisons: Further pairs of systems that are compared: a system and its reference.
         damaged: Messages about run folders that cannot be read.
         formats: Files of figures beside SVG: "pdf", "png".
+        overrides: Overrides that the grid was composed from; empty for a folder.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Grid:
     comparisons: tuple[tuple[str, str], ...] = ()
     damaged: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
 
 def parse_comparisons(value: Any) -> tuple[tuple[str, str], ...]:
@@ -155,7 +157,7 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
     report: Any = OmegaConf.to_container(cfg.report)
     formats = parse_formats(report["formats"])
     options = cfg.report.baseline, cfg.logger, cfg.report.tsne, comparisons
-    return Grid(name, tuple(runs), *options, formats=formats)
+    return Grid(name, tuple(runs), *options, formats=formats, overrides=tuple(overrides))
 
 
 def _sweep_overrides(cfg: DictConfig) -> list[str]:

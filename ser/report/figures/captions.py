@@ -3,6 +3,14 @@
 from ser.report.figures.learning_curves import BAND
 from ser.report.figures.reliability import FEW
 
+FOREST = (
+    "Marks: score with folds pooled, mean over seeds; bars: its 95% interval over speakers, for "
+    "each system alone. Two bars may overlap although the test, which compares systems speaker by "
+    "speaker, shows a difference. Dashed line: chance level."
+)
+HOLLOW = "Hollow marks: fewer complete seeds than planned."
+SHOWN = "Triangles: shown above or below its reference by the main test."
+PUBLISHED = "Diamonds: published scores."
 DOTS = (
     "Dots: seeds; solid lines: means over seeds; right: folds pooled; dashed line: chance level, "
     "if it is within the axis. Figures of one target have the same axis. A system has the same "
