@@ -115,7 +115,7 @@ def _facts(
 def _unlike(data: ReportData, system: str) -> tuple[str, list[tuple[str, str, str]]]:
     """Return the most similar system of the same kind, and the options that differ from it."""
     own = _recipe(data, system)
-    found: list[tuple[int, str, list[tuple[str, str, str]]]] = []
+    found: list[tuple[bool, int, str, list[tuple[str, str, str]]]] = []
     for other in data.systems:
         theirs = _recipe(data, other)
         if own is None or theirs is None or theirs is own or not (own.options and theirs.options):
@@ -123,10 +123,11 @@ def _unlike(data: ReportData, system: str) -> tuple[str, list[tuple[str, str, st
         if any(own.choices.get(g) != theirs.choices.get(g) for g in ("model", "representation")):
             continue
         options = _options(own, theirs)
-        found.append((len(options), other, options))
+        has_others = own.choices.get("features") != theirs.choices.get("features")
+        found.append((has_others, len(options), other, options))
     if not found:
         return "", []
-    _, name, options = min(found, key=lambda each: each[0])
+    *_, name, options = min(found, key=lambda each: each[:2])
     return name, options
 
 

@@ -9,8 +9,9 @@ from made_runs import write_grid
 from ser import results
 from ser.report import summarise
 from ser.report.contents import Contents
-from ser.report.documents import html, latex, markdown
+from ser.report.documents import latex, markdown
 from ser.report.gather import finished_runs
+from ser.report.page import html
 from ser.sweeps.grid import Grid
 
 
@@ -44,5 +45,5 @@ def test_representations_have_a_row_each_and_earlier_runs_none(
         ("aae", "upper", "1.000 ± 0.707", "-0.250 ± 0.000", "-", *shown),
     ]
     assert "R\\textsuperscript{2}" in latex(made)
-    for document in (markdown, html, latex):
-        assert "What representations have learned" in document(made)
+    for document in (markdown(made), html(made, []), latex(made)):
+        assert "What representations have learned" in document
