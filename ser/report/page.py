@@ -6,9 +6,9 @@ from functools import partial
 
 from markupsafe import Markup, escape
 
+from ser.plots.colours import PALETTE
 from ser.plots.jinja import render
 from ser.plots.page import page_style, table_html
-from ser.plots.svg import PALETTE
 from ser.report.cards import anchor
 from ser.report.contents import Contents
 from ser.report.data import ReportData

@@ -6,7 +6,8 @@ from html import escape
 import pandas as pd
 
 from ser.plots.axes import Scale, scale, ticks
-from ser.plots.svg import PALETTE, WIDTH, Figure, line, text
+from ser.plots.colours import css_class
+from ser.plots.svg import WIDTH, Figure, line, text
 from ser.report.cells import Cell
 from ser.report.data import ReportData, published_scores
 from ser.report.scores import Summary
@@ -128,7 +129,7 @@ def _labels(summed: Summary, ceiling: float | None, x: Scale, bottom: float) -> 
 def _system(data: ReportData, row: Row, x: Scale, top: float, score: Score) -> Iterator[str]:
     """Draw name, score and interval of a system."""
     cell, summed, interval = row
-    colour, value, y = data.colour_of(cell.system) % len(PALETTE), _score(cell, summed), top + 17
+    colour, value, y = css_class(data.colour_of(cell.system)), _score(cell, summed), top + 17
     few = len(cell.seeds) < cell.planned
     seeds = f" [{len(cell.seeds)}/{cell.planned} seeds]" if few else ""
     most = LETTERS - len(seeds)
@@ -142,10 +143,10 @@ def _system(data: ReportData, row: Row, x: Scale, top: float, score: Score) -> I
     between = "" if interval is None else f" ({score.text(interval[0])}–{score.text(interval[1])})"
     yield text("end cell", end - 10, top + 10, f"{score.text(value)}{between}")
     if interval is not None:
-        yield line(f"line c{colour}", x(interval[0]), y, x(interval[1]), y)
+        yield line(f"line {colour}", x(interval[0]), y, x(interval[1]), y)
     hollow = " few" if few else ""
     title = f"<title>{escape(cell.system)}: {score.text(value)}{between}</title>"
-    mark = f'<circle class="mark c{colour}{hollow}" cx="{x(value):.1f}" cy="{y}" r="3.2"/>'
+    mark = f'<circle class="mark {colour}{hollow}" cx="{x(value):.1f}" cy="{y}" r="3.2"/>'
     yield f"<g>{mark}{title}</g>"
     if (known := _published(cell)) is not None:
         yield _diamond(x(known), y, f"published: {score.text(known, 2)}")
