@@ -61,6 +61,7 @@ def html(contents: Contents, files: Sequence[str]) -> str:
         palette=PALETTE,
         draw=partial(table_html, systems=systems),
         linked=partial(linked, data),
+        headed=headed,
         explorable=EXPLORABLE,
         tsne_pdf=TSNE_PDF,
         files=files,
@@ -76,6 +77,21 @@ def linked(data: ReportData, sentence: str) -> Markup:
     # A p value stays on one line.
     parts = pattern.split(re.sub(r"\bp ([=<]) ", "p\u00a0\\1\u00a0", sentence))
     return Markup("").join(_link(data, part) if part in names else escape(part) for part in parts)
+
+
+def headed(sentence: str) -> tuple[str, str]:
+    """Return what a sentence of the conclusion says, and the numbers in brackets after it.
+
+    Examples:
+        >>> headed("It is shown above mlp (+1.0 points, p = 0.010).")
+        ('It is shown above mlp', ' (+1.0 points, p = 0.010).')
+        >>> headed("Also shown: cnn (+1.0 points, p = 0.010) above mlp.")
+        ('', 'Also shown: cnn (+1.0 points, p = 0.010) above mlp.')
+    """
+    start = re.search(r" \((?=95%|next: |[+-]\d)", sentence)
+    if start is None or sentence.startswith(("Also shown: ", "Shown: ")):
+        return "", sentence
+    return sentence[: start.start()], sentence[start.start() :]
 
 
 def _link(data: ReportData, system: str) -> Markup:

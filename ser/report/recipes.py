@@ -69,7 +69,7 @@ def commands(grid: Grid, fold_counts: Mapping[str, int]) -> tuple[str, ...]:
     if not grid.overrides:
         baseline = [] if grid.baseline is None else [f"report.baseline={grid.baseline}"]
         report = f"{program()} report {shlex.join([RUNS, *baseline])}"
-        return (*_merged(by_system, fold_counts, required), report)
+        return (*dict.fromkeys(_merged(by_system, fold_counts, required)), report)
     portable = [text for each in grid.overrides if (text := _portable(each))]
     reported = [text for text in grid.overrides if text.startswith("report.")]
     return (
@@ -80,8 +80,9 @@ def commands(grid: Grid, fold_counts: Mapping[str, int]) -> tuple[str, ...]:
 
 def _command(overrides: Sequence[str], required: Iterable[str]) -> str:
     """Return the command that trains runs; a grid says itself that they are several."""
-    many = [] if any(text.startswith("grid=") for text in overrides) else ["-m"]
-    return f"{_assigned(required)}{train_program()} {shlex.join([*many, *overrides])}"
+    is_grid = any(text.startswith("grid=") for text in overrides)
+    many = ["-m"] if not is_grid and any("," in text for text in overrides) else []
+    return f"{_assigned(required)}{shlex.join([*train_program().split(), *many, *overrides])}"
 
 
 def _merged(
@@ -155,9 +156,10 @@ def _portable(override: str) -> str | None:
     name = key.lstrip("+~")
     if name.startswith("hydra"):
         return None
-    if name in PATHS or value.startswith(("/", "~")):
-        return f"{key}=path/to/{PurePath(value).name}"
-    return None if _is_without_effect(name) else override
+    if name not in PATHS and _is_without_effect(name):
+        return None
+    is_path = name in PATHS or value.startswith(("/", "~"))
+    return f"{key}=path/to/{PurePath(value).name}" if is_path else override
 
 
 def _is_without_effect(key: str) -> bool:

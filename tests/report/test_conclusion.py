@@ -22,7 +22,7 @@ def test_difference_is_called_shown_only_if_the_test_shows_it(data: ReportData) 
     shown = conclusion(with_p(data, 0.049))
     assert shown.results[0].startswith("aae scores highest: UA ")
     assert shown.results[1].startswith("It is shown above mlp (+")
-    assert "p = 0.049); test over 6 speakers." in shown.results[1]
+    assert "p = 0.049); test over 3 sessions." in shown.results[1]
     assert "95% interval +" in shown.results[1]
     hidden = conclusion(with_p(data, 0.05))
     assert hidden.results[1].startswith("It is not shown to differ from mlp (+")
@@ -34,8 +34,8 @@ def test_difference_is_called_shown_only_if_the_test_shows_it(data: ReportData) 
     assert shown.cautions == ()
 
 
-def test_numbers_are_those_of_the_test_over_speakers(data: ReportData) -> None:
-    (test,) = data.tests_of("speakers")
+def test_numbers_are_those_of_the_main_test(data: ReportData) -> None:
+    (test,) = data.main_tests
     assert test.result is not None
     low, high = 100 * test.result.low, 100 * test.result.high
     text = f"(+{100 * test.result.difference:.1f} points, 95% interval {low:+.1f} to {high:+.1f}, "
@@ -51,7 +51,7 @@ def test_best_system_may_be_the_reference(finished_grid: Grid) -> None:
 
 
 def test_second_system_is_said_to_be_untested(tmp_path: Path) -> None:
-    grid = write_grid(tmp_path, ["mlp", "aae", "cnn"], seeds=1, folds=2, baseline="cnn")
+    grid = write_grid(tmp_path, ["mlp", "aae", "cnn"], seeds=1, folds=4, baseline="cnn")
     text = " ".join(sentences(compute(grid)))
     assert "next: mlp" in text
     assert "not tested against it" in text
@@ -102,14 +102,14 @@ def test_without_complete_seed_there_is_no_score(tmp_path: Path) -> None:
 
 def test_targets_have_a_sentence_each_and_many_are_counted(tmp_path: Path) -> None:
     targets = ["activation", "valence", "dominance", "emotion", "style"]
-    grid = write_grid(tmp_path, targets=targets, seeds=1, folds=2)
+    grid = write_grid(tmp_path, targets=targets, seeds=1, folds=4)
     few = replace(grid, runs=tuple(r for r in grid.runs if r.choices["target"] in targets[:2]))
     text = " ".join(sentences(compute(few)))
     assert "On activation, aae scores highest" in text
     assert "On valence, aae scores highest" in text
     many = conclusion(compute(grid)).results
     assert many[0] == "Of 5 targets and corpora, UA is highest for aae on 5."
-    assert many[1].startswith("0 of 5 tested differences are shown; test over 2 speakers")
+    assert many[1].startswith("0 of 5 tested differences are shown; test over 2 sessions")
 
 
 def test_values_are_compared_by_ccc(tmp_path: Path) -> None:
