@@ -32,6 +32,8 @@ POLL_SECONDS = 0.5  # between two looks at a run that another process is making
 # A worker that is killed, e.g. by the system when memory is short, breaks the pool of all workers.
 # The remaining runs are then launched again, up to so many times in all.
 LAUNCHES = 3
+# Errors of joblib and Ray that mean so.
+DEAD = {"BrokenProcessPool", "NodeDiedError", "OutOfMemoryError", "WorkerCrashedError"}
 SHARED = "share_training=true"
 
 
@@ -115,6 +117,8 @@ class Sweep:
         """
         for folder in self.pending:
             folder.failure_file.unlink(missing_ok=True)
+        from ser.sweeps.queue import LostJobError
+
         failed: dict[Path, str] = {}
         remaining, interruption, deaths = list(self.pending), "not started", 0
         while remaining and deaths < LAUNCHES:
@@ -133,7 +137,10 @@ class Sweep:
             failed |= {
                 folder.path: last_line(error)
                 for folder, error in errors.items()
-                if error is not None and folder not in remaining
+                if error is not None
+                and folder not in remaining
+                # A job may be lost after its run is finished.
+                and not (isinstance(error, LostJobError) and folder.is_finished)
             }
             _wait(remaining)
             remaining = [folder for folder in remaining if not folder.has_ended]
@@ -209,7 +216,7 @@ def _log_progress(folders: Sequence["RunFolder"]) -> Iterator[None]:
 def _is_dead_worker(error: Exception) -> bool:
     """Return whether an error of a launcher means that it has lost a process."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"BrokenProcessPool", "WorkerCrashedError"})
+    return bool(names & DEAD)
 
 
 def _error_of(returned: "JobReturn") -> object:

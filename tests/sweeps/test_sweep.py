@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import warm
 from hydra import compose, initialize_config_dir
+from processes import process_with_open_file
 
 from ser import results
 from ser.config import CONF
@@ -179,13 +180,9 @@ def test_all_folds_are_trained_in_one_command(few: list[str], tmp_path: Path) ->
     assert len(tested) == len(set(tested)) == 10
 
 
-# Each run of submitit has a process of its own; those of joblib and ray may share one. Workers are
-# new interpreters, which take seconds to import torch: ray starts one of them.
-LAUNCHERS = {
-    "joblib": (2, []),
-    "submitit_local": (1, []),
-    "ray": (2, ["+hydra.launcher.ray.init.num_cpus=1"]),
-}
+# Each job of submitit has a process of its own, a new interpreter, which takes seconds to import
+# torch. Slurm and Ray are tried on clusters in test_clusters.py.
+LAUNCHERS = {"joblib": [], "submitit_local": ["hydra.launcher.runs_per_job=2"]}
 
 
 @pytest.mark.slow
@@ -193,79 +190,12 @@ LAUNCHERS = {
 def test_every_launcher_gives_identical_files(
     launcher: str, serial: Path, few: list[str], tmp_path: Path
 ) -> None:
-    runs, options = LAUNCHERS[launcher]
-    seeds = f"seed=range({runs})"
-    completed = sweep(tmp_path, *few, "fold.index=0", seeds, f"hydra/launcher={launcher}", *options)
-    assert summary(completed) == (runs, runs, 0, 0)
-    made = contents(tmp_path, SAME)
-    assert len(made) == runs * len(SAME)
-    assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
-
-
-# A cluster that queues what is submitted, and answers how far its tasks are.
-SBATCH = """#!/bin/bash
-cp "$1" "$FAKE_SLURM/copied.sh" && mv "$FAKE_SLURM/copied.sh" "$FAKE_SLURM/submitted.sh"
-echo "Submitted batch job 7"
-"""
-SACCT = """#!/bin/bash
-echo "JobID|State|NodeList"
-for task in 0 1; do
-  [[ -e $FAKE_SLURM/ended-$task ]] && state=COMPLETED || state=RUNNING
-  echo "7_$task|$state|localhost"
-done
-"""
-TASK = {
-    "SUBMITIT_EXECUTOR": "slurm",
-    "SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
-    "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1",
-    "SLURM_JOB_NODELIST": "localhost",
-}  # fmt: skip
-
-
-@pytest.mark.slow
-def test_slurm_launcher_submits_one_array_job(
-    serial: Path, few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The submission is the real one; the cluster is two scripts, and its nodes are forks."""
-    for name, script in (("sbatch", SBATCH), ("srun", ""), ("sacct", SACCT)):
-        (tmp_path / name).write_text(script)
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_SLURM", str(tmp_path))
-    arguments = command(
-        tmp_path / "runs", *few, "fold.index=0", "seed=0,1", "hydra/launcher=submitit_slurm",
-        "hydra.launcher.partition=short", "hydra.launcher.timeout_min=90",
-    )  # fmt: skip
-    script = tmp_path / "submitted.sh"
-    with warm.Process(arguments) as process:
-        deadline = time.monotonic() + 120
-        while not script.exists():
-            assert process.poll() is None, process.result()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        submitted = script.read_text()
-        assert "export SUBMITIT_EXECUTOR=slurm" in submitted
-        for task in range(2):
-            env = {**os.environ, **TASK, "SLURM_ARRAY_TASK_ID": str(task)}
-            warm.run(_of_python(submitted), env=env, check=True)
-            (tmp_path / f"ended-{task}").touch()
-        completed = process.result()
+    options = [f"hydra/launcher={launcher}", *LAUNCHERS[launcher]]
+    completed = sweep(tmp_path, *few, "fold.index=0", "seed=0,1", *options)
     assert summary(completed) == (2, 2, 0, 0)
-    assert "a worker process died" not in completed.stdout
-    for line in ("--array=0-1", "--partition=short", "--time=90", "--job-name=train"):
-        assert f"#SBATCH {line}" in submitted
-    made = contents(tmp_path / "runs", SAME)
+    made = contents(tmp_path, SAME)
     assert len(made) == 2 * len(SAME)
     assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
-
-
-def _of_python(script: str) -> list[str]:
-    """The arguments of `python` in the last line of a script: srun, its options, python -u ..."""
-    words = shlex.split(script.splitlines()[-1])
-    assert words[0] == "srun"
-    start = words.index(sys.executable)
-    assert words[start + 1] == "-u"
-    return words[start + 2 :]
 
 
 @pytest.mark.slow
@@ -297,7 +227,7 @@ def test_sweep_continues_after_a_worker_is_killed(
             assert time.monotonic() < deadline
             time.sleep(0.005)
         (lock, *_) = tmp_path.rglob(results.LOCK)
-        os.kill(_process_with_open_file(lock), signal.SIGKILL)
+        os.kill(process_with_open_file(lock), signal.SIGKILL)
         done = process.result()
     assert done.returncode == 0
     assert "a worker process died" in done.stdout
@@ -320,17 +250,6 @@ def test_sweeps_over_the_same_runs_share_them(serial: Path, few: list[str], tmp_
     assert made == {k: v for k, v in contents(serial, SAME).items() if k in made}
     trained = [log.read_text().count("mlp: ") for log in tmp_path.rglob("train.log")]
     assert trained == [1, 1]
-
-
-def _process_with_open_file(file: Path) -> int:
-    """The id of the process that has a file open."""
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if link.readlink() == file:
-                return int(link.parts[2])
-        except OSError:  # ended, or of another user
-            continue
-    raise AssertionError(f"no process has {file} open")
 
 
 def test_finished_runs_are_tested_on_another_corpus_without_training(
