@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 
 # Modules of tests that take more than ten seconds each. They come first: at the end, a process
 # would wait for the other.
-LONG = {"test_commands_run.py", "test_fuzz_commands.py", "test_sweep.py", "test_wheel.py"}
+LONG = {
+    "test_clusters.py",
+    "test_commands_run.py",
+    "test_fuzz_commands.py",
+    "test_sweep.py",
+    "test_wheel.py",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

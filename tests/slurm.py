@@ -60,7 +60,7 @@ def missing() -> str | None:
     return None if os.geteuid() == 0 else "slurmd needs root to start jobs"
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 150) -> None:
     """Wait until a condition holds; fail if it does not within some seconds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -177,14 +177,14 @@ def slurm_states(jobs: Sequence[Job]) -> States:
     if process.returncode:
         log.warning("squeue: %s", process.stderr.strip().partition("\n")[0])
         return None
-    return _parse(process.stdout)
+    return parse(process.stdout)
 
 
-def _parse(text: str) -> dict[str, str]:
+def parse(text: str) -> dict[str, str]:
     """Return states by job from lines of `squeue`.
 
     Examples:
-        >>> _parse("7_0|RUNNING|None\\n7_1|PENDING|Resources\\n9_N/A|COMPLETED|None")
+        >>> parse("7_0|RUNNING|None\\n7_1|PENDING|Resources\\n9_N/A|COMPLETED|None")
         {'7_0': 'RUNNING', '7_1': 'PENDING: Resources', '9': 'COMPLETED'}
     """
     states = {}
