@@ -10,8 +10,10 @@ from ser.corpora import Corpus
 from ser.data.targets.emotions import emotion
 from ser.data.targets.target import Target
 from ser.data.targets.values import Bins, attribute
+from ser.errors import UserError
 
 TaskName = Literal["activation", "valence", "dominance", "emotion"]
+NAMES = ("emotion", "activation", "valence", "dominance")
 
 
 def attributes(
@@ -68,6 +70,8 @@ def attributes(
             )
         return replace(target, loss_weight=loss_weights[name])
 
+    if len(names) > 1:
+        _require_columns(corpus, names)
     tasks = tuple(task(name) for name in names)
     if len(tasks) == 1:
         return tasks[0]
@@ -83,3 +87,15 @@ def attributes(
         remarks=tuple(dict.fromkeys(remark for each in tasks for remark in each.remarks)),
         tasks=tasks,
     )
+
+
+def _require_columns(corpus: Corpus, names: Sequence[str]) -> None:
+    """Raise a UserError that names the tasks of a corpus, unless it has all of several."""
+    known = [name for name in NAMES if name in corpus.table and corpus.table[name].notna().any()]
+    absent = [name for name in names if name not in known]
+    if absent and len(absent) < len(names):
+        left = ",".join(name for name in names if name in known)
+        raise UserError(
+            f"corpus {corpus.name} has no {', '.join(absent)}; its targets are "
+            f"{', '.join(known)}: target.names=[{left}]"
+        )
