@@ -112,7 +112,8 @@ def _with_test_corpus(cfg: DictConfig) -> DictConfig:
     if "min_agreement" in other.target:
         other.target.min_agreement = 0  # the other corpus may have no raters
     if "labels" in other.target:
-        other.target.labels = "mean" if "bins" in other.target else "corpus"
+        default = "mean" if "bins" in other.target else "corpus"
+        other.target.labels = None if "names" in other.target else default
         other.target.weights = None
     other.target.styles = None
     other.target.labelled_fraction = 1.0  # concerns training alone

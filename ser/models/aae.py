@@ -203,9 +203,7 @@ class AAE(PhasedModel):
     def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
         if batch.y.ndim == 2:
-            return supervised_loss(
-                self.outputs, logits, batch, self.loss, self.cross_entropy.weight
-            )
+            return supervised_loss(self.outputs, logits, batch, self.loss)
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)

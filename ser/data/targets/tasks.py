@@ -27,6 +27,8 @@ def attributes(
     styles: Sequence[str] | None,
     labelled_fraction: float,
     labelled_seed: int,
+    labels: Literal["majority", "distribution"] | None = None,
+    weights: Literal["agreement"] | None = None,
 ) -> Target:
     """Select utterances by several attributes, and by emotion, which a model predicts together.
 
@@ -42,6 +44,8 @@ def attributes(
         loss_weights: Weights of the losses by name.
         styles, labelled_fraction, labelled_seed: As of `attribute`. Labels are withheld by
             utterance.
+        labels, weights: As of `attribute` and `emotion`, for all tasks of classes. None, as in
+            configurations before there was a choice: each has its default.
 
     Raises:
         UserError: The corpus lacks a task or the given styles, a class is empty, or values have
@@ -58,6 +62,8 @@ def attributes(
                 min_agreement=0,
                 labelled_fraction=labelled_fraction,
                 labelled_seed=labelled_seed,
+                labels=labels or "corpus",
+                weights=weights,
             )
         else:
             target = attribute(
@@ -67,6 +73,9 @@ def attributes(
                 styles=styles,
                 labelled_fraction=labelled_fraction,
                 labelled_seed=labelled_seed,
+                # A value has neither classes nor shares.
+                labels=labels or "mean" if bins is not None else "mean",
+                weights=weights if bins is not None else None,
             )
         return replace(target, loss_weight=loss_weights[name])
 
@@ -84,7 +93,7 @@ def attributes(
         strata.loc[corpus.table.index.intersection(strata.index)].rename("label"),
         labelled_fraction,
         labelled_seed,
-        remarks=tuple(dict.fromkeys(remark for each in tasks for remark in each.remarks)),
+        remarks=_remarks(tasks),
         tasks=tasks,
     )
 
@@ -99,3 +108,12 @@ def _require_columns(corpus: Corpus, names: Sequence[str]) -> None:
             f"corpus {corpus.name} has no {', '.join(absent)}; its targets are "
             f"{', '.join(known)}: target.names=[{left}]"
         )
+
+
+def _remarks(tasks: Sequence[Target]) -> tuple[str, ...]:
+    """Return the remarks of all tasks, each once, with the names of its tasks."""
+    names: dict[str, list[str]] = {}
+    for task in tasks:
+        for remark in task.remarks:
+            names.setdefault(remark, []).append(task.name)
+    return tuple(f"{', '.join(of_remark)}: {remark}" for remark, of_remark in names.items())
