@@ -116,7 +116,7 @@ def gradients_of(
         model = made_model(name, data, *plain)
         model.optimiser = partial(Noting, lr=0.0)
         trainer = training(kind, devices=devices, max_epochs=1)
-        trainer.fit(model, data, folder / f"{devices}", [])
+        trainer.fit(model, data, folder / f"{devices}" / "checkpoints", [])
         gradients.append(torch.load(folder / "0.pt", weights_only=True))
     return gradients
 
