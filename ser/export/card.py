@@ -18,6 +18,7 @@ from ser.report import summarise
 from ser.report.data import ReportData
 from ser.report.gather import finished_runs, with_evaluations
 from ser.report.render import markdown, md
+from ser.report.shares import SCORES
 from ser.report.tables import Table, sliced
 from ser.report.text import NONE, percent
 from ser.sweeps import grid
@@ -34,6 +35,9 @@ TITLES = {
     "pearson": "Pearson (correlation coefficient)",
     "rmse": "RMSE (root mean square error)",
     "mae": "MAE (mean absolute error)",
+    "kl": "KL (divergence from the shares of raters, nats)",
+    "js": "JS (Jensen-Shannon distance to the shares of raters)",
+    "ece_distribution": "Calibration error against the shares of raters",
 }
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 OPENSMILE = "ser.features.opensmile.OpenSmile"
@@ -147,7 +151,7 @@ def _front_matter(
         ]
         for each in scored
     }
-    listed = {each["type"]: each["name"] for of_task in metrics.values() for each in of_task}
+    listed = dict.fromkeys(each["type"] for of_task in metrics.values() for each in of_task)
     dataset: dict[str, Any] = {
         "type": names["corpus"],
         "name": names["corpus"],
@@ -159,7 +163,7 @@ def _front_matter(
         "library_name": "onnx" if kind == "onnx" else "pytorch",
         "pipeline_tag": task["type"],
         "tags": ["speech-emotion-recognition", "speech", "ser", names["model"], names["features"]],
-        "metrics": [name for name, title in listed.items() if title != TITLES["ece"]],
+        "metrics": [name for name in listed if name not in ("ece", "ece_distribution", "kl", "js")],
         "model-index": [
             {
                 "name": system(result),
@@ -248,6 +252,8 @@ def _score_table(scored: Scored) -> Table:
             chance.get(score.name, ""),
         )
         rows.append(row[: len(columns)])
+    for name in (score.name for score in SCORES if score.name in scores):
+        rows.append((TITLES[name], f"{scores[name]:.3f}", *[""] * (len(columns) - 2)))
     return Table("Overall", columns, tuple(rows))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # imported where needed: it takes half a second
 
 TAG_LENGTH = 64  # Weights & Biases refuses runs with longer tags
 # Files of a report that are logged as tables; its pages and figures are logged, too.
-TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv")
+TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv", "shares.csv")
 
 
 @dataclass(frozen=True)
