@@ -29,12 +29,8 @@ OPTIONAL_FIGURES = (CURVE, CONFUSIONS, RELIABILITY, DENSITY, LAYERS, LOSSES)
 FIGURES = ("dots.svg", "curves.svg", *OPTIONAL_FIGURES)
 DATA = tuple(name.replace(".svg", ".csv") for name in OPTIONAL_FIGURES)  # behind the figures
 DRAWN = tuple(name.replace("svg", kind) for name in FIGURES for kind in ("pdf", "png"))
-OPTIONAL_FILES = tuple(
-    dict.fromkeys(
-        (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS, GAPS, SHARES)
-        + (*DATA, *DRAWN)
-    )
-)
+_TABLES = (*REPRESENTATION_FILES, ROBUSTNESS, GAPS, SHARES)
+OPTIONAL_FILES = tuple(dict.fromkeys((*CURVE_FILES, *KIND_FILES, LAYERS, *_TABLES, *DATA, *DRAWN)))
 
 DENSITY_TITLE = "Predictions by true value"
 # Titles of sections in the navigation, where they differ from the anchor.
