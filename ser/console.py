@@ -61,7 +61,8 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
         return
     console.print()
     if "tasks" in scores:
-        _print_tasks(split, result)
+        sets = {split: scores, **({"validation": result["val"]} if split == "test" else {})}
+        _print_tasks(system(result), result, sets | result.get("test_sets", {}))
     else:
         table = _scores(split, system(result), scores)
         if split == "test":
@@ -81,10 +82,18 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
     _print_next(relative_path(folder), result["system"]["corpus"])
 
 
-def _print_tasks(split: str, result: Mapping[str, Any]) -> None:
-    """Print the scores of several tasks: a table of values, one of classes, and confusions."""
-    sets = {split: result[split], **({"validation": result["val"]} if split == "test" else {})}
-    sets |= result.get("test_sets", {})
+def _print_tasks(
+    name_of_run: str, result: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any] | None]
+) -> None:
+    """Print the scores of several tasks: a table of values, one of classes, and confusions.
+
+    Args:
+        name_of_run: What is written above the tables.
+        result: Content of `result.json` or `evaluation.json`.
+        sets: Scores by name of the utterances, those with confusions first.
+    """
+    first, tested = next(iter(sets.items()))
+    assert tested is not None
     rows = [
         (name, on, scores["tasks"][name])
         for name in result["tasks"]
@@ -105,11 +114,11 @@ def _print_tasks(split: str, result: Mapping[str, Any]) -> None:
                 ceiling = _raters(of_task.get(on, of_task), scores) if of_task else []
                 table.add_row(name, on, *_cells(scores), chance, *ceiling, style=style)
         if table.row_count:
-            console.print(f"{system(result)}\n")
+            console.print(f"{name_of_run}\n")
             console.print(table)
             console.print()
-    for name, scores in result[split]["tasks"].items():
-        _print_classes(f"{split} of {name}", result["tasks"][name], scores)
+    for name, scores in tested["tasks"].items():
+        _print_classes(f"{first} of {name}", result["tasks"][name], scores)
 
 
 def _print_classes(where: str, classes: list[str], scores: Mapping[str, Any]) -> None:
@@ -163,12 +172,15 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
         share = "" if unlike is None else f", {100 * unlike:.0f}% unlike the training data"
         print(f"{name}: {corpus} {first_score(scores)}{share}", flush=True)
         return
-    table = _scores(corpus, name, scores)
-    if raters := evaluation.get("raters"):
-        table.add_row(ONE_RATER, *_raters(raters, scores))
     console.print()
-    console.print(table)
-    console.print()
+    if "tasks" in scores:
+        _print_tasks(name, evaluation, {corpus: scores})
+    else:
+        table = _scores(corpus, name, scores)
+        if raters := evaluation.get("raters"):
+            table.add_row(ONE_RATER, *_raters(raters, scores))
+        console.print(table)
+        console.print()
     # A row for each class that the corpus has, a column for each that the run predicts.
     if evaluation["classes"]:
         console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ def made_data(
     Args:
         level: "utterance" or "frame".
         test_value: All features of the test split, instead of the noisy ones.
-        kind: What the target is: "classes", "value", or "tasks" (both, some without label).
+        kind: What the target is: "classes", "value", "tasks" (both, some without label), or "soft"
+            (the same with shares of raters for each class).
         test_noise: Random values and classes of the test split, for targets with values.
     """
     rng = np.random.default_rng(0)
@@ -76,11 +78,19 @@ def made_target(labels: pd.Series, kind: str, test_noise: bool) -> Target:
         labels = labels.copy()
         labels[50:] = rng.choice(CLASSES, 10)
     value = Target("activation", (), values, levels=labels)
-    if kind != "tasks":
+    if kind not in ("tasks", "soft"):
         return value if kind == "value" else Target("emotion", CLASSES, labels)
+    emotion = Target("emotion", CLASSES, labels)
+    if kind == "soft":
+        rng = np.random.default_rng(2)  # whatever was drawn for the test split
+        one_hot = np.eye(3)[emotion.codes]
+        shares = (3 * one_hot + rng.multinomial(2, [1 / 3] * 3, 60)) / 5
+        table = pd.DataFrame(shares, labels.index, list(CLASSES))
+        weights = pd.Series(rng.uniform(0.5, 1, 60), labels.index)
+        emotion = replace(emotion, shares=table, tied=labels.index[[7, 48]], weights=weights)
     tasks = (
         value.only(values.index.delete([1, 2, 3, 45, 55])),
-        Target("emotion", CLASSES, labels).only(labels.index.delete([3, 4, 5, 46, 56])),
+        emotion.only(labels.index.delete([3, 4, 5, 46, 56])),
     )
     # Utterance 3 has no label at all.
     return Target("attributes", (), labels.drop("u03"), tasks=tasks)

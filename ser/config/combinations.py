@@ -334,7 +334,7 @@ LIGHT_COMBINATIONS = (
     (("model", "calibrate"), _calibration_problems),
     (("target", "test_corpus"), target_problems),
     (("model", "target", "calibrate", "data", "representation", "train_on"), value_problems),
-    (("model", "target", "calibrate"), rater_problems),
+    (("model", "target", "calibrate", "representation"), rater_problems),
     (("model", "representation", "trainer"), _stopping_problems),
 )
 # These import what they check.

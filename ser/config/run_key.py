@@ -96,8 +96,8 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
     if not predicts_values(cfg):  # the loss of values is not used
         options["model"].pop("loss", None)
     target: Any = options["target"]
-    if target.get("labels") in ("corpus", "mean"):  # as before there was the option
-        del target["labels"]
+    if target.get("labels") in (None, "corpus", "mean"):  # as before there was the option
+        target.pop("labels", None)
     if target.get("weights") is None:
         target.pop("weights", None)
     if cfg.train_on == "real":
@@ -156,6 +156,11 @@ def predicts_values(cfg: DictConfig) -> bool:
     if "bins" not in cfg.target or cfg.target.bins is not None:
         return False
     return set(_names(cfg)) != {EMOTION}
+
+
+def has_values_only(cfg: DictConfig) -> bool:
+    """Whether the target, or each of its tasks, is a value."""
+    return predicts_values(cfg) and EMOTION not in _names(cfg)
 
 
 def _names(cfg: DictConfig) -> tuple[str, ...]:

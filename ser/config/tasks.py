@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ser.config.bounds import bound_of
-from ser.config.run_key import EMOTION, predicts_values, tasks_of
+from ser.config.run_key import has_values_only, predicts_values, tasks_of
 from ser.config.static import class_attribute
 
 
@@ -32,9 +32,9 @@ def value_problems(cfg: DictConfig) -> Iterator[str]:
         yield f"{kind}, and train_on={cfg.train_on} draws samples of classes: train_on=real"
     if cfg.calibrate != "none":
         yield f"{kind}, and calibrate={cfg.calibrate} is for one of classes: calibrate=none"
-    if cfg.data.class_weights is not None:
-        yield f"{kind}, and data.class_weights is for one of classes: data.class_weights=null"
-    if tasks and cfg.data.get("mixup") is not None and not _has_values_only(cfg):
+    if cfg.data.class_weights is not None and has_values_only(cfg):
+        yield f"{kind}, and data.class_weights is for classes: data.class_weights=null"
+    if tasks and cfg.data.get("mixup") is not None and not has_values_only(cfg):
         yield f"{kind}, and data.mixup={cfg.data.mixup} is for one, or values: data.mixup=null"
     node = cfg.representation or {}
     module: Any = node.get("module") or {}
@@ -45,17 +45,11 @@ def value_problems(cfg: DictConfig) -> Iterator[str]:
             yield f"{kind}, and model.latents.{name}.condition needs classes of one: null"
 
 
-def _has_values_only(cfg: DictConfig) -> bool:
-    return predicts_values(cfg) and EMOTION not in tasks_of(cfg)
-
-
 def target_problems(cfg: DictConfig) -> Iterator[str]:
     """Check the names of tasks, and the weights of their losses."""
     names = list(cfg.target.get("names", ["one"]))
     if not names or len(set(names)) < len(names):
         yield f"target.names={names}: must be one or more different tasks"
-    if "names" in cfg.target and cfg.test_corpus is not None:
-        yield "target.names and test_corpus: one target is tested on another corpus"
     weights: Any = cfg.target.get("loss_weights") or {}
     for name in tasks_of(cfg):
         if name not in weights:

@@ -67,6 +67,7 @@ class Head:
         weight: Weight of its loss among those of other tasks.
         values: (N,) values of the training utterances, which scale the output; None: unknown, as
             before data are read and after training.
+        class_weights: (C,) for the cross-entropy, or None.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Head:
     soft: bool = False
     weight: float = 1.0
     values: Tensor | None = None
+    class_weights: Tensor | None = None
 
     @property
     def columns(self) -> int:
@@ -88,7 +90,7 @@ class Task:
     Attributes:
         inputs: D, or F at frame level.
         classes: C; 0 if the target is not one of classes.
-        class_weights: (C,) for the cross-entropy, or None.
+        class_weights: (C,) for the cross-entropy of one task, or None.
         groups: Columns of the features by kind, e.g. {"mfcc": [7, 8]}.
         variants: (V,) weights with which a model averages its outputs for the V codes of an item,
             which are concatenated, (..., V * inputs); None: an item has one code.

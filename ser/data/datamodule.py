@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ser.data.batches import UNLABELLED, Batches, Rows, Task
 from ser.data.folds import Fold
+from ser.data.labels import balanced_weights
 from ser.data.loaders import make_batches
 from ser.data.perturbations import Perturbations, SpecAugment
 from ser.data.segments import Segments
@@ -60,8 +61,8 @@ class DataModule(pl.LightningDataModule):
         standardise: "train": by the statistics of the training split; "speaker": each speaker by
             their own statistics first (this uses unlabelled data of the test speakers).
         clip: Largest magnitude of a standardised value. None: no limit.
-        class_weights: "balanced": a class counts inversely to its frequency in the training split;
-            None: every utterance counts the same.
+        class_weights: "balanced": a class counts inversely to its frequency in the training split,
+            in each task that has classes; None: every utterance counts the same.
         spec_augment: Masks of the frames of training batches; None, as in configurations of earlier
             versions: none.
         mixup: Alpha of the mixtures in training batches (see `Perturbations`); None: none.
@@ -103,21 +104,21 @@ class DataModule(pl.LightningDataModule):
         width = features.values.shape[1]
         if view.segments is not None:
             width = self.segments_of(fold.train[:1], view.segments).shape[1]
-        if class_weights and not target.classes:
-            kind = "has several tasks" if target.tasks else "is a value"
+        if class_weights and not any(task.classes for task in target.tasks or (target,)):
             raise UserError(
-                f"data.class_weights={class_weights} is for classes, and target {target.name} "
-                f"{kind}: data.class_weights=null"
+                f"data.class_weights={class_weights} is for classes, and target {target.name} has "
+                "none: data.class_weights=null"
             )
+        balanced = class_weights is not None
         shares = torch.from_numpy(self._class_counts() / len(self.labelled)).float()
         self.task = Task(
             inputs=width // view.variants,
             classes=len(target.classes),
-            class_weights=self._balanced() if class_weights else None,
+            class_weights=self._balanced() if balanced and target.classes else None,
             groups=column_groups(features.columns),
             variants=shares if view.variants > 1 else None,
             layers=max(1, len(features.layers)),
-            heads=self.labels.heads(self.labelled),
+            heads=self.labels.heads(self.labelled, balanced=balanced),
         )
 
     @cached_property
@@ -189,6 +190,11 @@ class DataModule(pl.LightningDataModule):
         ids_of = [labelled if split == "train" else self.fold.parts[split] for split in splits]
         ids = pd.Index(np.concatenate([ids.to_numpy() for ids in ids_of])).sort_values()
         return self.values_of(ids), self.labels.column(ids), ids.to_numpy()
+
+    def shares_of(self, ids: pd.Index) -> np.ndarray | None:
+        """Return the shares (N, C) that a model learns, times weights; None: it learns labels."""
+        soft = self.labels.soft
+        return soft.loc[ids].to_numpy() if isinstance(soft, pd.DataFrame) else None
 
     def sources_of(self, ids: pd.Index) -> pd.Index:
         """Return the utterances that some copies are of; utterances themselves as they are."""
@@ -262,8 +268,7 @@ class DataModule(pl.LightningDataModule):
         return np.bincount(counts[counts != UNLABELLED], minlength=len(self.target.classes))
 
     def _balanced(self) -> Tensor:
-        counts = self._class_counts()
-        return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+        return balanced_weights(self.labels.classes_of(self.labelled), len(self.target.classes))
 
 
 def column_groups(columns: tuple[str, ...]) -> dict[str, list[int]]:

@@ -39,7 +39,7 @@ class Labels:
         known = target.labels.astype(float) if target.is_value else target.codes
         withheld = target.withheld(fold.train)
         known.loc[withheld.union(target.tied)] = np.nan if target.is_value else UNLABELLED
-        soft = _soft(target, fold.train.difference(withheld))
+        soft = soft_labels(target, fold.train.difference(withheld))
         if soft is not None:
             soft.loc[withheld] = np.nan
         if not fold.copies.empty:
@@ -78,20 +78,23 @@ class Labels:
             return torch.cat([known[:, None], shares], dim=1)
         return column[:, None].float() if self.target.is_value else column
 
-    def heads(self, train: pd.Index) -> tuple[Head, ...]:
+    def heads(self, train: pd.Index, *, balanced: bool) -> tuple[Head, ...]:
         """Return what a model predicts instead of the classes; empty: it predicts classes.
 
         Args:
             train: Training utterances whose label may be used.
+            balanced: Weight shares of classes inversely to the frequency of the classes.
         """
         if self.soft is not None:
-            return (Head(self.target.name, len(self.target.classes), soft=True),)
+            classes = len(self.target.classes)
+            weights = balanced_weights(self.classes_of(train), classes) if balanced else None
+            return (Head(self.target.name, classes, soft=True, class_weights=weights),)
         if not self.target.is_value:
             return ()
         return (Head(self.target.name, 0, values=self.batched(train)[:, 0]),)
 
 
-def _soft(target: Target, train: pd.Index) -> pd.DataFrame | None:
+def soft_labels(target: Target, train: pd.Index) -> pd.DataFrame | None:
     """Return the shares that a target has, or whose labels have weights; None: neither.
 
     Args:
@@ -107,3 +110,14 @@ def _soft(target: Target, train: pd.Index) -> pd.DataFrame | None:
     if target.weights is None:
         return shares.copy()
     return shares.mul(target.weights / target.weights.loc[train].mean(), axis=0)
+
+
+def balanced_weights(numbers: np.ndarray, classes: int) -> torch.Tensor:
+    """Return weights (C,) that make all classes count the same.
+
+    Args:
+        numbers: (N,) class indices of training utterances; `UNLABELLED` ones do not count.
+        classes: C.
+    """
+    counts = np.bincount(numbers[numbers != UNLABELLED], minlength=classes)
+    return torch.tensor(counts.sum() / (classes * counts), dtype=torch.float32)

@@ -84,6 +84,10 @@ class Prepared:
         are_copies = np.isin(self.data.table(*splits)[2], self.data.fold.copies.index)
         return are_copies if are_copies.any() else None
 
+    def shares(self, *splits: str) -> np.ndarray | None:
+        """Return the shares of raters (N, C) of `grouped`, times weights; None: labels count."""
+        return self.data.shares_of(pd.Index(self.data.table(*splits)[2]))
+
 
 def prepare(cfg: DictConfig) -> Prepared:
     """Build the data of a run, from the corpus to the features of one verified fold.

@@ -1,5 +1,6 @@
 """The labels of a fold for several tasks: a column for each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from ser.data.batches import UNLABELLED, Head
 from ser.data.folds import Fold
-from ser.data.labels import Labels
+from ser.data.labels import Labels, balanced_weights, soft_labels
 from ser.data.targets import Target
 
 
@@ -28,11 +29,15 @@ class TaskLabels:
     Args:
         target: Target of the run.
         known: By utterance id, copies included, and task: class indices or values as float64; NaN
-            where there is none, or a training label is withheld.
+            where there is none, a training label is withheld, or raters have no majority.
+        soft: By task and utterance id, shares of the classes (N, C) that a model learns instead,
+            each row times the weight of the utterance; NaN where there is none. Tasks whose labels
+            are learned are absent.
     """
 
     target: Target
     known: pd.DataFrame
+    soft: Mapping[str, pd.DataFrame]
 
     @classmethod
     def of(cls, target: Target, fold: Fold) -> "TaskLabels":
@@ -44,17 +49,27 @@ class TaskLabels:
         """
         columns = {task.name: task.labels if task.is_value else task.codes for task in target.tasks}
         known = pd.DataFrame(columns, dtype=float).reindex(target.labels.index)
-        known.loc[target.withheld(fold.train)] = np.nan
+        withheld = target.withheld(fold.train)
+        known.loc[withheld] = np.nan
+        soft: dict[str, pd.DataFrame] = {}
         for task in target.tasks:
-            of_task = known.index[known[task.name].notna()]
-            task.require_training_classes(fold.index, fold.train.intersection(of_task))
-        if not fold.copies.empty:
-            known = pd.concat([known, known.loc[fold.copies].set_axis(fold.copies.index)])
-        return cls(target, known)
+            train = fold.train.intersection(known.index[known[task.name].notna()])
+            task.require_training_classes(fold.index, train)
+            known.loc[task.tied, task.name] = np.nan
+            shares = soft_labels(task, train)
+            if shares is not None:
+                soft[task.name] = shares.drop(shares.index.intersection(withheld)).reindex(
+                    known.index
+                )
+        copies = fold.copies
+        if not copies.empty:
+            known = _with_copies(known, copies)
+            soft = {name: _with_copies(shares, copies) for name, shares in soft.items()}
+        return cls(target, known, soft)
 
     def labelled(self, ids: pd.Index) -> pd.Index:
         """Return those utterances of which any label may be used."""
-        return ids[self.known.loc[ids].notna().any(axis=1).to_numpy()]
+        return ids[(~self.batched(ids).isnan()).any(dim=1).numpy()]
 
     def classes_of(self, ids: pd.Index) -> np.ndarray:
         """Return `UNLABELLED`, (N,): there is no single class."""
@@ -65,22 +80,42 @@ class TaskLabels:
         return self.known.loc[ids].to_numpy()
 
     def batched(self, ids: pd.Index) -> torch.Tensor:
-        """Return the labels as batches have them: (N, Y) class indices and values, or NaN."""
-        return torch.tensor(self.column(ids)).float()
+        """Return the labels as batches have them.
 
-    def heads(self, train: pd.Index) -> tuple[Head, ...]:
+        Returns:
+            (N, Y) with a column of class indices or values for each task, followed by its shares of
+            the classes, if any; NaN where there is none.
+        """
+        columns = []
+        for task in self.target.tasks:
+            columns.append(self.known.loc[ids, [task.name]].to_numpy())
+            if task.name in self.soft:
+                columns.append(self.soft[task.name].loc[ids].to_numpy())
+        return torch.tensor(np.concatenate(columns, axis=1)).float()
+
+    def heads(self, train: pd.Index, *, balanced: bool) -> tuple[Head, ...]:
         """Return what a model predicts of each task.
 
         Args:
             train: Training utterances of which any label may be used.
+            balanced: Weight classes inversely to their frequency, by task.
         """
-        columns = self.batched(train).T
         return tuple(
-            Head(
-                task.name,
-                len(task.classes),
-                weight=task.loss_weight,
-                values=column[~column.isnan()] if task.is_value else None,
-            )
-            for task, column in zip(self.target.tasks, columns, strict=True)
+            self._head(task, self.known.loc[train, task.name], balanced)
+            for task in self.target.tasks
         )
+
+    def _head(self, task: Target, labels: pd.Series, balanced: bool) -> Head:
+        known = labels.dropna().to_numpy()
+        if task.is_value:
+            values = torch.tensor(known).float()
+            return Head(task.name, 0, weight=task.loss_weight, values=values)
+        classes = len(task.classes)
+        weights = balanced_weights(known.astype(int), classes) if balanced else None
+        soft = task.name in self.soft
+        return Head(task.name, classes, soft, weight=task.loss_weight, class_weights=weights)
+
+
+def _with_copies(table: pd.DataFrame, copies: pd.Series) -> pd.DataFrame:
+    """Return a table with rows of copies of utterances; each has the row of its utterance."""
+    return pd.concat([table, table.loc[copies].set_axis(copies.index)])

@@ -1,7 +1,8 @@
 """Export of a finished run for use without `ser`: `python -m ser export`.
 
-All fitted parts become one graph from features to class probabilities or values. Feature extraction
-is not part of it. The layout of the exported folder is the one that model hubs expect.
+All fitted parts become one graph from features to class probabilities or values, with an output for
+each task. Feature extraction is not part of it. The layout of the exported folder is the one that
+model hubs expect.
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,6 @@ def export_run(
     torch.set_num_threads(1)
     with threadpool_limits(1):
         recogniser = load(_require_one_run(run))
-        _ = recogniser.task  # raises if there are several
         cfg = recogniser.folder.require_config()
         out = out or Path("outputs/exports") / export_name(recogniser.result)
         _require_export_folder(out)
@@ -84,7 +84,7 @@ def _write(
     predict = checking.torch_predictor(graph)
     if kind == "onnx":
         about = {"target": facts["target"], "classes": ", ".join(facts["classes"])}
-        files[ONNX] = program.to_onnx(traced, recogniser.kind.NOUN, about)
+        files[ONNX] = program.to_onnx(traced, list(recogniser.kind.outputs), about)
         predict = checking.onnx_predictor(files[ONNX])
     if recogniser.training_range is not None:
         files[training_range.FILE] = recogniser.training_range.content()
@@ -114,7 +114,7 @@ def _traced_frames(recogniser: Recogniser, cfg: DictConfig) -> int | None:
 
 def model_config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
     """Return the content of `config.json`: all that is needed to use the model."""
-    result, extractor, kind = recogniser.result, recogniser.extractor, recogniser.task
+    result, extractor, kind = recogniser.result, recogniser.extractor, recogniser.kind
     target, bins = recogniser.target
     names = dict(enumerate(recogniser.classes))
     shape: list[str | int] = ["utterances", extractor.dim]
@@ -135,8 +135,10 @@ def model_config(recogniser: Recogniser, cfg: DictConfig) -> dict[str, Any]:
         "id2label": {str(number): name for number, name in names.items()},
         "label2id": {name: number for number, name in names.items()},
         "inputs": inputs,
+        **({"tasks": result["tasks"]} if "tasks" in result else {}),
         "outputs": {
-            kind.NOUN: {"shape": ["utterances", kind.width], "dtype": "float32"},
+            name: {"shape": ["utterances", task.width], "dtype": "float32"}
+            for name, task in kind.outputs.items()
         },
         "window": cfg.data.max_frames if _has_windows(recogniser) else None,
         "temperature": result.get("temperature"),

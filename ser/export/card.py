@@ -1,6 +1,8 @@
 """The model card: description, test results and limits of an exported model."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ser.report import summarise
 from ser.report.data import ReportData
 from ser.report.gather import finished_runs, with_evaluations
 from ser.report.render import markdown, md
+from ser.report.shares import SCORES
 from ser.report.tables import Table, sliced
 from ser.report.text import NONE, percent
 from ser.sweeps import grid
@@ -32,6 +35,9 @@ TITLES = {
     "pearson": "Pearson (correlation coefficient)",
     "rmse": "RMSE (root mean square error)",
     "mae": "MAE (mean absolute error)",
+    "kl": "KL (divergence from the shares of raters, nats)",
+    "js": "JS (Jensen-Shannon distance to the shares of raters)",
+    "ece_distribution": "Calibration error against the shares of raters",
 }
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 OPENSMILE = "ser.features.opensmile.OpenSmile"
@@ -58,6 +64,7 @@ def render_card(
     """
     result, findings = recogniser.result, run_findings(recogniser.folder.path)
     split = "test" if result["test"] else "val"
+    scored = _scored(recogniser, findings, split)
     content = {
         "result": result,
         "facts": facts,
@@ -65,18 +72,24 @@ def render_card(
         "split": SPLITS[split],
         "licence": licence,
         "comparison": comparison,
-        "front_matter": _front_matter(recogniser, kind, licence, split),
+        "front_matter": _front_matter(recogniser, scored, kind, licence, split),
         "encoder": about_encoder(recogniser),
         "usage": _feature_code(facts) if kind == "onnx" else None,
         "has_range": recogniser.training_range is not None,
         "kind": recogniser.kind,
         "counts": markdown(_count_table(recogniser)),
-        "unit": ", in %" if recogniser.classes else "",
-        "scores": markdown(_score_table(findings, result[split])),
-        "recalls": markdown(_recall_table(result, split)) if recogniser.classes else None,
-        "subsets": _subset_table(findings),
-        "other_corpora": _other_corpora_table(recogniser.folder.path),
-        "limits": list(_limits(recogniser, findings, split)),
+        "unit": ", in %" if all(each.classes for each in scored) else "",
+        "scored": [
+            {
+                "task": each.task,
+                "scores": markdown(_score_table(each)),
+                "recalls": markdown(_recall_table(each)) if each.classes else None,
+                "subsets": _subset_table(each.findings),
+            }
+            for each in scored
+        ],
+        "other_corpora": _other_corpora_tables(recogniser.folder.path),
+        "limits": list(_limits(recogniser, scored, split)),
     }
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["md"] = md
@@ -92,16 +105,53 @@ def run_findings(folder: Path) -> ReportData:
     return summarise(runs, finished_runs(runs))
 
 
-def _front_matter(recogniser: Recogniser, kind: str, licence: str | None, split: str) -> str:
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a run on one task.
+
+    Attributes:
+        task: Name of the task; empty if the run has but one.
+        classes: Names of the classes; none: a value.
+        findings: Data of a report of this task.
+        scores: Scores of the split in `result.json`.
+    """
+
+    task: str
+    classes: Sequence[str]
+    findings: ReportData
+    scores: Mapping[str, Any]
+
+
+def _scored(recogniser: Recogniser, findings: ReportData, split: str) -> list[Scored]:
+    """Return the scores of each task that has labels in a split."""
+    result = recogniser.result
+    if "tasks" not in result:
+        return [Scored("", recogniser.classes, findings, result[split])]
+    columns = {target: (corpus, target) for corpus, target in findings.columns}
+    scores = result[split]["tasks"]
+    return [
+        Scored(name, classes, findings.select(columns[name]), scores[name])
+        for name, classes in result["tasks"].items()
+        if name in scores
+    ]
+
+
+def _front_matter(
+    recogniser: Recogniser, scored: Sequence[Scored], kind: str, licence: str | None, split: str
+) -> str:
     """Return the YAML that a model hub reads."""
     result = recogniser.result
-    names, scores = result["system"], result[split]
+    names = result["system"]
     task: dict[str, Any] = {"type": "audio-classification", "name": "Speech emotion recognition"}
-    metrics = [
-        {"type": HUB_METRICS.get(name, name), "name": title, "value": scores[name]}
-        for name, title in TITLES.items()
-        if scores.get(name) is not None
-    ]
+    metrics = {
+        each.task: [
+            {"type": HUB_METRICS.get(name, name), "name": title, "value": each.scores[name]}
+            for name, title in TITLES.items()
+            if each.scores.get(name) is not None
+        ]
+        for each in scored
+    }
+    listed = dict.fromkeys(each["type"] for of_task in metrics.values() for each in of_task)
     dataset: dict[str, Any] = {
         "type": names["corpus"],
         "name": names["corpus"],
@@ -113,11 +163,18 @@ def _front_matter(recogniser: Recogniser, kind: str, licence: str | None, split:
         "library_name": "onnx" if kind == "onnx" else "pytorch",
         "pipeline_tag": task["type"],
         "tags": ["speech-emotion-recognition", "speech", "ser", names["model"], names["features"]],
-        "metrics": [each["type"] for each in metrics if each["name"] != TITLES["ece"]],
+        "metrics": [name for name in listed if name not in ("ece", "ece_distribution", "kl", "js")],
         "model-index": [
             {
                 "name": system(result),
-                "results": [{"task": task, "dataset": dataset, "metrics": metrics}],
+                "results": [
+                    {
+                        "task": task | ({"name": f"{task['name']}: {name}"} if name else {}),
+                        "dataset": dataset.copy(),  # YAML would refer to one from another
+                        "metrics": of_task,
+                    }
+                    for name, of_task in metrics.items()
+                ],
             }
         ],
     }
@@ -175,10 +232,10 @@ def _count_table(recogniser: Recogniser) -> Table:
     return Table(f"Utterances by {by}", columns, tuple(rows))
 
 
-def _score_table(findings: ReportData, scores: Mapping[str, Any]) -> Table:
+def _score_table(scored: Scored) -> Table:
     """Return the scores with the confidence interval of the report, where it has one."""
-    (interval,), (cell,) = findings.intervals, findings.cells
-    scoring = cell.scoring
+    (interval,), (cell,) = scored.findings.intervals, scored.findings.cells
+    scoring, scores = cell.scoring, scored.scores
     # Columns of chance levels; CCC has 0 there, whatever the data are.
     columns: tuple[str, ...] = ("", "score", "95% over speakers")
     chance = {}
@@ -195,11 +252,13 @@ def _score_table(findings: ReportData, scores: Mapping[str, Any]) -> Table:
             chance.get(score.name, ""),
         )
         rows.append(row[: len(columns)])
+    for name in (score.name for score in SCORES if score.name in scores):
+        rows.append((TITLES[name], f"{scores[name]:.3f}", *[""] * (len(columns) - 2)))
     return Table("Overall", columns, tuple(rows))
 
 
-def _recall_table(result: Mapping[str, Any], split: str) -> Table:
-    scores, classes = result[split], result["classes"]
+def _recall_table(scored: Scored) -> Table:
+    scores, classes = scored.scores, scored.classes
     rows = []
     for name, row in zip(classes, scores["confusion"], strict=True):
         recall = scores["recall"][name]
@@ -208,11 +267,11 @@ def _recall_table(result: Mapping[str, Any], split: str) -> Table:
     return Table(title, ("", *classes, "recall %"), tuple(rows))
 
 
-def _other_corpora_table(folder: Path) -> str | None:
-    """Return the scores on other corpora; None if the run was not tested on any."""
+def _other_corpora_tables(folder: Path) -> list[str]:
+    """Return the scores on other corpora, classes and values apart; none if there are no tests."""
     runs = with_evaluations(grid.find_runs(folder))
     findings = summarise(runs, finished_runs(runs))
-    rows = []
+    tables: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
     for cell, summary, interval in findings.rows:
         if cell.tested_on is None or summary is None:
             continue
@@ -222,8 +281,14 @@ def _other_corpora_table(folder: Path) -> str | None:
         columns += [f"chance level of {first.title}" for _ in chance]
         columns.append(second.title)
         scores = [each.text(summary.mean("pooled", each.name)) for each in (first, second)]
-        rows.append((cell.tested_on, scores[0], first.interval(interval), *chance, scores[1]))
-    return markdown(Table("On other corpora", tuple(columns), tuple(rows))) if rows else None
+        (task,) = {run.task for run in cell.runs.values()}
+        name = cell.tested_on if task is None else f"{cell.tested_on}, {task}"
+        row = (name, scores[0], first.interval(interval), *chance, scores[1])
+        tables[tuple(columns)].append(row)
+    return [
+        markdown(Table("On other corpora", columns, tuple(rows)))
+        for columns, rows in tables.items()
+    ]
 
 
 def _subset_table(findings: ReportData) -> str | None:
@@ -233,10 +298,9 @@ def _subset_table(findings: ReportData) -> str | None:
     return None if table is None else markdown(table)
 
 
-def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterator[str]:
+def _limits(recogniser: Recogniser, scored: Sequence[Scored], split: str) -> Iterator[str]:
     """Yield what limits the scores of this run."""
     result = recogniser.result
-    (interval,), (cell,) = findings.intervals, findings.cells
     if split == "val":
         yield (
             "There is no test split. These scores are of the validation split, on which the "
@@ -244,28 +308,35 @@ def _limits(recogniser: Recogniser, findings: ReportData, split: str) -> Iterato
         )
     if "chosen" in result:  # options were selected by inner folds over both
         yield "The exported model was fitted on the training and validation splits together."
-    if interval is None:
-        speakers = "test speakers do not differ" if cell.speakers > 1 else "one test speaker"
-        yield (
-            f"There is no confidence interval over speakers ({speakers}). How much the scores of "
-            "other speakers differ is unknown."
-        )
-    elif interval[0] <= result[split].get("chance_ua", 0.0):
-        yield (
-            f"{cell.scoring.primary.title} is not shown to be above chance level: the lower end of "
-            "its interval is not."
-        )
+    for each in scored:
+        yield from _task_limits(each)
     if recogniser.is_uncalibrated:
         yield (
             "Probabilities are uncalibrated: they tend to exceed the share of predictions that are "
             "right."
         )
-    recalls = result[split].get("recall", {})
-    absent = [name for name, recall in recalls.items() if recall is None]
-    if absent:
-        yield f"No utterance of {', '.join(absent)} was tested. UA and F1 leave this out."
     if not result["speaker_independent"]:
         yield (
             "Speakers of the training split were tested. Scores of other speakers will be lower "
             "than these."
         )
+
+
+def _task_limits(scored: Scored) -> Iterator[str]:
+    """Yield what limits the scores of one task."""
+    (interval,), (cell,) = scored.findings.intervals, scored.findings.cells
+    of_task = f" of {scored.task}" if scored.task else ""
+    if interval is None:
+        speakers = "test speakers do not differ" if cell.speakers > 1 else "one test speaker"
+        yield (
+            f"There is no confidence interval over speakers{of_task} ({speakers}). How much the "
+            "scores of other speakers differ is unknown."
+        )
+    elif interval[0] <= scored.scores.get("chance_ua", 0.0):
+        yield (
+            f"{cell.scoring.primary.title}{of_task} is not shown to be above chance level: the "
+            "lower end of its interval is not."
+        )
+    recalls = scored.scores.get("recall", {})
+    if absent := [name for name, recall in recalls.items() if recall is None]:
+        yield f"No utterance of {', '.join(absent)} was tested. UA and F1 leave this out."

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 UTTERANCES = 8  # of the run that are compared
 BATCH = 8
 
-# Arrays by names of inputs -> (N, C) probabilities, or (N, 1) values.
+# Arrays by names of inputs -> (N, width) probabilities and values, tasks side by side.
 Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
@@ -92,7 +92,7 @@ def onnx_predictor(content: bytes) -> Predict:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, dict(inputs))[0]
+    return lambda inputs: np.concatenate(session.run(None, dict(inputs)), axis=1)
 
 
 def torch_predictor(graph: Graph) -> Predict:
@@ -100,7 +100,8 @@ def torch_predictor(graph: Graph) -> Predict:
 
     def predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
-            return graph(*(torch.from_numpy(each) for each in inputs.values())).numpy()
+            outputs = graph(*(torch.from_numpy(each) for each in inputs.values()))
+            return torch.cat(outputs, dim=1).numpy()
 
     return predict
 

@@ -1,4 +1,4 @@
-"""A finished run as one torch module, from features to class probabilities.
+"""A finished run as one torch module, from features to class probabilities or values.
 
 The steps are those of `ser.inference.loading`, on batches that are padded to the longest utterance,
 so that they can be traced as one graph. The number of segments or windows of an utterance depends
@@ -27,12 +27,11 @@ from ser.representations.sequences import SequenceNetwork
 from ser.representations.stack import Stacked
 from ser.training.phased import PhasedModel
 
-# Vectors (N, K) and None, or sequences (N, T, K) and their lengths (N,).
-Values = tuple[Tensor, Tensor | None]
+Values = tuple[Tensor, Tensor | None]  # vectors (N, K), or sequences (N, T, K) and lengths (N,)
 
 
 class Graph(nn.Module):
-    """Features of N utterances -> (N, C) probabilities.
+    """Features of N utterances -> (N, C) probabilities or (N, 1) values of each task.
 
     Args:
         recogniser: Run that the graph computes.
@@ -55,9 +54,10 @@ class Graph(nn.Module):
         )
         self.classify = make_classifier(recogniser.classify)
         self.temperature = recogniser.result.get("temperature")
+        self.widths = [task.width for task in recogniser.kind.tasks]
 
-    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return probabilities, (N, C).
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return probabilities (N, C), or values (N, 1), of each task.
 
         Args:
             features: (N, D) vectors, or (N, T, F) frames.
@@ -72,7 +72,7 @@ class Graph(nn.Module):
             least = torch.finfo(torch.float32).tiny
             logits = probabilities.double().clamp(min=least).log()
             probabilities = (logits / self.temperature).softmax(dim=1)
-        return probabilities.float()
+        return probabilities.float().split(self.widths, dim=1)
 
 
 class Standardise(nn.Module):
@@ -168,8 +168,7 @@ class Windows(nn.Module):
         inside = lengths.clamp(max=most)[:, None].expand_as(starts)
         offsets = torch.arange(torch.sym_min(x.shape[1], most))
         # Frames beyond the end of an utterance are padding; those beyond the batch do not exist.
-        frames = (starts[..., None] + offsets).clamp(max=x.shape[1] - 1)
-        windows = gather_frames(x, frames)
+        windows = gather_frames(x, (starts[..., None] + offsets).clamp(max=x.shape[1] - 1))
         return windows.masked_fill(~(offsets < inside[..., None])[..., None], 0.0), inside, counts
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,12 +78,12 @@ def load_weights(graph: nn.Module, file: Path) -> None:
             tensors[name].copy_(values)
 
 
-def to_onnx(program: ExportedProgram, output: str, metadata: Mapping[str, str]) -> bytes:
-    """Return an ONNX model with one output, and both or the first of `INPUTS`.
+def to_onnx(program: ExportedProgram, outputs: Sequence[str], metadata: Mapping[str, str]) -> bytes:
+    """Return an ONNX model with both or the first of `INPUTS`.
 
     Args:
         program: Program as `trace` returns it.
-        output: Name of the output.
+        outputs: Names of the outputs.
         metadata: Properties that are saved in the model.
     """
     import onnx
@@ -94,7 +94,7 @@ def to_onnx(program: ExportedProgram, output: str, metadata: Mapping[str, str]) 
             dynamo=True,
             opset_version=OPSET,
             input_names=INPUTS[: len(program.example_inputs[0])],
-            output_names=[output],
+            output_names=list(outputs),
             external_data=False,
             verbose=False,
         )

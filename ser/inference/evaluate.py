@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -20,11 +20,13 @@ from ser import console
 from ser.config import choices
 from ser.config.checks import check
 from ser.config.compose import compose_all, value_of
-from ser.config.run_key import predicts_values, tasks_of
+from ser.config.run_key import predicts_values
 from ser.data.fingerprint import labelled_corpus
+from ser.data.targets.tasks import TaskName
 from ser.errors import UserError
 from ser.inference import corrupt_option
 from ser.inference.evaluation_corpus import EvaluationCorpus
+from ser.inference.kinds import OneTask
 from ser.inference.loading import Recogniser, load
 from ser.inference.robustness import OwnTests, measure_robustness
 from ser.inference.scoring import folder_of, score
@@ -64,7 +66,6 @@ def evaluate(run: Path, overrides: Sequence[str], corrupt: str | None = None) ->
             measure_robustness(run, loaded, OwnTests(overrides), conditions)
         return 0
     first = next(loaded)
-    _ = first.task  # raises if there are several
     cfg = _compose(first, [each for each in overrides if not each.startswith(FEATURES_ROOT)])
     check(cfg)
     recognisers = chain([first], loaded)
@@ -94,10 +95,8 @@ def require_test_corpus(cfg: DictConfig) -> None:
     """Check, before a run is trained, that its `test_corpus` can be read and has the target.
 
     Raises:
-        UserError: It cannot, or has not, or the run has several tasks.
+        UserError: It cannot, or has not.
     """
-    if tasks := tasks_of(cfg):
-        raise UserError(f"test_corpus is for one task, not {', '.join(tasks)}: test_corpus=none")
     labelled_corpus(_with_test_corpus(cfg))
 
 
@@ -110,9 +109,11 @@ def _with_test_corpus(cfg: DictConfig) -> DictConfig:
     if "classes" in other.target:
         other.target.classes = None
         other.target.merge = OmegaConf.to_container(cfg.test_corpus.merge, resolve=True)
+    if "min_agreement" in other.target:
         other.target.min_agreement = 0  # the other corpus may have no raters
     if "labels" in other.target:
-        other.target.labels = "mean" if "bins" in other.target else "corpus"
+        default = "mean" if "bins" in other.target else "corpus"
+        other.target.labels = None if "names" in other.target else default
         other.target.weights = None
     other.target.styles = None
     other.target.labelled_fraction = 1.0  # concerns training alone
@@ -126,6 +127,7 @@ def _compose(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
         UserError: It cannot be composed, or has another target.
     """
     name, bins = recogniser.target
+    tasks = [] if isinstance(recogniser.kind, OneTask) else _task_names(recogniser)
     # They come from the files of the run, and become part of a command line.
     if name not in choices("target") or not (bins is None or re.fullmatch(BINS, bins)):
         raise UserError(f"{recogniser.folder.path}: conf/target/ has no {name} ({bins})")
@@ -133,18 +135,54 @@ def _compose(recogniser: Recogniser, overrides: Sequence[str]) -> DictConfig:
     defaults = {"target.classes": "null"}
     if is_attribute:
         defaults = {"target": name, "target.bins": bins or "null"}
+    if tasks:
+        defaults |= {"target.names": f"[{','.join(tasks)}]", "target.classes": "null"}
     given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
     target = given.get("target", name)
     # A run on all emotional speech may be tested on scripted speech alone, for example.
     if target != name and (is_attribute or not target.startswith("emotion")):
-        raise UserError(f"{recogniser}: cannot be tested on target={target}")
+        some = f": target.names=[{target}] tests this task alone" if target in tasks else ""
+        raise UserError(f"{recogniser}: cannot be tested on target={target}{some}")
     inherited = [f"{key}={value}" for key, value in defaults.items() if key not in given]
     configs = compose_all([*inherited, *overrides])
     if len(configs) > 1:
         raise UserError("give one corpus at a time")
-    if predicts_values(configs[0]) == bool(recogniser.classes):
-        raise UserError(f"{recogniser}: cannot be tested on target.bins={given['target.bins']}")
+    _require_target(recogniser, configs[0], tasks)
     return configs[0]
+
+
+def _task_names(recogniser: Recogniser) -> list[str]:
+    """Return the names of several tasks.
+
+    Raises:
+        UserError: The run has others than its version of the program knows.
+    """
+    names = [task.target for task in recogniser.kind.tasks]
+    if not set(names) <= set(get_args(TaskName)):
+        raise UserError(f"{recogniser.folder.path}: conf/target/ has no {', '.join(names)}")
+    return names
+
+
+def _require_target(recogniser: Recogniser, cfg: DictConfig, tasks: Sequence[str]) -> None:
+    """Raise a UserError unless a run predicts what a configuration labels.
+
+    Args:
+        recogniser: The run.
+        cfg: Configuration of the corpus.
+        tasks: Tasks of the run, if it has several.
+    """
+    if tasks and not set(cfg.target.names) <= set(tasks):
+        raise UserError(
+            f"{recogniser}: cannot be tested on target.names={list(cfg.target.names)}; choose some "
+            f"of {', '.join(tasks)}"
+        )
+    if tasks:
+        named = [task for task in recogniser.kind.tasks if task.target in cfg.target.names]
+        is_value = any(not task.names for task in named)
+    else:
+        is_value = not recogniser.classes
+    if predicts_values(cfg) != is_value:
+        raise UserError(f"{recogniser}: cannot be tested on target.bins={cfg.target.bins}")
 
 
 def _evaluate_all(

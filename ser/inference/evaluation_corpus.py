@@ -1,7 +1,7 @@
 """A corpus that finished runs are tested on."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import joblib
@@ -20,6 +20,7 @@ from ser.features.corruptions import Corruption
 from ser.features.store import Store
 from ser.inference.loading import Recogniser
 from ser.inference.speech import measure_speech
+from ser.inference.tested import own_labels
 
 
 @dataclass
@@ -71,21 +72,15 @@ class EvaluationCorpus:
             UserError: The run has no test split, or the corpus has not the same labels any more.
         """
         folder = recogniser.folder
-        predicted = folder.read_predictions().query("part == 'test'").set_index("utterance")
+        predicted = folder.read_predictions().query("part == 'test'")
         if predicted.empty:
             raise UserError(f"{folder.path}: has no test split (test=false?)")
-        labels, truth = target.truth.reindex(predicted.index), predicted["truth"]
-        if target.is_value:  # rounded in the file
-            same = np.allclose(labels, truth)
-        else:
-            labels = labels.fillna("")
-            same = list(labels) == list(truth)
-        if not same:
+        tested = own_labels(recogniser.kind, target, predicted)
+        if tested is None:
             raise UserError(
                 f"{folder.path}: {corpus.name} has other labels or utterances than the test split "
                 "of the run (corpus.root=... gives the corpus)"
             )
-        tested = replace(target.only(predicted.index), labels=labels)
         return cls._of(corpus, tested, cfg, is_own=True)
 
     @classmethod

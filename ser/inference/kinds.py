@@ -1,7 +1,7 @@
-"""What runs predict, one of some classes or a value: how predictions are shown and tested.
+"""What runs predict, classes or values of one task or of several: how it is shown and tested.
 
-A prediction is a row of numbers: the probability of each class, or one value. Where several runs
-predict, the row is the mean of theirs.
+A prediction is a row of numbers: the probability of each class, or one value; of several tasks,
+their rows side by side. Where several runs predict, the row is the mean of theirs.
 """
 
 from abc import ABC, abstractmethod
@@ -30,8 +30,23 @@ class Kind(ABC):
 
     @property
     @abstractmethod
+    def tasks(self) -> tuple["OneTask", ...]:
+        """The tasks, in the order of their columns."""
+
+    @property
     def width(self) -> int:
         """Length of a row."""
+        return sum(task.width for task in self.tasks)
+
+    @property
+    @abstractmethod
+    def outputs(self) -> dict[str, "OneTask"]:
+        """The outputs of an exported model by name, with what each has."""
+
+    def split(self, rows: np.ndarray) -> list[tuple["OneTask", np.ndarray]]:
+        """Return each task with its part of a row or of rows, (..., width)."""
+        ends = np.cumsum([task.width for task in self.tasks])[:-1]
+        return list(zip(self.tasks, np.split(rows, ends, axis=-1), strict=True))
 
     @property
     @abstractmethod
@@ -64,9 +79,23 @@ class OneTask(Kind):
 
     Attributes:
         target: Name of the target.
+        names: Names of the classes; none of a value.
     """
 
     target: str
+    names: tuple[str, ...]
+
+    @property
+    def tasks(self) -> tuple["OneTask", ...]:
+        return (self,)
+
+    @property
+    def outputs(self) -> dict[str, "OneTask"]:
+        return {self.NOUN: self}
+
+    @property
+    @abstractmethod
+    def width(self) -> int: ...
 
     @abstractmethod
     def stored(self, table: pd.DataFrame) -> np.ndarray:
@@ -180,6 +209,7 @@ class Value(OneTask):
 
     target: str
 
+    names = ()
     NOUN = "values"
 
     @property
@@ -231,25 +261,24 @@ class Several(Kind):
     """Several tasks at once; rows have the predictions of all of them side by side.
 
     Args:
-        tasks: What is predicted of each.
+        parts: What is predicted of each.
     """
 
-    tasks: tuple[OneTask, ...]
+    parts: tuple[OneTask, ...]
 
     NOUN = "predictions"
 
     @property
-    def width(self) -> int:
-        return sum(task.width for task in self.tasks)
+    def tasks(self) -> tuple[OneTask, ...]:
+        return self.parts
+
+    @property
+    def outputs(self) -> dict[str, OneTask]:
+        return {task.target: task for task in self.tasks}
 
     @property
     def has_probabilities(self) -> bool:
         return any(task.has_probabilities for task in self.tasks)
-
-    def split(self, row: np.ndarray) -> list[tuple[OneTask, np.ndarray]]:
-        """Return each task with its part of a row."""
-        ends = np.cumsum([task.width for task in self.tasks])[:-1]
-        return list(zip(self.tasks, np.split(row, ends), strict=True))
 
     def cells(self, row: np.ndarray | None, calibrated: bool) -> dict[str, Any]:
         unknown = np.full(self.width, np.nan)

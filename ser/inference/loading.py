@@ -25,7 +25,7 @@ from ser.features.encoder import Encoder
 from ser.features.encoder_files import require_same_weights
 from ser.inference import artifacts
 from ser.inference.classify import EstimatorClassifier, NetworkClassifier
-from ser.inference.kinds import Kind, OneTask, kind_of
+from ser.inference.kinds import Kind, kind_of
 from ser.inference.training_range import TrainingRange
 from ser.representations import Fitted, Fitting
 from ser.results import RunFolder
@@ -121,20 +121,6 @@ class Recogniser:
         return kind_of(self.result)
 
     @property
-    def task(self) -> OneTask:
-        """What the run predicts.
-
-        Raises:
-            UserError: It has several tasks.
-        """
-        if isinstance(self.kind, OneTask):
-            return self.kind
-        raise UserError(
-            f"{self}: has several tasks, which `python -m ser predict` and `report` can use; train "
-            "a run of one of them"
-        )
-
-    @property
     def is_uncalibrated(self) -> bool:
         """Whether it predicts probabilities that no temperature has scaled."""
         return self.kind.has_probabilities and not self.is_calibrated
@@ -201,7 +187,17 @@ def load(folder: Path, *, features_root: str | None = None) -> Recogniser:
     result = run.require_result()
     cfg = run.require_config()
     with run.readable():
-        return _load(run, result, cfg, features_root)
+        return _load(run, _with_order(result, cfg), cfg, features_root)
+
+
+def _with_order(result: dict[str, Any], cfg: DictConfig) -> dict[str, Any]:
+    """Return a result whose tasks are in the order of the outputs; the file sorts their names."""
+    if "tasks" not in result:
+        return result
+    tasks = result["tasks"]
+    if sorted(tasks) != sorted(cfg.target.get("names", ())):
+        raise ValueError("result.json and config.yaml differ in their tasks")
+    return {**result, "tasks": {name: tasks[name] for name in cfg.target.names}}
 
 
 def _load(

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ser.config import run_key
-from ser.data.raters import agreement
 from ser.errors import UserError
 from ser.features import Features
 from ser.features.store import files_of
@@ -16,7 +15,8 @@ from ser.inference import flags
 from ser.inference.corrupt_option import Condition
 from ser.inference.evaluation_corpus import EvaluationCorpus
 from ser.inference.loading import FRAMES, UTTERANCES, Recogniser
-from ser.results import EvaluationFolder, predictions, split_scores, utterances
+from ser.inference.tested import Tested
+from ser.results import EvaluationFolder, utterances
 
 
 def score(
@@ -41,6 +41,7 @@ def score(
         _require_untrained(recogniser, corpus)
     features = corpus.features(recogniser, None if condition is None else condition.corruption)
     labels = _testable(recogniser, corpus, features)
+    ids = labels.ids
     remarks = list(_remarks(recogniser, corpus, features, labels))
     key = _key(recogniser, corpus, labels, remarks, condition)
     evaluation = folder.read_record()
@@ -48,8 +49,8 @@ def score(
         folder.record_file.unlink(missing_ok=True)
         tested = _test(recogniser, corpus, features, labels, folder)
         if condition is None:
-            tested["no_speech"] = float((~corpus.contains_speech(labels.index)).mean())
-            remarks += _remarks_on_flags(recogniser, tested, len(labels))
+            tested["no_speech"] = float((~corpus.contains_speech(ids)).mean())
+            remarks += _remarks_on_flags(recogniser, tested, len(ids))
         else:
             tested |= {"corruption": condition.name, "own_test": corpus.is_own}
         evaluation = {**tested, "remarks": remarks, "run_key": key}
@@ -57,12 +58,12 @@ def score(
     return evaluation
 
 
-def _testable(recogniser: Recogniser, corpus: EvaluationCorpus, features: Features) -> pd.Series:
+def _testable(recogniser: Recogniser, corpus: EvaluationCorpus, features: Features) -> Tested:
     """Return the labels of the utterances that have features and that the run can predict."""
     target = corpus.target.only(features.utterances)
-    own = recogniser.folder.read_predictions()["truth"]
+    predicted = recogniser.folder.read_predictions()
     try:
-        return recogniser.task.testable(corpus.corpus.name, target, own)
+        return Tested.of(recogniser.kind, corpus.corpus.name, target, predicted)
     except UserError as error:
         raise UserError(f"{recogniser}: {error}") from None
 
@@ -97,17 +98,19 @@ def _require_untrained(recogniser: Recogniser, corpus: EvaluationCorpus) -> None
 def _key(
     recogniser: Recogniser,
     corpus: EvaluationCorpus,
-    labels: pd.Series,
+    labels: Tested,
     remarks: Sequence[str],
     condition: Condition | None,
 ) -> str:
-    """Return a hash of the run, its features, and every utterance's audio, label and speaker."""
-    speakers = corpus.corpus.table["speaker"].loc[labels.index]
-    rows = zip(labels.index, labels, speakers, corpus.contents.loc[labels.index], strict=True)
+    """Return a hash of the run, its features, and every utterance's audio, labels and speaker."""
+    ids = labels.ids
+    speakers = corpus.corpus.table["speaker"].loc[ids]
+    rows = zip(ids, *labels.columns, speakers, corpus.contents.loc[ids], strict=True)
     corrupted = {} if condition is None else {"corruption": condition.corruption.signature}
     return run_key.digest(
         {
             **corrupted,
+            **labels.facts,
             "run": recogniser.result["run_key"],
             "features": corpus.store.signature(corpus.table, recogniser.source),
             "rows": [list(row) for row in rows],
@@ -120,24 +123,24 @@ def _test(
     recogniser: Recogniser,
     corpus: EvaluationCorpus,
     features: Features,
-    labels: pd.Series,
+    labels: Tested,
     folder: EvaluationFolder,
 ) -> dict[str, Any]:
     """Predict, write the tables of the evaluation, and return its scores."""
-    table = corpus.corpus.table
-    rows, distances = predict_utterances(recogniser, features, labels.index, table["speaker"])
-    predicted = predictions("test", labels, rows, recogniser.classes)
+    table, ids = corpus.corpus.table, labels.ids
+    rows, distances = predict_utterances(recogniser, features, ids, table["speaker"])
+    predicted = labels.table(rows)
     folder.write_predictions(predicted)
-    folder.write_utterances(utterances({"test": labels.index}, table))
+    folder.write_utterances(utterances({"test": ids}, table))
     run = recogniser.result
-    counts = recogniser.task.counts(labels)
-    ratings = corpus.target.ratings
+    counts, raters = labels.counts(), labels.raters()
     return {
-        **({} if ratings is None else {"raters": agreement(ratings.of(labels.index))}),
+        **({} if raters is None else {"raters": raters}),
         **{key: run[key] for key in ("system", "fold_index", "fold_count", "seed", "classes")},
+        **labels.facts,
         "corpus": corpus.corpus.name,
         "class_counts": {"train": run["class_counts"]["train"], "test": counts} if counts else {},
-        "test": split_scores(predicted, "test", recogniser.classes),
+        "test": labels.scores(predicted),
         # Share of the utterances, like no_speech.
         "unlike_training": None if distances is None else float((distances > 1).mean()),
     }
@@ -156,7 +159,7 @@ def _remarks_on_flags(
 
 
 def _remarks(
-    recogniser: Recogniser, corpus: EvaluationCorpus, features: Features, labels: pd.Series
+    recogniser: Recogniser, corpus: EvaluationCorpus, features: Features, labels: Tested
 ) -> Iterator[str]:
     """Yield the remarks that are printed beside the scores."""
     if corpus.is_own:
@@ -168,7 +171,7 @@ def _remarks(
     yield from corpus.target.remarks
     if recogniser.by_speaker:
         yield "transductive: features are standardised with unlabelled test-speaker data"
-    yield from recogniser.task.remarks(corpus.corpus.name, corpus.target, labels)
+    yield from labels.remarks(corpus.corpus.name)
     if faulty := len(corpus.target.labels) - len(features.utterances):
         yield f"{faulty} faulty utterance(s) of {corpus.corpus.name} left out"
 

@@ -27,6 +27,13 @@ def print_range(run: Path, evaluations: Records) -> None:
         run: Folder of the runs.
         evaluations: One of each run.
     """
+    for task, each in by_task(evaluations):
+        _print_task_range(task, each)
+    print(f"{program()} report {run} shows them beside the runs' own tests")
+
+
+def _print_task_range(task: str, evaluations: Records) -> None:
+    """Print the mean and range of the scores of one task; its name is empty if there is one."""
     score = score_names(evaluations[0]["test"])[0]
     values = _scores(evaluations, score)
     unit = "%" if score == "UA" else ""
@@ -34,9 +41,8 @@ def print_range(run: Path, evaluations: Records) -> None:
         format_score(score, each) + unit for each in (_mean(values), min(values), max(values))
     )
     print(
-        f"{len(evaluations)} runs on {evaluations[0]['corpus']}: mean {score} {mean}, "
-        f"from {low} to {high}\n"
-        f"{program()} report {run} shows them beside the runs' own tests"
+        f"{len(evaluations)} runs on {evaluations[0]['corpus']}{', ' if task else ''}{task}: "
+        f"mean {score} {mean}, from {low} to {high}"
     )
 
 
@@ -48,11 +54,21 @@ def print_robustness(run: Path, evaluations: Mapping[str, Records]) -> None:
         evaluations: By the name of the condition; the first one is without corruption.
     """
     clean, *_ = evaluations.values()
-    first = clean[0]
     count = "" if len(clean) == 1 else f", mean of {len(clean)} runs"
+    console.print(f"\n{system(clean[0])}{count}")
+    for task, _ in by_task(clean):
+        console.print(_robustness_table(task, {n: _of(e, task) for n, e in evaluations.items()}))
+    print_remarks(evaluations[list(evaluations)[-1]][0]["remarks"])
+    console.print(f"\n{program()} report {relative_path(run)} writes a table with all runs")
+
+
+def _robustness_table(task: str, evaluations: Mapping[str, Records]) -> Table:
+    """Return a row of mean scores by condition, of one task."""
+    clean, *_ = evaluations.values()
+    first = clean[0]
     score, *others = [name for name in score_names(first["test"]) if name != "F1"]
     table = Table(box=None, header_style="bold")
-    table.add_column("test %" if score == "UA" else "test")
+    table.add_column(f"{task or 'test'} %" if score == "UA" else task or "test")
     for head in (score, "change", *others, "unlike the training data"):
         table.add_column(head, justify="right")
     for name, each in evaluations.items():
@@ -65,10 +81,20 @@ def print_robustness(run: Path, evaluations: Mapping[str, Records]) -> None:
             *(format_score(other, _mean(_scores(each, other))) for other in others),
             "" if None in unlike else f"{100 * _mean(unlike):.1f}",
         )
-    console.print(f"\n{system(first)}{count}")
-    console.print(table)
-    print_remarks(evaluations[list(evaluations)[-1]][0]["remarks"])
-    console.print(f"\n{program()} report {relative_path(run)} writes a table with all runs")
+    return table
+
+
+def by_task(records: Records) -> list[tuple[str, Records]]:
+    """Return the records with the scores of each task alone, by its name; "" if there is one."""
+    tasks = records[0]["test"].get("tasks")
+    return [("", records)] if tasks is None else [(name, _of(records, name)) for name in tasks]
+
+
+def _of(records: Records, task: str) -> Records:
+    """Return the records with the scores of one task alone; of "" as they are."""
+    if not task:
+        return records
+    return [{**each, "test": each["test"]["tasks"][task]} for each in records]
 
 
 def _scores(records: Records, name: str) -> list[float]:

@@ -4,11 +4,13 @@ parthasarathy2019 (sections 3 and 4.1) intends y to encode the emotion and z eve
 analysis tests whether they do.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -16,15 +18,15 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from ser.console import console
-from ser.data.targets import LEVELS
+from ser.data.targets import LEVELS, Target
 from ser.errors import UserError
 from ser.inference.restore import restore
 from ser.latents.encode import describe, encode
 from ser.latents.page import Audio, write_page
-from ser.latents.probes import probe
+from ser.latents.probes import Score, probe
 from ser.latents.verdict import show, verdict
 from ser.models.aae import AAE
-from ser.plots.maps import Atlas, colourings, embed
+from ser.plots.maps import Atlas, Colouring, colourings, embed, general_colourings
 from ser.plots.picture import draw
 from ser.results import RunFolder, write_json
 
@@ -51,24 +53,21 @@ def latents(folder: Path, audio: Audio | None) -> None:
         assert isinstance(model, AAE)
         data = prepared.data
         codes, table = encode(model, data), describe(prepared, model)
-        target = data.target
-        # Values are probed and coloured by their levels.
-        label, labels = (
-            (f"level of {target.name}", LEVELS)
-            if target.is_value
-            else (target.name, target.classes)
+        tasks = data.target.tasks or (data.target,)
+        columns = {_label(task): f"label_{task.name}" for task in tasks}
+        scores = probe(codes, table, columns, data.fold.speaker_independent)
+        conclusion = "\n".join(
+            verdict(_without(scores, model.predicting, y), y, _label(task))
+            for y, task in zip(model.predicting, tasks, strict=True)
         )
-        scores = probe(codes, table, label, data.fold.speaker_independent)
-        assert model.classifier is not None
-        conclusion = verdict(scores, model.classifier, label)
         show(scores, conclusion, result["remarks"])
-        drawn = [name for name in codes if name != model.classifier] or list(codes)
+        drawn = [name for name in codes if name not in model.predicting] or list(codes)
         atlas = Atlas(
             f"{' + '.join(drawn)} of {_system(result)}",
             result["remarks"],
             table,
             embed(np.concatenate([codes[name] for name in drawn], axis=1)),
-            colourings(table, label, labels),
+            _colourings(table, tasks),
         )
         draw(run.latents / PICTURE, atlas)
         write_page(run.latents / PAGE, atlas, scores, conclusion, audio)
@@ -96,11 +95,29 @@ def _require_latents(run: RunFolder) -> dict[str, Any]:
     is_aae = name is not None and issubclass(get_class(name), AAE)
     if not is_aae or cfg.model.get("classifier") is None:
         raise UserError(f"{run.path}: {name} has no latents; {ADVICE}")
-    if "tasks" in result:
-        raise UserError(
-            f"{run.path}: predicts {', '.join(result['tasks'])}; give a run of one task"
-        )
     return result
+
+
+def _label(task: Target) -> str:
+    """Return what is probed and coloured of a task: its classes, or the levels of a value."""
+    return f"level of {task.name}" if task.is_value else task.name
+
+
+def _without(scores: Sequence[Score], predicting: Sequence[str], own: str) -> list[Score]:
+    """Return the scores without those of the latents that predict other tasks."""
+    return [score for score in scores if score.latent not in predicting or score.latent == own]
+
+
+def _colourings(table: pd.DataFrame, tasks: Sequence[Target]) -> list[Colouring]:
+    classes = [task.classes or LEVELS for task in tasks]
+    if len(tasks) == 1:
+        table = table.assign(label=table[f"label_{tasks[0].name}"])
+        return colourings(table, _label(tasks[0]), classes[0])
+    labelled = [
+        Colouring.of(_label(task), table[f"label_{task.name}"], names)
+        for task, names in zip(tasks, classes, strict=True)
+    ]
+    return [*labelled, *general_colourings(table)]
 
 
 def _system(result: dict[str, Any]) -> str:

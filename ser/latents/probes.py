@@ -27,7 +27,7 @@ class Trial:
     """How one label is probed on one side of the fold; the same for all latents.
 
     Attributes:
-        label: `speaker`, `gender` or the target.
+        label: `speaker`, `gender` or a target.
         side: Whose codes are scored: "held out" or "train".
         truth: (N,) class indices of all utterances; -1 where there is no label.
         splits: Disjoint row numbers to fit a probe on and to score it on.
@@ -88,33 +88,36 @@ def percent(score: Score) -> str:
 
 
 def probe(
-    codes: Mapping[str, np.ndarray], table: pd.DataFrame, target: str, independent: bool
+    codes: Mapping[str, np.ndarray],
+    table: pd.DataFrame,
+    targets: Mapping[str, str],
+    independent: bool,
 ) -> list[Score]:
-    """Probe each latent and all of them together for target, gender and speaker.
+    """Probe each latent and all of them together for targets, gender and speaker.
 
     Args:
         codes: (N, K) by latent.
-        table: N rows with `part`, `label`, `speaker` and, where known, `gender`, `text`.
-        target: Name of `label`.
+        table: N rows with `part`, `speaker`, columns of targets and, where known, `gender`, `text`.
+        targets: Column with the class of each target, by its name.
         independent: Whether no speaker is in two splits of the fold.
     """
     inputs = dict(codes)
     if len(codes) > 1:
         inputs[" + ".join(codes)] = np.concatenate(list(codes.values()), axis=1)
-    every = trials(table, target, independent)
+    every = trials(table, targets, independent)
     return [score(name, x, trial) for name, x in inputs.items() for trial in every]
 
 
-def trials(table: pd.DataFrame, target: str, independent: bool) -> list[Trial]:
+def trials(table: pd.DataFrame, targets: Mapping[str, str], independent: bool) -> list[Trial]:
     """Return how each label is probed; see `probe`.
 
-    Target and gender: from the training split to the held-out ones, and, within the training
+    Targets and gender: from the training split to the held-out ones, and, within the training
     split, from some speakers to others. Speaker: from some utterances to others of the same
     speakers, if possible with other sentences.
     """
     train = (table["part"] == "train").to_numpy()
     listed = []
-    for label, column in ((target, "label"), ("gender", "gender")):
+    for label, column in {**targets, "gender": "gender"}.items():
         truth = _numbered(table, column)
         known = truth >= 0
         held_out = _transferred(train & known, ~train & known, independent)

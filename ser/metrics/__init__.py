@@ -16,6 +16,7 @@ from ser.metrics.classes import (
     weighted_accuracy,
 )
 from ser.metrics.distributions import (
+    SMALLEST,
     distribution_reliability,
     distribution_scores,
     jensen_shannon_distance,
@@ -34,6 +35,7 @@ from ser.metrics.values import MOMENTS, ccc, mae, moments, pearson, rmse, value_
 __all__ = [
     "BINS",
     "MOMENTS",
+    "SMALLEST",
     "ccc",
     "confusion_matrix",
     "distribution_reliability",

@@ -79,6 +79,9 @@ class AAE(PhasedModel):
         loss: Loss of values; "ccc", as in configurations before there was a choice.
         optimiser: Partial of a torch optimiser.
 
+    Attributes:
+        predicting: Names of the latents that predict, one for each task.
+
     Raises:
         UserError: The classifier is no latent, the classification phase has no classifier, or the
             generator phase has no discriminator phase before it, whose codes it shares.
@@ -127,7 +130,7 @@ class AAE(PhasedModel):
                 for name, latent in of_tasks(latents, classifier, self.outputs).items()
             }
         )
-        self._predicting = [] if classifier is None else of_each(classifier, self.outputs)
+        self.predicting = [] if classifier is None else of_each(classifier, self.outputs)
         self.decoder = decoder(self.width, task.inputs)
         self.classifier, self.loss = classifier, loss
         self.discriminator_rate = discriminator_rate
@@ -140,7 +143,7 @@ class AAE(PhasedModel):
     @property
     def classifiers(self) -> list[Latent]:
         """Latents that predict, one for each task; empty if there is no classifier."""
-        return [self.latents[name] for name in self._predicting]
+        return [self.latents[name] for name in self.predicting]
 
     @property
     def phases(self) -> Sequence[Phase]:
@@ -200,9 +203,7 @@ class AAE(PhasedModel):
     def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
         if batch.y.ndim == 2:
-            return supervised_loss(
-                self.outputs, logits, batch, self.loss, self.cross_entropy.weight
-            )
+            return supervised_loss(self.outputs, logits, batch, self.loss)
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)

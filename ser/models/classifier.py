@@ -67,9 +67,7 @@ class Classifier(PhasedModel):
 
     def classification_loss(self, batch: Batch, noise: None) -> Tensor:
         if batch.y.ndim == 2:
-            return supervised_loss(
-                self.outputs, self(batch), batch, self.loss, self.cross_entropy.weight
-            )
+            return supervised_loss(self.outputs, self(batch), batch, self.loss)
         if batch.partners is None:
             return self.cross_entropy(self(batch), batch.y)
         return mixed_cross_entropy(self(batch), batch, self.cross_entropy.weight)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ser.errors import UserError
 from ser.models.pipelines import GramPipeline, fit_pipeline
+from ser.models.repeated import Repeated
 from ser.models.steps import Coded, Layer, Synthesised, Synthetic
 from ser.models.tuning import Choice, class_scores, search
 from ser.representations import Representation
@@ -41,6 +42,9 @@ class Estimator:
     fitted on the scores of the speakers or sessions left out. The most probable class is the one
     with the highest score. A regressor predicts values in the unit of the target.
 
+    Shares of raters, and labels with weights, are learned by repeating each utterance for every
+    class, weighted by its share (`ser.models.repeated`).
+
     Support vector machines and ridge regression are fitted by Gram matrices where there are more
     features than utterances (`ser.models.gram`).
 
@@ -58,6 +62,7 @@ class Estimator:
     """
 
     level = "utterance"
+    takes_shares = True
 
     def __init__(
         self,
@@ -107,6 +112,7 @@ class Estimator:
         groups: np.ndarray,
         *,
         unscored: np.ndarray | None = None,
+        shares: np.ndarray | None = None,
     ) -> Choice:
         """Choose the options for `fit`.
 
@@ -116,32 +122,57 @@ class Estimator:
             groups: (N,) speakers or sessions; each inner fold leaves one out.
             unscored: (N,) bool, items that inner folds are fitted on, but that they do not score:
                 corrupted copies. None: there are none.
+            shares: (N, C) shares of raters, times weights of utterances, that a classifier learns
+                instead of y, which inner folds score; None: it learns y.
         """
-        choice = search(self.pipeline, self.grid, x, y, groups, jobs=self.jobs, unscored=unscored)
+        weights = None
+        if shares is not None:
+            items = Repeated.of(y, shares)
+            hidden = items.tied | ~items.first
+            unscored = hidden if unscored is None else hidden | unscored[items.rows]
+            x, y, groups = items.flagged(x), items.classes, groups[items.rows]
+            weights = items.weights
+        choice = search(
+            *(self.pipeline, self.grid, x, y, groups),
+            jobs=self.jobs,
+            unscored=unscored,
+            weights=weights,
+        )
         self.pipeline.set_params(**choice.options)
         return choice
 
     def fit(
-        self, x: np.ndarray, y: np.ndarray, groups: np.ndarray, *, calibrated: bool = True
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray,
+        *,
+        calibrated: bool = True,
+        shares: np.ndarray | None = None,
     ) -> None:
         """Fit with the chosen options.
 
         Args:
-            x, y, groups: As in `choose`.
+            x, y, groups, shares: As in `choose`. The temperature is fitted to the shares, too.
             calibrated: Fit the temperature of a classifier, for which a representation is fitted
                 again in each inner fold; False: it is 1.
         """
         if is_regressor(self.pipeline) or not calibrated:
             self._fitted = fit_pipeline(self.pipeline, x, y)
             return
+        weights = None
+        if shares is not None:
+            items = Repeated.of(y, shares)
+            x, y, groups = items.flagged(x), items.classes, groups[items.rows]
+            weights = items.weights
         folds = list(LeaveOneGroupOut().split(x, y, groups))
         self._fitted = CalibratedClassifierCV(
-            GramPipeline(self.pipeline),
+            GramPipeline(self.pipeline, is_repeated=shares is not None),
             method="temperature",
             cv=folds,
             ensemble=False,
             n_jobs=self.jobs,
-        ).fit(x, y)
+        ).fit(x, y, weights)
         # What is saved contains plain pipelines.
         (calibrated_classifier,) = self._fitted.calibrated_classifiers_
         calibrated_classifier.estimator = calibrated_classifier.estimator.plain()

@@ -72,12 +72,15 @@ class GramMachine:
         machine: Unfitted machine with a linear or RBF kernel.
         gram: Products of its training set.
         y: (N,) class indices or values.
+        weights: (N,) weights of the vectors; None: all weigh the same.
     """
 
-    def __init__(self, machine: SVC | SVR, gram: Gram, y: np.ndarray) -> None:
+    def __init__(
+        self, machine: SVC | SVR, gram: Gram, y: np.ndarray, weights: np.ndarray | None
+    ) -> None:
         self.machine, self.gram = machine, gram
         self.fitted = clone(machine).set_params(kernel="precomputed")
-        self.fitted.fit(gram.kernel(machine), y)
+        self.fitted.fit(gram.kernel(machine), y, weights)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -98,13 +101,16 @@ class GramMachine:
         return machine
 
 
-def fit_shared(model: BaseEstimator, gram: Gram, y: np.ndarray) -> Any:
+def fit_shared(
+    model: BaseEstimator, gram: Gram, y: np.ndarray, weights: np.ndarray | None = None
+) -> Any:
     """Return a fitted model of a training set which others are fitted on, too.
 
     Args:
         model: Unfitted model.
         gram: Products of the training set.
         y: (N,) class indices or values.
+        weights: (N,) weights of the vectors; None: all weigh the same.
 
     Returns:
         A fitted clone of the model, or a `GramMachine` that predicts as it does.
@@ -112,11 +118,11 @@ def fit_shared(model: BaseEstimator, gram: Gram, y: np.ndarray) -> Any:
     count, width = gram.x.shape
     if width > count and count <= LARGEST:
         if type(model) in (SVC, SVR) and model.kernel in ("linear", "rbf"):
-            return GramMachine(model, gram, y)
-        if type(model) in (Ridge, RidgeClassifier) and _is_standard(model):
+            return GramMachine(model, gram, y, weights)
+        if type(model) in (Ridge, RidgeClassifier) and _is_standard(model) and weights is None:
             with threadpool_limits(1):
                 return _fit_ridge(model, gram, y)
-    return clone(model).fit(gram.x, y)
+    return clone(model).fit(gram.x, y, **({} if weights is None else {"sample_weight": weights}))
 
 
 def fit(model: BaseEstimator, x: np.ndarray, y: np.ndarray) -> BaseEstimator:

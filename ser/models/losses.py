@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ser.data.batches import UNLABELLED, Batch
-from ser.training.heads import Outputs, SharesOutput, ValueOutput
+from ser.training import ranks
+from ser.training.heads import ClassOutput, Output, Outputs, SharesOutput, ValueOutput
 
 ValueLoss = Literal["ccc", "mse"]
 
@@ -50,12 +51,15 @@ def frames(batch: Batch) -> float | Tensor:
 
 
 def labelled(batch: Batch, class_weights: Tensor | None) -> Tensor:
-    """Return what a supervised loss divides by: labelled items, or their class weights' sum."""
+    """Return what a supervised loss divides by: labelled items, or their class weights' sum.
+
+    With (B, Y) labels it is 1, as `supervised_loss` is that of the whole batch on every rank.
+    """
     if batch.partners is not None and batch.shares is not None and class_weights is not None:
         own, other = class_weights[batch.y], class_weights[batch.partners]
         return (batch.shares * own + (1 - batch.shares) * other).sum()
     if batch.y.ndim == 2:
-        return (~batch.y.isnan()).any(dim=1).sum()
+        return torch.tensor(1.0)
     known = batch.y[batch.y != UNLABELLED]
     return torch.tensor(len(known)) if class_weights is None else class_weights[known].sum()
 
@@ -78,36 +82,50 @@ def mixed_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | No
     return total / labelled(batch, class_weights)
 
 
-def supervised_loss(
-    outputs: Outputs,
-    predicted: Tensor,
-    batch: Batch,
-    loss: ValueLoss,
-    class_weights: Tensor | None,
-) -> Tensor:
+def supervised_loss(outputs: Outputs, predicted: Tensor, batch: Batch, loss: ValueLoss) -> Tensor:
     """Return the sum over tasks of cross-entropies and losses of values, by the tasks' weights.
+
+    Each is that of all labelled items of the batch, also where ranks share the batch (see
+    `ranks.whole`).
 
     Args:
         outputs: What the outputs of a model mean.
         predicted: (B, width) outputs.
         batch: Batch with (B, Y) labels.
         loss: Loss of values.
-        class_weights: (C,) for the cross-entropy with shares of classes, or None.
     """
     total = predicted.new_zeros(())
     for output, own in outputs.split(predicted):
-        labels = output.labels(batch.y)
-        if isinstance(output, ValueOutput):
-            known = ~labels.isnan()
-            truth = output.standardised(labels[known])
-            total = total + output.weight * value_loss(truth, own[known, 0], loss)
-        elif isinstance(output, SharesOutput):
-            total = total + output.weight * shares_loss(own, labels[:, 1:], class_weights)
-        elif (labels != UNLABELLED).any():
-            cross_entropy = functional.cross_entropy(own, labels, ignore_index=UNLABELLED)
-            total = total + output.weight * cross_entropy
+        total = total + output.weight * _task_loss(output, own, output.labels(batch.y), loss)
     # Without labels, too, the loss has a gradient, of 0.
     return total + 0.0 * predicted.sum()
+
+
+def _task_loss(output: Output, predicted: Tensor, labels: Tensor, loss: ValueLoss) -> Tensor:
+    if isinstance(output, ValueOutput):
+        known = ~labels.isnan()
+        return value_loss(output.standardised(labels[known]), predicted[known, 0], loss)
+    assert isinstance(output, ClassOutput)
+    if isinstance(output, SharesOutput):
+        return shares_loss(predicted, labels[:, 1:], output.class_weights)
+    return class_loss(predicted, labels, output.class_weights)
+
+
+def class_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Return the cross-entropy with labels; 0 if there are none.
+
+    Args:
+        logits: (B, C).
+        labels: (B,) class indices, or `UNLABELLED`.
+        class_weights: (C,), or None.
+    """
+    known = labels != UNLABELLED
+    if ranks.count() == 1 and known.any():
+        return functional.cross_entropy(logits, labels, class_weights, ignore_index=UNLABELLED)
+    logits, labels = logits[known], labels[known]
+    summed = functional.cross_entropy(logits, labels, class_weights, reduction="sum")
+    ones = torch.ones_like(labels, dtype=logits.dtype)
+    return _mean(summed, (ones if class_weights is None else class_weights[labels]).sum())
 
 
 def shares_loss(logits: Tensor, shares: Tensor, class_weights: Tensor | None) -> Tensor:
@@ -122,9 +140,11 @@ def shares_loss(logits: Tensor, shares: Tensor, class_weights: Tensor | None) ->
         class_weights: (C,), or None.
     """
     known = ~shares.isnan().any(dim=1)
-    if not known.any():
-        return 0.0 * logits.sum()
-    return functional.cross_entropy(logits[known], shares[known], class_weights)
+    logits, shares = logits[known], shares[known]
+    if ranks.count() == 1 and known.any():
+        return functional.cross_entropy(logits, shares, class_weights)
+    summed = functional.cross_entropy(logits, shares, class_weights, reduction="sum")
+    return _mean(summed, known.sum())
 
 
 def value_loss(truth: Tensor, prediction: Tensor, loss: ValueLoss) -> Tensor:
@@ -140,6 +160,8 @@ def value_loss(truth: Tensor, prediction: Tensor, loss: ValueLoss) -> Tensor:
         prediction: (B,).
         loss: "ccc" or "mse".
     """
+    if ranks.count() > 1:
+        return _value_loss_of_ranks(truth, prediction, loss)
     if len(truth) == 0:
         return prediction.sum()
     squared_error = functional.mse_loss(prediction, truth)
@@ -148,6 +170,23 @@ def value_loss(truth: Tensor, prediction: Tensor, loss: ValueLoss) -> Tensor:
     variances = truth.var(correction=0) + prediction.var(correction=0)
     spread = variances + (truth.mean() - prediction.mean()).square()
     return squared_error / spread.clamp(min=1e-6)
+
+
+def _value_loss_of_ranks(truth: Tensor, prediction: Tensor, loss: ValueLoss) -> Tensor:
+    """Return `value_loss` of the items of all ranks, by their moments."""
+    t, p = truth.double(), prediction.double()
+    sums = torch.stack([each.sum() for each in (t, p, t * t, p * p, (t - p).square())])
+    count = ranks.total(torch.tensor(float(len(t)), dtype=torch.float64, device=t.device))
+    t, p, tt, pp, squared_error = ranks.whole(sums) / count.clamp(min=1)
+    if loss == "mse" or count < 2:
+        return squared_error.to(prediction.dtype)
+    spread = (tt - t.square()) + (pp - p.square()) + (t - p).square()
+    return (squared_error / spread.clamp(min=1e-6)).to(prediction.dtype)
+
+
+def _mean(summed: Tensor, divisor: Tensor) -> Tensor:
+    """Return a sum over the items of all ranks, divided by their number or weights; 0 for none."""
+    return ranks.whole(summed) / ranks.total(divisor).clamp(min=torch.finfo(summed.dtype).tiny)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

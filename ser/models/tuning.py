@@ -19,7 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ser import metrics
 from ser.models.gram import Gram, fit_shared
-from ser.models.pipelines import fit_steps, transform
+from ser.models.pipelines import Inputs, fit_steps, fit_weighted_steps, transform
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def search(
     *,
     jobs: int,
     unscored: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Choice:
     """Choose options by leave-one-group-out cross-validation.
 
@@ -60,6 +61,8 @@ def search(
         groups: (N,) groups, e.g. speakers.
         jobs: Number of parallel fits; does not change the result.
         unscored: (N,) bool, items that no inner fold scores; they are left out with their group.
+        weights: (N,) weights of items; x is then as `GramPipeline` takes it. None: all weigh the
+            same.
     """
     folds = list(LeaveOneGroupOut().split(x, y, groups))
     if unscored is not None:
@@ -69,7 +72,7 @@ def search(
     for each in grid:
         points = list(ParameterGrid(dict(each)))
         predictions = Parallel(n_jobs=jobs)(
-            delayed(_predict_left_out)(pipeline, points, x, y, *fold) for fold in folds
+            delayed(_predict_left_out)(pipeline, points, x, y, weights, *fold) for fold in folds
         )
         score = _score_values if is_regressor(pipeline) else _score_classes
         for options, *by_fold in zip(points, *predictions, strict=True):
@@ -98,6 +101,7 @@ def _predict_left_out(
     points: Sequence[Mapping[str, Any]],
     x: np.ndarray,
     y: np.ndarray,
+    weights: np.ndarray | None,
     train: np.ndarray,
     test: np.ndarray,
 ) -> list[np.ndarray]:
@@ -109,11 +113,18 @@ def _predict_left_out(
         by_steps[tuple(others.items())].append(number)
     predictions = [np.empty(0)] * len(points)
     for before, numbers in by_steps.items():
-        steps, inside = fit_steps(clone(pipeline).set_params(**dict(before)), x[train], y[train])
-        outside, gram = transform(steps, x[test]), Gram(inside)
+        changed = clone(pipeline).set_params(**dict(before))
+        if weights is None:
+            steps, inside = fit_steps(changed, x[train], y[train])
+            learned: Inputs = inside, y[train], None
+            outside = transform(steps, x[test])
+        else:
+            steps, learned = fit_weighted_steps(changed, x[train], y[train], weights[train])
+            outside = transform(steps, x[test, :-1])
+        gram = Gram(learned[0])
         for number in numbers:
             model = clone(pipeline).set_params(**points[number])[-1]
-            fitted = fit_shared(model, gram, y[train])
+            fitted = fit_shared(model, gram, *learned[1:])
             predict = fitted.predict if is_regressor(model) else partial(predicted, fitted)
             predictions[number] = predict(outside)
     return predictions

@@ -77,6 +77,11 @@ class Colouring:
     categories: Sequence[str]
     numbers: np.ndarray
 
+    @classmethod
+    def of(cls, name: str, labels: pd.Series, classes: Sequence[str]) -> "Colouring":
+        """Return a colouring by a column (N,) of class names, missing where unknown."""
+        return cls(name, list(classes), pd.Index(list(classes)).get_indexer(pd.Index(labels)))
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -129,17 +134,22 @@ def colourings(table: pd.DataFrame, target: str, classes: Sequence[str]) -> list
         target: Name of the target.
         classes: Class names in the order of their colours; `label`, or else `truth`, is one.
     """
-    order = list(classes)
     labels = table["label" if "label" in table else "truth"]
-    known = [Colouring(target, order, labels.map(order.index).to_numpy())]
+    general = general_colourings(table)
+    if table["truth"].dtype == float:  # values are not correct or wrong
+        return [Colouring.of(target, labels, classes), *general]
+    wrong = (table["truth"] != table["prediction"]).to_numpy().astype(int)
+    wrong[table["prediction"].isna().to_numpy()] = -1
+    correct = Colouring(CORRECT, ["correct", "wrong"], wrong)
+    return [Colouring.of(target, labels, classes), *general, correct]
+
+
+def general_colourings(table: pd.DataFrame) -> list[Colouring]:
+    """Return colourings by speaker and gender (where known) and part, whatever the target."""
+    known = []
     for name in ("speaker", "gender"):
         if name in table and table[name].notna().any():
             numbers, values = pd.factorize(table[name], sort=True)
             known.append(Colouring(name, list(map(str, values)), numbers))
     parts = [part for part in PARTS if (table["part"] == part).any()]
-    known.append(Colouring(PART, parts, table["part"].map(parts.index).to_numpy()))
-    if table["truth"].dtype == float:  # values are not correct or wrong
-        return known
-    wrong = (table["truth"] != table["prediction"]).to_numpy().astype(int)
-    wrong[table["prediction"].isna().to_numpy()] = -1
-    return [*known, Colouring(CORRECT, ["correct", "wrong"], wrong)]
+    return [*known, Colouring(PART, parts, table["part"].map(parts.index).to_numpy())]

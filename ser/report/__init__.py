@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ser.errors import UserError
-from ser.report import documents, frames, page, robustness, terminal
+from ser.report import documents, frames, page, raters, robustness, terminal
 from ser.report.cells import cells
 from ser.report.comparisons import compare, pairs, resolve
 from ser.report.contents import Contents
@@ -114,6 +114,8 @@ def write(data: ReportData, out: Path) -> list[Path]:
     files |= {f"{name}.csv": frames.csv(frame) for name, frame in tables.items()}
     if contents.recalls:
         files[documents.RECALLS] = frames.csv(frames.recalls(data))
+    if contents.shares:
+        files[documents.SHARES] = frames.csv(raters.frame(data))
     if data.gaps:
         files[documents.GAPS] = frames.csv(frames.gaps(data))
     if contents.curve:

@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from ser.plots.svg import Figure
-from ser.report import costs, paper, robustness, tables, testing
+from ser.report import costs, paper, raters, robustness, tables, testing
 from ser.report.cards import cards
 from ser.report.cells import Cell
 from ser.report.conclusion import Conclusion, conclusion
@@ -92,7 +92,8 @@ class Contents:
     Attributes:
         data: Data of the report.
         main: Main table.
-        scores: Tables of all scores by kind of target.
+        scores: Tables of all scores by kind of target, and against the shares of raters.
+        shares: The last of them; None if no run is scored by shares.
         recalls, slices: Tables by target.
         quality: Table of representations; None if there is none.
         measured, robustness: Scores on corrupted audio, and their table; None if there are none.
@@ -111,6 +112,8 @@ class Contents:
         self.data = data
         self.main = paper.main(data)
         self.scores = [tables.scores(data, scoring) for scoring in data.scorings]
+        self.shares = raters.table(data)
+        self.scores += [] if self.shares is None else [self.shares]
         by_class = (tables.recalls(data, column) for column in data.columns)
         self.recalls = [table for table in by_class if table is not None]
         self.main_tests = testing.main(data)

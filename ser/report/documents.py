@@ -19,6 +19,7 @@ LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
 ROBUSTNESS, LAYERS, GAPS = "robustness.csv", "layers.svg", "gaps.csv"
+SHARES = "shares.csv"
 # Files of one kind of target.
 CONFUSIONS, RELIABILITY, DENSITY = "confusions.svg", "reliability.svg", "density.svg"
 RECALLS = "recalls.csv"
@@ -27,11 +28,8 @@ OPTIONAL_FIGURES = (CURVE, CONFUSIONS, RELIABILITY, DENSITY, LAYERS, LOSSES)
 FIGURES = (FOREST, "dots.svg", "curves.svg", *OPTIONAL_FIGURES)
 DATA = tuple(name.replace(".svg", ".csv") for name in OPTIONAL_FIGURES)  # behind the figures
 DRAWN = tuple(name.replace("svg", kind) for name in FIGURES for kind in ("pdf", "png"))
-OPTIONAL_FILES = tuple(
-    dict.fromkeys(
-        (*CURVE_FILES, *KIND_FILES, LAYERS, *REPRESENTATION_FILES, ROBUSTNESS, GAPS, *DATA, *DRAWN)
-    )
-)
+_TABLES = (*REPRESENTATION_FILES, ROBUSTNESS, GAPS, SHARES)
+OPTIONAL_FILES = tuple(dict.fromkeys((*CURVE_FILES, *KIND_FILES, LAYERS, *_TABLES, *DATA, *DRAWN)))
 
 DENSITY_TITLE = "Predictions by true value"
 

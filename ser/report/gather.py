@@ -16,6 +16,8 @@ from ser.errors import UserError
 from ser.report.counts import Counts, Utterances, read_tasks, scoring_of
 from ser.report.provenance import UNKNOWN_FIT, Fit, Software, fits_of
 from ser.report.scoring import Scoring
+from ser.report.shares import BySpeaker
+from ser.report.shares import read as read_shares
 from ser.results import (
     CODES,
     FITTED,
@@ -68,6 +70,8 @@ class Run:
         layers: Learned weight, or UA of inner folds, by layer of a pretrained encoder; empty if
             there is neither.
         parameters: Number of parameters of the network; None if it is unknown, or no network.
+        shares: Sums against the shares of raters (`ser.report.shares`); empty if the run is not
+            scored by them.
     """
 
     planned: PlannedRun
@@ -86,6 +90,7 @@ class Run:
     layers: Mapping[str, float] = field(default_factory=dict)
     ceiling: float | None = None
     parameters: int | None = None
+    shares: BySpeaker = field(default_factory=dict)
 
 
 def finished_runs(grid: Grid, console: Console | None = None) -> list[Run]:
@@ -213,6 +218,7 @@ def _run(
         result.get("layer_weights") or result.get(f"inner_{primary}_by_layer") or {},
         _ceiling(result, task, primary),
         result.get("parameters"),
+        read_shares(result_folder(planned), result, task, scoring.classes),
     )
 
 

@@ -97,7 +97,8 @@ class ResultFolder:
         if not probabilities:
             table = table.astype(dict.fromkeys(OUTCOMES, float))
         elif TASK in table:
-            for name in probabilities:
+            shares = [name for name in table if str(name).startswith("t_")]
+            for name in (*probabilities, *shares):
                 table[name] = table[name].replace("", np.nan).astype(float)
             is_value = table[probabilities].isna().all(axis=1)
             numbers = {name: table.loc[is_value, name].astype(float) for name in OUTCOMES}

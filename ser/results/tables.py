@@ -53,19 +53,24 @@ def task_predictions(
     truth: Mapping[str, pd.Series],
     predicted: np.ndarray,
     tasks: Mapping[str, Sequence[str]],
+    shares: Mapping[str, pd.DataFrame | None] = {},
 ) -> pd.DataFrame:
     """Return the rows of `predictions.csv` for one split and several tasks.
 
     Args:
         split: "val" or "test".
         ids: N utterance ids.
-        truth: By task, class name or value by utterance id, of those that have a label.
+        truth: By task, class name or value by utterance id, of those that have a label; missing
+            without a majority of raters.
         predicted: (N, W) probabilities and values, side by side in the order of the tasks.
         tasks: Classes of each task; none: a value.
+        shares: By task, share of the raters for each class, (N, C) and more; None, or no entry:
+            they are not scored.
 
     Returns:
         A row per labelled utterance and task: `utterance, part, task, truth, prediction`, and
-        `p_<class>` for the classes of all tasks, NaN where the class is of another task.
+        `p_<class>` for the classes of all tasks, NaN where the class is of another task; likewise
+        `t_<class>` with the shares.
     """
     ends = np.cumsum([len(classes) or 1 for classes in tasks.values()])
     parts = []
@@ -73,7 +78,8 @@ def task_predictions(
         tasks.items(), np.split(predicted, ends[:-1], axis=1), strict=True
     ):
         known = ids.isin(truth[task].index)
-        rows = predictions(split, truth[task].loc[ids[known]], own[known], classes)
+        of_task = shares.get(task)
+        rows = predictions(split, truth[task].loc[ids[known]], own[known], classes, of_task)
         rows.insert(2, TASK, task)
         parts.append(rows)
     return pd.concat(parts, ignore_index=True)
@@ -160,7 +166,8 @@ def split_scores(table: pd.DataFrame, split: str, classes: Sequence[str]) -> dic
 def _distribution_scores(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
     """Return KL, JS and calibration against the shares of raters; nothing if there are none."""
     shares = [f"t_{name}" for name in classes]
-    if not set(shares) <= set(rows):
+    # Of several tasks, others may have shares of classes of the same names.
+    if not set(shares) <= set(rows) or rows[shares].isna().any(axis=None):
         return {}
     predicted = rows[[f"p_{name}" for name in classes]].to_numpy(float)
     return metrics.distribution_scores(rows[shares].to_numpy(float), predicted)

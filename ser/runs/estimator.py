@@ -49,8 +49,9 @@ def fit_estimator(
     )
     has_test = cfg.test and len(data.fold.test) > 0
     table = partial(prepared.grouped, model.leave_out)
-    both, is_copy = table("train", "val"), prepared.copies("train", "val")
-    choice = model.choose(*both, unscored=is_copy)
+    both, shares = table("train", "val"), prepared.shares("train", "val")
+    is_copy = prepared.copies("train", "val")
+    choice = model.choose(*both, unscored=is_copy, shares=shares)
     name = "ccc" if data.target.is_value else "ua"
     log.info(
         "chosen by inner folds over %ss: %s (%s)",
@@ -80,9 +81,10 @@ def fit_estimator(
         codes.write(fitted.transform(data.values_of(data.fold.everyone)), data, folder)
     # The most probable class does not depend on the temperature, which would cost one more fit of
     # the representation per inner fold.
-    model.fit(*table("train"), calibrated=model.representation is None)
+    is_calibrated = model.representation is None
+    model.fit(*table("train"), calibrated=is_calibrated, shares=prepared.shares("train"))
     predictions = {"val": model.predictions(table("val")[0])}
-    model.fit(*both)
+    model.fit(*both, shares=shares)
     if has_test:
         predictions["test"] = model.predictions(table("test")[0])
     folder.checkpoints.mkdir(parents=True, exist_ok=True)

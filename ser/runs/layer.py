@@ -45,7 +45,8 @@ def with_chosen_layer(
         prepared.grouped(model.leave_out, "train", "val"),
         prepared.copies("train", "val"),
     )
-    key, root = _key(cfg, both, copies), Path(cfg.fitted)
+    shares = prepared.shares("train", "val")
+    key, root = _key(cfg, both, copies, shares), Path(cfg.fitted)
     with in_use(root):
         (root / key).mkdir(parents=True, exist_ok=True)
         with FileLock(root / key / results.LOCK):
@@ -54,7 +55,7 @@ def with_chosen_layer(
             if facts is None:
                 from ser.models.estimator import layer_facts  # a network needs no scikit-learn
 
-                facts = layer_facts(model.choose(*both, unscored=copies))
+                facts = layer_facts(model.choose(*both, unscored=copies, shares=shares))
                 facts["version"] = fit_version()
                 results.write_sealed(root / key / results.FITTED, facts)
     chosen = {k: v for k, v in facts.items() if k not in ("version", results.SEAL)}
@@ -62,14 +63,20 @@ def with_chosen_layer(
     return prepared.of_layer(chosen["layer"]), chosen
 
 
-def _key(cfg: DictConfig, items: tuple[np.ndarray, ...], copies: np.ndarray | None) -> str:
+def _key(
+    cfg: DictConfig,
+    items: tuple[np.ndarray, ...],
+    copies: np.ndarray | None,
+    shares: np.ndarray | None,
+) -> str:
     """Return the key of a choice: equal choices have equal keys."""
     x, y, groups = items
+    learned = (x, y) if shares is None else (x, y, shares)
     facts = {
         "layer_choice": run_key.result_options(cfg)["layer_choice"],
         "version": fit_version(),
         "content": [
-            hashlib.blake2b(np.ascontiguousarray(array).data).hexdigest() for array in (x, y)
+            hashlib.blake2b(np.ascontiguousarray(array).data).hexdigest() for array in learned
         ],
         "groups": [str(group) for group in groups],
         "copies": None if copies is None else copies.tolist(),

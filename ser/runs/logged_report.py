@@ -19,7 +19,7 @@ from ser.results import restored
 from ser.runs.loggers import begin, offline_unless, short_tags
 
 # Files of a report that are logged as tables; its pages and figures are logged, too.
-TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv")
+TABLES = ("scores.csv", "tests.csv", "recalls.csv", "slices.csv", "gaps.csv", "shares.csv")
 
 
 def log_report(

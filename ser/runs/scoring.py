@@ -17,8 +17,9 @@ def predictions_of(
     """Return the rows of `predictions.csv` for one split, (N, W) predictions of N utterances."""
     if not target.tasks:
         return predictions(split, target.truth.loc[ids], predicted, target.classes, target.shares)
-    truth = {task.name: task.labels for task in target.tasks}
-    return task_predictions(split, ids, truth, predicted, classes_by_task(target))
+    truth = {task.name: task.truth for task in target.tasks}
+    shares = {task.name: task.shares for task in target.tasks}
+    return task_predictions(split, ids, truth, predicted, classes_by_task(target), shares)
 
 
 def scores_of(table: pd.DataFrame, split: str, target: Target) -> dict[str, Any] | None:

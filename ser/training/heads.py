@@ -62,9 +62,12 @@ class ClassOutput(Output):
 
     SCORE = "ua"
 
+    class_weights: Tensor | None
+
     def __init__(self, head: Head, column: int | None) -> None:
         super().__init__(head, head.classes)
         self.column = column
+        self.register_buffer("class_weights", head.class_weights, persistent=False)
         self._confusion = MulticlassConfusionMatrix(head.classes, validate_args=False)
 
     def predict(self, outputs: Tensor) -> Tensor:

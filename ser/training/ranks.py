@@ -41,6 +41,18 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
+def whole(value: Tensor) -> Tensor:
+    """Return the sum over all ranks, for losses of a whole batch. Collective.
+
+    Its gradient is that of this rank's part times the number of ranks. Gradients are averaged over
+    ranks, so the average is the gradient of the sum.
+    """
+    if count() == 1:
+        return value
+    own = value * count()
+    return own + (total(value.detach()) - own.detach())
+
+
 def average(values: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over all ranks, in place. Collective."""
     if count() == 1 or not values:

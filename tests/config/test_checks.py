@@ -115,7 +115,7 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
         ),
         (["target=attributes", "model=dnn_elm", "features=lld"], "this model does not predict"),
         (["target=attributes", "calibrate=temperature"], "calibrate=temperature is for one"),
-        (["target=attributes", "data.class_weights=balanced"], "data.class_weights is for one"),
+        (["target=attributes", "data.class_weights=balanced"], "data.class_weights is for class"),
         (["target=attributes", "target.bins=rounded", "data.mixup=0.2"], "data.mixup=0.2 is for"),
         (
             ["target=attributes", "target.names=[valence,emotion]", "data.mixup=0.2"],
@@ -126,7 +126,6 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             ["target=attributes", "model=aae", "model.latents.y.condition=label"],
             "model.latents.y.condition needs classes of one",
         ),
-        (["target=attributes", "test_corpus=savee"], "target.names and test_corpus"),
         (["target=attributes", "target.names=[valence,valence]"], "one or more different tasks"),
         (["target=attributes", "~target.loss_weights.valence"], "loss_weights.valence is missing"),
         (["target=attributes", "+target.loss_weights.joy=1.0"], "there is no task joy"),

@@ -13,7 +13,7 @@ Compose = Callable[..., DictConfig]
 SOFT = "target.labels=distribution"
 
 
-@pytest.mark.parametrize("target", ["emotion", "activation", "emotion_improvised"])
+@pytest.mark.parametrize("target", ["emotion", "activation", "emotion_improvised", "attributes"])
 def test_defaults_do_not_change_the_key_of_a_run(target: str, composed: Compose) -> None:
     """The options of runs from before there were labels and weights."""
     options = result_options(composed(f"target={target}"))["target"]
@@ -25,11 +25,12 @@ def test_defaults_do_not_change_the_key_of_a_run(target: str, composed: Compose)
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([SOFT, "model=svm"], "target.labels=distribution is for networks"),
+        ([SOFT, "model=svm", "representation=pca"], "estimators learn it from features"),
         (
-            ["target.weights=agreement", "model=logistic"],
+            ["target.weights=agreement", "model=dnn_elm", "features=lld"],
             "target.weights=agreement is for networks",
         ),
+        (["target=attributes", SOFT], "target.labels=null target.weights=null"),
         ([SOFT, "model=dnn_elm", "features=lld"], "target.labels=distribution is for networks"),
         ([SOFT, "calibrate=temperature"], "which needs one class: calibrate=none"),
         (
@@ -57,7 +58,13 @@ def test_unsuitable_options_are_named(
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("model", ["mlp", "aae", "cnn", "lstm"])
-def test_networks_learn_shares(model: str, composed: Compose) -> None:
+@pytest.mark.parametrize("model", ["mlp", "aae", "cnn", "lstm", "logistic", "svm", "ridge"])
+def test_models_learn_shares(model: str, composed: Compose) -> None:
     features = ["features=lld"] if model in ("cnn", "lstm") else []
     check(composed(SOFT, f"model={model}", *features))
+
+
+@pytest.mark.parametrize("bins", ["rounded", "null"])
+def test_tasks_of_classes_learn_shares(bins: str, composed: Compose) -> None:
+    tasks = ["target=attributes", "target.names=[activation,emotion]", f"target.bins={bins}"]
+    check(composed(SOFT, *tasks, "model=aae", "data.class_weights=balanced"))

@@ -65,7 +65,7 @@ def test_labels_have_a_column_for_each_task_and_nan_where_there_is_none() -> Non
     # Classes are angry (0) and sad (1).
     expected = [[1.0, 2.0, 1.0], [4.5, NAN, 0.0], [NAN, 3.0, 0.0], [3.0, 4.0, NAN]]
     np.testing.assert_array_equal(y, np.asarray(expected, np.float32))
-    heads = labels.heads(labels.labelled(FOLD.train))
+    heads = labels.heads(labels.labelled(FOLD.train), balanced=False)
     assert [(h.name, h.classes, h.weight) for h in heads] == [
         ("activation", 0, 1.0), ("valence", 0, 2.0), ("emotion", 2, 1.0)
     ]  # fmt: skip

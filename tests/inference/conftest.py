@@ -42,7 +42,8 @@ VALUES = {
     "seeds/0": [*VALUE, "model=mlp", *SMALL["mlp"]],
     "seeds/1": [*VALUE, "model=mlp", *SMALL["mlp"], "seed=1"],
     "aae": [*VALUE, "model=aae", *SMALL["aae"]],
-    "tasks": ["target=attributes", "target.names=[activation,emotion]", "model=mlp", *SMALL["mlp"]],
+    # In an order that is not that of the alphabet, as the tasks of `result.json` are.
+    "tasks": ["target=attributes", "target.names=[emotion,activation]", "model=aae", *SMALL["aae"]],
 }
 
 

@@ -90,26 +90,14 @@ def test_all_tasks_are_predicted(
     assert main(["predict", str(run.folder), str(file)]) == 0
     printed = capsys.readouterr()
     head, line = printed.out.splitlines()[-2:]
-    assert head.split()[1:3] == ["activation", "emotion"]
-    assert line.split()[1:3] == [f"{one['activation']:.2f}", row["emotion"]]
+    assert head.split()[1:3] == ["emotion", "activation"]
+    assert line.split()[1:3] == [row["emotion"], f"{one['activation']:.2f}"]
     assert "uncalibrated" in printed.err
     scores = run.scores["tasks"]
     table = ser.read_runs(run.folder)
     assert table["activation_ccc"].item() == scores["activation"]["ccc"]
     assert table["emotion_ua"].item() == scores["emotion"]["ua"]
     assert "activation (value), emotion (calm, loud)" in str(run.runs[0])
-
-
-@pytest.mark.parametrize(
-    "command", [["evaluate", "RUN", "--corrupt", "phone"], ["export", "RUN"], ["latents", "RUN"]]
-)
-def test_what_takes_one_task_names_them(
-    rated: Path, command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [each.replace("RUN", str(rated / "tasks")) for each in command]
-    assert main(words) == 1
-    error = capsys.readouterr().err
-    assert "has no latents" in error or "activation: a value; emotion: calm, loud" in error
 
 
 def test_tables_of_runs_have_columns_of_values(rated: Path) -> None:

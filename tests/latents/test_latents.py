@@ -58,7 +58,7 @@ def scores() -> dict[tuple[str, str, str], Score]:
     shuffled = pd.Series(rng.permutation(table["label"]))
     codes = {name: one_hot(table[c], rng) for name, c in (("y", "label"), ("z", "speaker"))}
     codes["noise"] = one_hot(shuffled, rng)
-    every = probe(codes, table, "emotion", independent=True)
+    every = probe(codes, table, {"emotion": "label"}, independent=True)
     return {(score.latent, score.label, score.side): score for score in every}
 
 
@@ -85,7 +85,7 @@ def test_chance_and_counts(scores: dict) -> None:
 
 def test_probes_are_scored_on_unseen_speakers_or_texts() -> None:
     table = make_table()
-    for trial in trials(table, "emotion", independent=True):
+    for trial in trials(table, {"emotion": "label"}, independent=True):
         for learn, held in trial.splits:
             assert not set(learn) & set(held)
             column = "text" if trial.label == "speaker" else "speaker"
@@ -98,7 +98,7 @@ def test_probes_are_scored_on_unseen_speakers_or_texts() -> None:
 def test_missing_columns_are_stated() -> None:
     table = make_table()
     table = table[table["speaker"] != 4].drop(columns=["gender", "text"])
-    by_key = {(t.label, t.side): t for t in trials(table, "emotion", independent=True)}
+    by_key = {(t.label, t.side): t for t in trials(table, {"emotion": "label"}, independent=True)}
     assert by_key["gender", "train"].how == "this corpus has no gender"
     assert by_key["gender", "held out"].splits == []
     assert by_key["speaker", "held out"].how == "fewer than two classes of speaker to score on"
@@ -108,7 +108,7 @@ def test_missing_columns_are_stated() -> None:
 def test_single_gender_held_out_is_stated() -> None:
     table = make_table()
     table = table[table["speaker"] != 4]
-    by_key = {(t.label, t.side): t for t in trials(table, "emotion", independent=True)}
+    by_key = {(t.label, t.side): t for t in trials(table, {"emotion": "label"}, independent=True)}
     assert by_key["gender", "held out"].how == "fewer than two classes of gender to score on"
     assert len(by_key["gender", "train"].splits) == 4
 

@@ -99,6 +99,36 @@ def test_run_with_shares_can_be_used(
     assert evaluation["raters"]["level"] == "nominal"
 
 
+def test_an_estimator_learns_shares(
+    rated: list[str], composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    options = [*rated[:3], "target.labels=distribution", "model=svm", "model.grid.C=[0.01]"]
+    result = make(options, tmp_path / "run", composed)
+    table = results.RunFolder(tmp_path / "run").read_predictions()
+    test = table[table["part"] == "test"]
+    p, t = (test[[f"{kind}_{name}" for name in EMOTIONS]].to_numpy() for kind in "pt")
+    assert result["test"]["kl"] == pytest.approx(metrics.distribution_scores(t, p)["kl"], abs=1e-6)
+    assert not list(inconsistencies(results.RunFolder(tmp_path / "run")))
+
+
+def test_a_task_has_shares_beside_values(
+    rated: list[str], composed: Callable[..., Composed], tmp_path: Path
+) -> None:
+    tasks = ["target=attributes", "target.names=[activation,emotion]"]
+    result = make([*rated, *tasks, "target.labels=distribution"], tmp_path / "run", composed)
+    folder = results.RunFolder(tmp_path / "run")
+    table = folder.read_predictions()
+    of_emotion = table[(table["task"] == "emotion") & (table["part"] == "test")]
+    p, t = (of_emotion[[f"{kind}_{name}" for name in EMOTIONS]].astype(float) for kind in "pt")
+    assert (t.max(axis=1) < 0.5).tolist() == (of_emotion["truth"] == "").tolist()
+    scores = result["test"]["tasks"]
+    expected = metrics.distribution_scores(t.to_numpy(), p.to_numpy())
+    assert scores["emotion"]["js"] == pytest.approx(expected["js"], abs=1e-6)
+    assert set(scores["activation"]) == {"ccc", "pearson", "rmse", "mae"}
+    assert any(each.startswith("emotion: ") for each in result["remarks"])
+    assert not list(inconsistencies(folder))
+
+
 def test_every_run_has_the_score_of_one_rater(
     rated: list[str], composed: Callable[..., Composed], tmp_path: Path
 ) -> None:

@@ -96,5 +96,5 @@ def test_a_corpus_without_one_of_the_tasks_is_refused(
     few: list[str], composed: Callable, tmp_path: Path
 ) -> None:
     cfg, names = composed(*few, "target=attributes", *SHORT)
-    with pytest.raises(UserError, match="has no valence; its targets are emotion, activation"):
+    with pytest.raises(UserError, match="has no valence, dominance; its targets are emotion, act"):
         run(cfg, tmp_path, names)

@@ -95,10 +95,20 @@ def test_gradients_of_several_ranks_are_those_of_one(
         encoder = f"networks.{OF_MODEL[name]}.encoder"
         plain = [f"{encoder}.dropout=0", "model.batch_norm=false"]
         plain += ["model.phases=[reconstruction,classification]"]
-    monkeypatch.setattr(
+    one, several = gradients_of(name, data, plain, tmp_path, monkeypatch)
+    assert len(one) == len(several) == 3 * (1 if name == "cnn" else 2)
+    for expected, actual in zip(one, several, strict=True):
+        assert (actual - expected).norm() < 1e-5 * expected.norm()
+
+
+def gradients_of(
+    name: str, data: DataModule, plain: list[str], folder: Path, patch: pytest.MonkeyPatch
+) -> list[list[torch.Tensor]]:
+    """Gradients of every step of an epoch, of one process and of two ranks."""
+    patch.setattr(
         PhasedModel,
         "on_train_end",
-        lambda self: torch.save(Noting.notes, tmp_path / f"{self.global_rank}.pt"),
+        lambda self: torch.save(Noting.notes, folder / f"{self.global_rank}.pt"),
     )
     gradients = []
     for kind, devices in ((Training, 1), (DDP, 2)):
@@ -106,12 +116,25 @@ def test_gradients_of_several_ranks_are_those_of_one(
         model = made_model(name, data, *plain)
         model.optimiser = partial(Noting, lr=0.0)
         trainer = training(kind, devices=devices, max_epochs=1)
-        trainer.fit(model, data, tmp_path / f"{devices}", [])
-        gradients.append(torch.load(tmp_path / "0.pt", weights_only=True))
-    one, several = gradients
-    assert len(one) == len(several) == 3 * (1 if name == "cnn" else 2)
+        trainer.fit(model, data, folder / f"{devices}" / "checkpoints", [])
+        gradients.append(torch.load(folder / "0.pt", weights_only=True))
+    return gradients
+
+
+@pytest.mark.parametrize("kind", ["value", "tasks", "soft"])
+def test_losses_of_values_and_tasks_are_those_of_the_whole_batch(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CCC of all values, and the mean over the labels of each task, whatever rank has them."""
+    data = made_data("utterance", kind=kind)
+    data.batch_size = 13
+    plain = ["model.encoder.dropout=0", "model.encoder.batch_norm=false"]
+    one, several = gradients_of("mlp", data, plain, tmp_path, monkeypatch)
+    assert len(one) == len(several) == 3
     for expected, actual in zip(one, several, strict=True):
         assert (actual - expected).norm() < 1e-5 * expected.norm()
+    first, second = (pd.read_csv(tmp_path / each / "metrics.csv") for each in "12")
+    np.testing.assert_allclose(second, first, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -10,14 +10,20 @@ import torch
 from small import fit, made_data, made_model
 from test_trainer import Killed, killing_step
 
+from ser.data.batches import Batch
 from ser.data.datamodule import DataModule
+from ser.models.losses import class_loss, value_loss
+from ser.training.heads import ValueOutput
 from ser.training.phased import PhasedModel
 
 KINDS = ("value", "tasks")
 MODELS = ("mlp", "aae")
 
 
-@pytest.fixture(scope="module", params=[(kind, name) for kind in KINDS for name in MODELS])
+CASES = [*((kind, name) for kind in KINDS for name in MODELS), ("soft", "mlp")]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, str, Path, np.ndarray]:
@@ -66,7 +72,7 @@ def test_epochs_are_selected_by_the_mean_of_the_first_scores(
     best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
     score = record["val/ccc"] if kind == "value" else record["val/score"]
     assert best["epoch"] == score.idxmax()
-    if kind == "tasks":
+    if kind != "value":
         means = record[["val/activation/ccc", "val/emotion/ua"]].mean(axis=1)
         np.testing.assert_allclose(score, means, rtol=1e-6)
 
@@ -120,3 +126,61 @@ def test_one_task_trains_as_the_target_alone(tmp_path: Path) -> None:
         class_weights=None,
     )
     assert np.array_equal(fit(alone, tmp_path / "alone"), fit(data, tmp_path / "several"))
+
+
+def test_shares_of_a_task_are_learned_beside_values() -> None:
+    """The loss is the sum of that of the values and the cross-entropy with weighted shares."""
+    data = made_data("utterance", kind="soft")
+    (batch,) = [b for b in data.split_dataloader("val") if len(b.y)]
+    assert batch.y.shape == (10, 1 + 1 + 3)
+    model = made_model("mlp", data)
+    model.eval()
+    outputs = model(batch)
+    task = data.target.tasks[1]
+    assert task.shares is not None
+    assert task.weights is not None
+    ids = data.fold.val
+    known = ids.isin(task.labels.index)
+    train = task.labels.index.intersection(data.fold.train)
+    weights = task.weights / task.weights.loc[train].mean()
+    shares = torch.tensor(task.shares.mul(weights, axis=0).reindex(ids).to_numpy()).float()
+    entropy = -(shares * outputs[:, 1:].log_softmax(dim=1))[known].sum(dim=1).mean()
+    values = value_loss(*_standardised(model, batch, outputs), "ccc")
+    torch.testing.assert_close(model.classification_loss(batch, None), values + entropy)
+    # Without majority there is no class, but there are shares.
+    assert batch.y[ids.get_loc("u48"), 1].isnan()
+    assert not batch.y[ids.get_loc("u48"), 2:].isnan().any()
+
+
+def _standardised(
+    model: PhasedModel, batch: Batch, outputs: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    output = model.outputs.parts[0]
+    assert isinstance(output, ValueOutput)
+    known = ~batch.y[:, 0].isnan()
+    return output.standardised(batch.y[known, 0]), outputs[known, 0]
+
+
+def test_classes_are_weighted_in_each_task() -> None:
+    data = made_data("utterance", kind="tasks")
+    balanced = DataModule(
+        *(data.features, data.target, data.fold, data.speakers, 3),
+        batch_size=16,
+        max_frames=32,
+        standardise="train",
+        clip=None,
+        class_weights="balanced",
+    )
+    task = data.target.tasks[1]
+    counts = task.labels.loc[task.labels.index.intersection(data.fold.train)].value_counts()
+    weights = counts.sum() / (3 * counts.loc[list("abc")].to_numpy())
+    assert balanced.task.class_weights is None
+    (_, head) = balanced.task.heads
+    assert head.class_weights is not None
+    np.testing.assert_allclose(head.class_weights, weights, rtol=1e-6)
+    model = made_model("mlp", balanced)
+    assert "class_weights" not in " ".join(model.state_dict())
+    logits, labels = torch.randn(9, 3), torch.arange(9) % 3
+    ours = class_loss(logits, labels, model.outputs.parts[1].class_weights)
+    expected = torch.nn.functional.cross_entropy(logits, labels, head.class_weights)
+    torch.testing.assert_close(ours, expected)
