@@ -26,7 +26,7 @@ GRIDS = {
     "benchmark_attributes": (495, 45),
     "benchmark_frames": (5, 1),
     "emodb_table1": (210, 7),
-    "encoders": (135, 9),
+    "encoders": (115, 9),
     "encoders_few_labels": (75, 5),
     "encoders_frames": (15, 3),
     "encoders_layers": (30, 6),
@@ -58,7 +58,7 @@ GRIDS = {
     "parthasarathy2019_bins": (360, 12),
 }
 # Number of systems without random numbers, which are trained with the first seed only.
-ONE_SEED = {"benchmark": 6, "benchmark_attributes": 6}
+ONE_SEED = {"benchmark": 6, "benchmark_attributes": 6, "encoders": 2}
 
 
 def compose_alone(*overrides: str) -> DictConfig:
