@@ -49,6 +49,7 @@ from gpu_steps import IEMOCAP, SMALL, SYSTEMS, Setup, other_systems, paper_syste
 
 from ser.config.run_key import register_resolvers
 from ser.features.encoder import Encoder
+from ser.training.devices import round_nothing
 
 Results = dict[str, Any]
 TRAININGS = 10 * 10 * 3 // 2  # seeds, folds and attributes; two folds share a training
@@ -172,6 +173,7 @@ def main() -> None:
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("torch sees no GPU; --small --device cpu tries the script without one")
     register_resolvers()
+    round_nothing()  # bare loops, too
     logging.getLogger("ser").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     setup = Setup(options.device, SMALL if options.small else IEMOCAP, options.systems)
