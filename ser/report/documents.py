@@ -64,7 +64,11 @@ def markdown(contents: Contents) -> str:
     tables = [*contents.scores, *contents.recalls]
     parts += [markdown_table(table, 2) for table in tables]
     parts += ["## Tests\n", f"{md(contents.about_tests)}\n"]
-    parts += map(markdown_table, _tests(contents))
+    parts += map(markdown_table, _tests(contents)[:1])
+    parts += (
+        ["".join(f"- {md(sentence)}\n" for sentence in contents.power)] if contents.power else []
+    )
+    parts += map(markdown_table, _tests(contents)[1:])
     parts += [markdown_table(table, 2) for table in _optional(contents)]
     for name, drawn in sheets.items():
         parts += _figure(name, drawn)

@@ -14,8 +14,8 @@ PREAMBLE = (
 COLUMN, PAGE = 252.0, 516.0  # width of a column and of a page with two, in pt
 SIZE, SEPARATION = 8.5, 4.0  # of \footnotesize, and between columns, in pt
 # Widths of columns of words whose lines are not broken, in pt: the first that fits the page.
-LONGEST = (105.0, 80.0, 60.0)
-TOKEN = 18  # characters of the longest word that is never broken
+LONGEST = (105.0, 80.0)
+TOKEN = 15  # characters of the longest word that is never broken
 
 _BREAK = "\u200b"  # zero-width space
 _TEX = {

@@ -213,7 +213,7 @@ def test_losses_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 def test_long_titles_are_wrapped() -> None:
     title = "svm representation=aae representation.size=2 " * 3
     drawn = sheet([[(title, Figure("", "nothing")), ("short", Figure("", "nothing"))]])
-    lines = re.findall(r'class="title"[^>]*>([^<]*)<', drawn)
+    lines = re.findall(r'font-weight="600"[^>]*>([^<]*)<', drawn)
     assert " ".join(lines[:-1]) == title.strip()
     assert max(map(len, lines)) <= TITLE_CHARACTERS
 

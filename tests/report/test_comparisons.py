@@ -299,7 +299,8 @@ def test_pairs_are_tested_beside_the_baseline_and_corrected_together(tmp_path: P
         assert f"against {reference}:" in written.printed
     assert "| 3 folds with 2 training splits, 2 seeds |" in written.read("report.md")
     assert written.read("report.md").count("\n| activation | aae | encoder |") == len(KINDS)
-    assert written.read("report.tex").count("activation & aae & encoder &") == len(KINDS)
+    # A table that is wider than a page is divided.
+    assert written.read("report.tex").count("activation & aae & encoder &") >= len(KINDS)
     columns = '<td class="words">aae</td><td class="words">encoder</td>'
     assert written.read("index.html").count(columns) == 2 * len(KINDS)
 

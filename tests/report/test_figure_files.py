@@ -102,7 +102,7 @@ def test_rules_apply_by_class_and_specificity() -> None:
 def test_pdf_and_png_are_written_on_request_only(drawn: Written, shared: Written) -> None:
     own = {
         f"{name}.{kind}"
-        for name in ("dots", "confusions", "reliability", "curves")
+        for name in ("forest", "dots", "confusions", "reliability", "curves")
         for kind in ("pdf", "png")
     }
     assert drawn.names - shared.names == own

@@ -21,7 +21,9 @@ def shown_and_explained(printed: str) -> tuple[set[str], set[str]]:
     lines = printed.splitlines()
     headers = "  ".join(line for line in lines if re.match(r" system  ", line))
     words = {name for name in SCORES if re.search(rf"\b{name}\b", headers)}
-    words |= {name for name in EXPLAINED if re.search(rf"\s{re.escape(name)}(?=\s\s|$)", headers)}
+    words |= {
+        name for name in EXPLAINED if re.search(rf"\s{re.escape(name)}(?=\s\s|\s?$)", headers)
+    }
     tables = "\n".join(line for line in lines if line.startswith(" "))
     words |= {"±"} if "±" in tables else set()
     names = (*SCORES, *EXPLAINED)
