@@ -2,6 +2,7 @@
 
 from html import escape
 
+from ser.benchmark.standing_tables import short
 from ser.benchmark.standings import Board
 from ser.plots.axes import scale, ticks
 from ser.plots.svg import RIGHT, WIDTH, Figure, line, text
@@ -29,7 +30,7 @@ def figure(board: Board) -> Figure:
         left, right = entry.interval or (entry.score, entry.score)
         css = "pooled" if entry.verdict == "higher" else "dots"
         parts += [
-            text("end", TEXT - 5, y + 3, entry.system.replace("features=", "")[:NAME]),
+            text("end", TEXT - 5, y + 3, short(entry.system)[:NAME]),
             line("mean", x(factor * left), y, x(factor * right), y),
             f'<g class="{css}"><circle cx="{x(factor * entry.score):.1f}" cy="{y:.1f}" r="3.5">'
             f"<title>{escape(entry.system)}: {factor * entry.score:.3g}</title></circle></g>",

@@ -15,16 +15,14 @@ def summary(known: Sequence[Board]) -> Table:
     for board in known:
         best, score = board.best, board.task.scoring.primary
         if best is None:
-            rows.append((board.task.title, *[NONE] * 8))
+            rows.append((board.task.title, *[NONE] * 6))
             continue
         base = None if board.reference is None else board.entry(board.reference)
         rows.append(
             (
                 board.task.title,
-                best.system,
-                score.title,
-                score.text(best.score),
-                score.interval(best.interval),
+                short(best.system),
+                f"{score.title} {_cell(board, best, arrow=False)}",
                 NONE if base is None else score.text(base.score),
                 _difference(board, best),
                 score.text(board.task.chance),
@@ -32,11 +30,21 @@ def summary(known: Sequence[Board]) -> Table:
             )
         )
     columns = (
-        *("corpus: target", "best system", "score", "", "95% over speakers", "reference"),
+        *("corpus: target", "best system", "score (95% over speakers)", "reference"),
         *("better than the reference", "chance", ONE_RATER),
     )
     notes = ("The best of many by test score is optimistic: look at how close the next ones are.",)
-    return Table("The best systems", columns, tuple(rows), 3, notes=notes)
+    return Table("The best systems", columns, tuple(rows), 2, notes=notes)
+
+
+def short(system: str) -> str:
+    """Return the name of a system for a table: model and features.
+
+    Examples:
+        >>> short("svm features=functionals")
+        'svm functionals'
+    """
+    return system.replace(" features=", " ")
 
 
 def _difference(board: Board, entry: Entry) -> str:
@@ -47,7 +55,7 @@ def _difference(board: Board, entry: Entry) -> str:
         return NONE
     score, test = board.task.scoring.primary, entry.test
     p = p_value(entry.p_holm)
-    ends = f"{score.signed(test.low)} to {score.signed(test.high)}"
+    ends = score.interval((test.low, test.high))
     shown = "" if entry.verdict else ", not shown"
     return f"{score.signed(test.difference)} ({ends}), p {p}{shown}"
 
@@ -61,7 +69,7 @@ def overview(known: Sequence[Board]) -> list[Table]:
             continue
         systems = dict.fromkeys(entry.system for board in chosen for entry in board.entries)
         rows = [
-            (system, *(_cell(board, board.entry(system)) for board in chosen))
+            (short(system), *(_cell(board, board.entry(system)) for board in chosen))
             for system in sorted(systems)
         ]
         score = chosen[0].task.scoring.primary
@@ -80,12 +88,12 @@ def overview(known: Sequence[Board]) -> list[Table]:
     return tables
 
 
-def _cell(board: Board, entry: Entry | None) -> str:
+def _cell(board: Board, entry: Entry | None, *, arrow: bool = True) -> str:
     if entry is None or not len(entry.seeds):
         return "missing" if entry is None else entry.missing
     score = board.task.scoring.primary
-    arrow = {"higher": " ↑", "lower": " ↓", "": ""}[entry.verdict]
-    return f"{score.text(entry.score)} ({score.interval(entry.interval)}){arrow}"
+    mark = {"higher": " ↑", "lower": " ↓", "": ""}[entry.verdict] if arrow else ""
+    return f"{score.text(entry.score)} ({score.interval(entry.interval)}){mark}"
 
 
 def standing(board: Board) -> Table:
@@ -94,18 +102,18 @@ def standing(board: Board) -> Table:
     rows = []
     for entry in board.entries:
         if not len(entry.seeds):
-            rows.append((entry.system, entry.missing, *[NONE] * 7))
+            rows.append((short(entry.system), entry.missing, *[NONE] * 7))
             continue
         test = entry.test
         is_reference = entry.system == board.reference
         rows.append(
             (
-                entry.system,
+                short(entry.system),
                 score.text(entry.score),
                 score.interval(entry.interval),
                 score.text(entry.spread),
                 "reference" if is_reference else score.signed(test.difference) if test else NONE,
-                f"{score.signed(test.low)} to {score.signed(test.high)}" if test else NONE,
+                score.interval((test.low, test.high)) if test else NONE,
                 p_value(entry.p_holm) if test else NONE,
                 f"{len(entry.seeds)}" + (f" ({entry.missing})" if entry.missing else ""),
                 _cost(entry),
@@ -139,8 +147,8 @@ def _notes(board: Board) -> Iterator[str]:
         yield "The reference system has no score here, so nothing is tested."
     for system, other, test, p in board.pairs:
         yield (
-            f"{system} against {other}: {score.signed(test.difference)} "
-            f"({score.signed(test.low)} to {score.signed(test.high)}), p {p_value(p)}."
+            f"{short(system)} against {short(other)}: {score.signed(test.difference)} "
+            f"({score.interval((test.low, test.high))}), p {p_value(p)}."
         )
     layers = sorted({layer for entry in board.entries for layer in entry.layers})
     if layers:

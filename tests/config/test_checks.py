@@ -214,7 +214,10 @@ def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) 
             ["features=encoder_chosen", "features.model=x", "target=attributes"],
             "features.layer=chosen: a layer is chosen for one task, and there are 3",
         ),
-        (["features=encoder_chosen", "layer_choice.grid.C=[0]"], "layer_choice.grid.C=[0.0]"),
+        (
+            ["features=encoder_chosen", "layer_choice.grid.C=[0]"],
+            "layer_choice.grid.C=[0]: input should be greater than 0",
+        ),
     ],
 )
 def test_unsuitable_combinations_are_named(
