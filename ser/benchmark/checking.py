@@ -6,6 +6,7 @@ everywhere, this finds inconsistency, not forgery: whoever changes a file can ch
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ from ser.results.verify import EXACT, class_problems, listed, split_problems
 
 TRAINING = {"train": ("train",), "train+val": ("train", "val")}  # what a system may be fitted on
 TRAINING_LIST = "training.txt"  # of other tools: utterances that a run was fitted on, one a line
-READING = (AttributeError, KeyError, TypeError, ValueError, IndexError, OSError)
+# What a file causes that does not have the form it should have.
+DAMAGE = (AttributeError, KeyError, TypeError, ValueError, IndexError, OSError)
 
 
 def submission_problems(submission: Submission) -> Iterator[str]:
@@ -60,8 +62,13 @@ def _run_problems(run: PublishedRun, submission: Submission) -> Iterator[str]:
             yield from check(run, submission)
         except UserError as error:
             yield str(error)
-        except READING as error:
-            yield f"{run.path}: a file cannot be read ({type(error).__name__}: {last_line(error)})"
+        except DAMAGE as error:
+            yield unreadable(run.path, error)
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Return the problem of a folder with a file that has not the form it should have."""
+    return f"{path}: a file cannot be read ({type(error).__name__}: {last_line(error)})"
 
 
 # ---- predictions

@@ -301,6 +301,24 @@ def test_damaged_predictions_are_named(
     assert "predictions.csv.gz" in out.replace("has changed", "")
 
 
+def test_files_of_another_form_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file, name, value in (
+        ("svm/submission.json", "digests", "none"),
+        ("svm/submission.json", "choices", 1),
+        ("svm/fold-0/seed-0/result.json", "test", []),
+        ("splits.json", "classes", 3),
+        ("splits.json", "config", "none"),
+        ("splits.json", "fingerprints", {}),
+    ):
+        original = (folder / file).read_bytes()
+        content = {key: each for key, each in json.loads(original).items() if key != "digest"}
+        (folder / file).write_text(json.dumps(content | {name: value}))
+        status, out = verified(capsys, folder)
+        assert status == 1, (file, name)
+        assert str(Path(file).parent.name or folder.name) in out, (file, name)
+        (folder / file).write_bytes(original)
+
+
 def test_splits_from_a_stranger_build_nothing(
     withheld: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
