@@ -19,6 +19,7 @@ from ser.benchmark.published import (
     SUBMISSION,
     PublishedRun,
     Submission,
+    sums_by_speaker,
 )
 from ser.benchmark.splits import FACTS, NODES, SPLITS, TRUTH, Splits
 from ser.config import run_key
@@ -103,8 +104,18 @@ def _prediction_problems(run: PublishedRun, submission: Submission) -> Iterator[
             if part in record or (table["part"] == part).any():
                 for problem in _split_problems(table, part, splits, record):
                     yield f"{run.path / RESULT}: {problem}"
+        if (run.path / BY_SPEAKER).exists() and not _has_sums(table, run):
+            yield f"{run.path / BY_SPEAKER} has not the sums of predictions and labels"
     else:
         yield from _sum_problems(table, run)
+
+
+def _has_sums(table: pd.DataFrame, run: PublishedRun) -> bool:
+    """Return whether `speakers.json` follows from predictions with the truth."""
+    sums, recorded = sums_by_speaker(table[table[TRUTH].notna()], run.splits), run.recorded_sums()
+    return set(sums) == set(recorded) and all(
+        np.allclose(sums[name], each, rtol=EXACT, atol=EXACT) for name, each in recorded.items()
+    )
 
 
 def _split_problems(
@@ -119,7 +130,7 @@ def _split_problems(
     lacking = {f"p_{name}": (known["prediction"] == name) * 1.0 for name in classes}
     complete = known if set(lacking) <= set(known) else known.assign(**lacking)
     scores = split_scores(complete, part, classes) or {}
-    given = {name: value for name, value in record[part].items() if name in scores}
+    given = {name: each for name, each in (record.get(part) or {}).items() if name in scores}
     own = {part: {**scores, **given}}
     yield from split_problems(complete, part, classes, own, rounded=True)
 
@@ -156,7 +167,7 @@ def _utterance_problems(table: pd.DataFrame, run: PublishedRun) -> Iterator[str]
 def _sum_problems(table: pd.DataFrame, run: PublishedRun) -> Iterator[str]:
     """Yield contradictions of recorded scores with sums by speaker, where there is no truth."""
     splits, test = run.splits, table[table["part"] == "test"]
-    sums, recorded = run.by_speaker(), run.record["test"]
+    sums, recorded = run.recorded_sums(), run.record["test"]
     speakers = splits.speakers(run.fold, "test")
     if set(sums) - {""} != speakers:
         yield f"{run.path / BY_SPEAKER} has other speakers than the test split of fold {run.fold}"

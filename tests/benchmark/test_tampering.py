@@ -254,7 +254,7 @@ def test_other_audio_of_the_corpus_is_refused(
 
 
 def test_without_truth_a_changed_score_or_sum_is_refused(
-    withheld: Path, capsys: pytest.CaptureFixture[str]
+    withheld: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score(withheld)
     sealed_again(withheld)
@@ -266,6 +266,9 @@ def test_without_truth_a_changed_score_or_sum_is_refused(
     sealed_again(withheld)
     status, out = verified(capsys, withheld)
     assert "fold-1/seed-0/result.json: test confusion is not the sum of speakers.json" in out
+    corpus = ["corpus=manifest", f"corpus.root={runs}/made.csv", f"store.root={runs}/store"]
+    status, out = verified(capsys, withheld, *corpus)
+    assert "fold-1/seed-0/speakers.json has not the sums of predictions and labels" in out
 
 
 def test_what_is_missing_or_added_is_refused(
