@@ -6,6 +6,7 @@ everywhere, this finds inconsistency, not forgery: whoever changes a file can ch
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ser.benchmark.published import (
     SUBMISSION,
     PublishedRun,
     Submission,
+    sums_by_speaker,
 )
 from ser.benchmark.splits import FACTS, NODES, SPLITS, TRUTH, Splits
 from ser.config import run_key
@@ -28,7 +30,8 @@ from ser.results.verify import EXACT, class_problems, listed, split_problems
 
 TRAINING = {"train": ("train",), "train+val": ("train", "val")}  # what a system may be fitted on
 TRAINING_LIST = "training.txt"  # of other tools: utterances that a run was fitted on, one a line
-READING = (AttributeError, KeyError, TypeError, ValueError, IndexError, OSError)
+# What a file causes that does not have the form it should have.
+DAMAGE = (AttributeError, KeyError, TypeError, ValueError, IndexError, OSError)
 
 
 def submission_problems(submission: Submission) -> Iterator[str]:
@@ -60,8 +63,13 @@ def _run_problems(run: PublishedRun, submission: Submission) -> Iterator[str]:
             yield from check(run, submission)
         except UserError as error:
             yield str(error)
-        except READING as error:
-            yield f"{run.path}: a file cannot be read ({type(error).__name__}: {last_line(error)})"
+        except DAMAGE as error:
+            yield unreadable(run.path, error)
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Return the problem of a folder with a file that has not the form it should have."""
+    return f"{path}: a file cannot be read ({type(error).__name__}: {last_line(error)})"
 
 
 # ---- predictions
@@ -96,8 +104,18 @@ def _prediction_problems(run: PublishedRun, submission: Submission) -> Iterator[
             if part in record or (table["part"] == part).any():
                 for problem in _split_problems(table, part, splits, record):
                     yield f"{run.path / RESULT}: {problem}"
+        if (run.path / BY_SPEAKER).exists() and not _has_sums(table, run):
+            yield f"{run.path / BY_SPEAKER} has not the sums of predictions and labels"
     else:
         yield from _sum_problems(table, run)
+
+
+def _has_sums(table: pd.DataFrame, run: PublishedRun) -> bool:
+    """Return whether `speakers.json` follows from predictions with the truth."""
+    sums, recorded = sums_by_speaker(table[table[TRUTH].notna()], run.splits), run.recorded_sums()
+    return set(sums) == set(recorded) and all(
+        np.allclose(sums[name], each, rtol=EXACT, atol=EXACT) for name, each in recorded.items()
+    )
 
 
 def _split_problems(
@@ -112,7 +130,7 @@ def _split_problems(
     lacking = {f"p_{name}": (known["prediction"] == name) * 1.0 for name in classes}
     complete = known if set(lacking) <= set(known) else known.assign(**lacking)
     scores = split_scores(complete, part, classes) or {}
-    given = {name: value for name, value in record[part].items() if name in scores}
+    given = {name: each for name, each in (record.get(part) or {}).items() if name in scores}
     own = {part: {**scores, **given}}
     yield from split_problems(complete, part, classes, own, rounded=True)
 
@@ -149,7 +167,7 @@ def _utterance_problems(table: pd.DataFrame, run: PublishedRun) -> Iterator[str]
 def _sum_problems(table: pd.DataFrame, run: PublishedRun) -> Iterator[str]:
     """Yield contradictions of recorded scores with sums by speaker, where there is no truth."""
     splits, test = run.splits, table[table["part"] == "test"]
-    sums, recorded = run.by_speaker(), run.record["test"]
+    sums, recorded = run.recorded_sums(), run.record["test"]
     speakers = splits.speakers(run.fold, "test")
     if set(sums) - {""} != speakers:
         yield f"{run.path / BY_SPEAKER} has other speakers than the test split of fold {run.fold}"

@@ -118,8 +118,14 @@ class PublishedRun:
             UserError: A file is missing or damaged.
         """
         table = self.predictions()
-        if TRUTH in table:
-            return sums_by_speaker(table, self.splits)
+        return sums_by_speaker(table, self.splits) if TRUTH in table else self.recorded_sums()
+
+    def recorded_sums(self) -> dict[str, np.ndarray]:
+        """Return the sums of `speakers.json`, (C, C) or (7,) each.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
         content = read_json(self.path / BY_SPEAKER)
         if content is None:
             raise UserError(f"{self.path / BY_SPEAKER} is missing, and the truth is not published")

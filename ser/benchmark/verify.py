@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ser.benchmark.checking import has_known_key, is_of_this_version, submission_problems
+from ser.benchmark.checking import (
+    DAMAGE,
+    has_known_key,
+    is_of_this_version,
+    submission_problems,
+    unreadable,
+)
 from ser.benchmark.published import SUBMISSION, Submission, read_submission
 from ser.benchmark.splits import (
     AUDIO,
@@ -25,6 +31,10 @@ from ser.results import RESULT
 from ser.results.verify import verify as verify_runs
 
 CORPUS = "corpus="
+CHECKED = (
+    "checked: splits and their speakers; of each run utterances, classes, probabilities, scores, "
+    "digests, commit, and what it was fitted on"
+)
 
 
 @dataclass
@@ -110,6 +120,8 @@ def _verify_published(
             splits[path] = _verify_splits(each, given, findings)
         except UserError as error:
             findings.problems.append(str(error))
+        except DAMAGE as error:
+            findings.problems.append(unreadable(path, error))
     consistent = runs = 0
     for path in systems:
         problems: list[str] = []
@@ -120,17 +132,19 @@ def _verify_published(
             findings.unchecked += _unchecked(submission)
         except UserError as error:
             problems.append(str(error))
+        except DAMAGE as error:
+            problems.append(unreadable(path, error))
         findings.problems += problems
         consistent += not problems
-    for problem in dict.fromkeys(findings.problems):
-        print(problem)
+    found = list(dict.fromkeys(findings.problems))
+    print(*found, CHECKED, sep="\n")
     for line in dict.fromkeys(findings.unchecked):
         print(f"not checked: {line}")
     print(
         f"{len(protocols)} protocols, {len(systems)} systems, {runs} runs: {consistent} systems "
-        f"consistent, {len(systems) - consistent} not; {len(findings.problems)} problems"
+        f"consistent, {len(systems) - consistent} not; {len(found)} problems"
     )
-    return 1 if findings.problems else 0
+    return 1 if found else 0
 
 
 def _verify_splits(

@@ -254,7 +254,7 @@ def test_other_audio_of_the_corpus_is_refused(
 
 
 def test_without_truth_a_changed_score_or_sum_is_refused(
-    withheld: Path, capsys: pytest.CaptureFixture[str]
+    withheld: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score(withheld)
     sealed_again(withheld)
@@ -266,6 +266,9 @@ def test_without_truth_a_changed_score_or_sum_is_refused(
     sealed_again(withheld)
     status, out = verified(capsys, withheld)
     assert "fold-1/seed-0/result.json: test confusion is not the sum of speakers.json" in out
+    corpus = ["corpus=manifest", f"corpus.root={runs}/made.csv", f"store.root={runs}/store"]
+    status, out = verified(capsys, withheld, *corpus)
+    assert "fold-1/seed-0/speakers.json has not the sums of predictions and labels" in out
 
 
 def test_what_is_missing_or_added_is_refused(
@@ -299,6 +302,24 @@ def test_damaged_predictions_are_named(
     status, out = verified(capsys, folder)
     assert status == 1
     assert "predictions.csv.gz" in out.replace("has changed", "")
+
+
+def test_files_of_another_form_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file, name, value in (
+        ("svm/submission.json", "digests", "none"),
+        ("svm/submission.json", "choices", 1),
+        ("svm/fold-0/seed-0/result.json", "test", []),
+        ("splits.json", "classes", 3),
+        ("splits.json", "config", "none"),
+        ("splits.json", "fingerprints", {}),
+    ):
+        original = (folder / file).read_bytes()
+        content = {key: each for key, each in json.loads(original).items() if key != "digest"}
+        (folder / file).write_text(json.dumps(content | {name: value}))
+        status, out = verified(capsys, folder)
+        assert status == 1, (file, name)
+        assert str(Path(file).parent.name or folder.name) in out, (file, name)
+        (folder / file).write_bytes(original)
 
 
 def test_splits_from_a_stranger_build_nothing(
