@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class Killed(BaseException):
     """Raised in place of a kill: not an `Exception`, so that nothing cleans up."""
 
 
-def folds(level: str, **options: float) -> tuple[DataModule, DataModule]:
+def folds(level: str, **options: Any) -> tuple[DataModule, DataModule]:
     """Two folds that exchange validation and test split."""
     data = made_data(level, **options)
     fold = data.fold
@@ -98,6 +99,19 @@ def test_second_fold_takes_what_the_first_has_trained(
     for number in (0, 1):
         shared(pair, number, tmp_path / "fitted").discard()
     assert not list((tmp_path / "fitted").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["value", "tasks", "soft"])
+def test_values_tasks_and_shares_of_raters_are_shared(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = folds("utterance", kind=kind)
+    expected = [contents(run("mlp", pair, n, tmp_path / "alone", alone=True)) for n in (0, 1)]
+    assert expected[0] != expected[1]
+    assert contents(run("mlp", pair, 0, tmp_path)) == expected[0]
+    steps = counted(monkeypatch)
+    assert contents(run("mlp", pair, 1, tmp_path)) == expected[1]
+    assert steps == [0]
 
 
 # Within an epoch, and at the end of one.
