@@ -57,7 +57,7 @@ class Discriminator(nn.Module):
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden[-1], 1))
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.output(self.hidden(codes)).squeeze(1)
+        return self.output(self.hidden(codes)).squeeze(-1)
 
 
 class MLPEncoder(nn.Module):
