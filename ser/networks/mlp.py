@@ -71,6 +71,7 @@ class MLPEncoder(nn.Module):
     """
 
     level = "utterance"
+    takes_packs = True
 
     def __init__(
         self, inputs: int, *, hidden: Sequence[int], dropout: Dropout, batch_norm: bool

@@ -14,9 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
+from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
 from ser.data.datamodule import DataModule
@@ -27,7 +29,7 @@ from ser.networks.stacked import PackRows, stack
 from ser.training.callbacks import require_finite
 from ser.training.phased import Phase, PhasedModel
 from ser.training.stopping import CheckpointSelection
-from ser.training.trainer import Training
+from ser.training.trainer import Training, save_training
 
 log = logging.getLogger(__name__)
 
@@ -240,6 +242,26 @@ class _Steps:
             del self._graphs[next(iter(self._graphs))]
         self._graphs[runs] = graph
         graph.replay()
+
+
+def fit_alone(
+    training: Training,
+    model: PhasedModel,
+    data: DataModule,
+    folder: Path,
+    loggers: Sequence[Logger],
+) -> CheckpointSelection:
+    """Train a pack of one run, and write what a training leaves; Args as of `Training.fit`.
+
+    Raises:
+        UserError: As of `fit_pack`, or a loss is not finite.
+    """
+    member = Member(model, data, training.selection())
+    fit_pack(training, [member])
+    if member.error is not None:
+        raise member.error
+    save_training(folder, model.record, member.selection, loggers)
+    return member.selection
 
 
 def fit_pack(training: Training, members: Sequence[Member]) -> None:
