@@ -38,6 +38,8 @@ class Packed(Launcher):
 
     def __init__(self, runs: int | None) -> None:
         self._runs = runs
+        if runs is not None and (not isinstance(runs, int) or runs < 1):
+            sys.exit(f"\nerror: hydra.launcher.runs={runs}: must be a number from 1, or null")
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
