@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ser.config import CONF, build, choices
 from ser.config.explain import nearest
 from ser.config.libraries import library_problem, options_of
+from ser.config.packs import pack_problems
 from ser.config.raters import rater_problems
 from ser.config.run_key import (
     chooses_layer,
@@ -336,6 +337,19 @@ LIGHT_COMBINATIONS = (
     (("model", "target", "calibrate", "data", "representation", "train_on"), value_problems),
     (("model", "target", "calibrate", "representation"), rater_problems),
     (("model", "representation", "trainer"), _stopping_problems),
+    (
+        (
+            "model",
+            "features",
+            "representation",
+            "target",
+            "augment",
+            "data",
+            "in_memory",
+            "trainer",
+        ),
+        pack_problems,
+    ),
 )
 # These import what they check.
 COMBINATIONS = (

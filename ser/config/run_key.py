@@ -100,6 +100,8 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         target.pop("labels", None)
     if target.get("weights") is None:
         target.pop("weights", None)
+    if not options["trainer"].get("packed"):  # as before there was the option
+        options["trainer"].pop("packed", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]
     if trains_on_gpu(cfg):

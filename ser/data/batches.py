@@ -38,6 +38,8 @@ class Batch(NamedTuple):
         windows: (B,) utterance of each window, from 0 to U - 1; None: each item is an utterance.
         partners: (B,) class index of the item that is mixed into each; None: none are mixed.
         shares: (B,) share of each item itself in a mixture.
+        weights: (R, B) of a pack of R runs (`ser.training.pack`), whose features are (R, B, D) and
+            classes (R, B): 1 / n for each of the n items of a run, 0 for padding; None: no pack.
     """
 
     x: Tensor
@@ -46,11 +48,12 @@ class Batch(NamedTuple):
     windows: Tensor | None = None
     partners: Tensor | None = None
     shares: Tensor | None = None
+    weights: Tensor | None = None
 
     @property
     def classes(self) -> Tensor:
         """Class indices (B,); `UNLABELLED` where there is none, or the target is not of classes."""
-        if self.y.ndim == 1:
+        if self.y.ndim == 1 or self.weights is not None:
             return self.y
         return torch.full((len(self.y),), UNLABELLED, device=self.y.device)
 
@@ -230,11 +233,14 @@ class Batches:
         return len(self.bounds) - 1
 
     def __iter__(self) -> Iterator[Batch]:
-        random = self._random()
-        batches = self.split(random)
+        batches = self.order()
         for number in range(self.first, len(self)):
             self.first = (number + 1) % len(self)
             yield self.batch(batches[number], number)
+
+    def order(self) -> list[Tensor]:
+        """Return the utterances of each batch of this epoch, as positions in the split."""
+        return self.split(self._random())
 
     def split(self, random: torch.Generator | None) -> list[Tensor]:
         """Return the utterances of each batch of this epoch, as positions in the split."""

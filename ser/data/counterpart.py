@@ -53,6 +53,7 @@ def can_share(cfg: DictConfig) -> bool:
         and trainer.patience is None
         and trainer.stopping is None
         and trainer.devices == 1
+        and not trainer.get("packed", False)
         and not cfg.force
     )
 

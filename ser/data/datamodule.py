@@ -38,12 +38,14 @@ class View:
         standardiser: Standardiser of the features. None: one fitted on the training split.
         variants: Number of codes per item, one for each class, that stand side by side in the
             features (see `Task.variants`).
+        lazy: Standardise features when they are taken, because few of them will be.
     """
 
     segments: Callable[..., Segments] | None = None
     unlabelled: bool = False
     standardiser: Standardiser | None = None
     variants: int = 1
+    lazy: bool = False
 
 
 class DataModule(pl.LightningDataModule):
@@ -144,7 +146,8 @@ class DataModule(pl.LightningDataModule):
     @cached_property
     def rows(self) -> Rows:
         """Standardised features."""
-        return Rows(self.values, self.standardiser, eager=not self.features.mapped)
+        lazy = self.features.mapped or self.view.lazy
+        return Rows(self.values, self.standardiser, eager=not lazy)
 
     def setup(self, stage: str) -> None:
         """Standardise the features before the first batch is timed."""

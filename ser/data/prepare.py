@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ser.data.datamodule import DataModule, View
 from ser.data.feasible import make_fold, require_feasible
 from ser.data.fingerprint import augmentation_of, fingerprint, labelled_corpus, run_options
 from ser.data.folds import Fold
+from ser.data.targets import Target
 from ser.features import Features, FeatureSource, PrecomputedFeatures
 from ser.features.store import Store, files_of
 
@@ -89,8 +90,41 @@ class Prepared:
         return self.data.shares_of(pd.Index(self.data.table(*splits)[2]))
 
 
-def prepare(cfg: DictConfig) -> Prepared:
-    """Build the data of a run, from the corpus to the features of one verified fold.
+@dataclass(frozen=True)
+class Loaded:
+    """What runs that differ in fold and seed only have in common.
+
+    Args:
+        corpus: Corpus.
+        target: Labels of its utterances.
+        recordings: Identifier of the recording by utterance id.
+        store: Store of the features.
+        extractor: Extractor of the features.
+        features: Features of every utterance that a run may use.
+        faulty: Number of utterances that were left out as faulty.
+    """
+
+    corpus: Corpus
+    target: Target
+    recordings: pd.Series
+    store: Store
+    extractor: FeatureSource
+    features: Features
+    faulty: int
+
+    @cached_property
+    def contents(self) -> pd.Series:
+        """Digest of the audio by utterance id."""
+        return self.store.contents(self.corpus.table)
+
+    @cached_property
+    def signature(self) -> str:
+        """What the features depend on in addition to the audio."""
+        return self.store.signature(self.corpus.table, self.extractor)
+
+
+def load(cfg: DictConfig) -> Loaded:
+    """Read the corpus, and the features of its utterances.
 
     Raises:
         UserError: The corpus, target, features or fold cannot be made.
@@ -110,25 +144,42 @@ def prepare(cfg: DictConfig) -> Prepared:
     features = store.load(selected, extractor, cfg.in_memory, skip=cfg.skip_faulty)
     faulty = len(selected) - len(features.utterances)
     target = target.only(features.utterances)
+    return Loaded(corpus, target, recordings, store, extractor, features, faulty)
+
+
+def prepare(cfg: DictConfig, loaded: Loaded | None = None) -> Prepared:
+    """Build the data of a run, from the corpus to the features of one verified fold.
+
+    Args:
+        cfg: Configuration of the run.
+        loaded: What another run has loaded that differs in fold and seed only; None: it is loaded.
+
+    Raises:
+        UserError: The corpus, target, features or fold cannot be made.
+    """
+    loaded = load(cfg) if loaded is None else loaded
+    corpus, target, features = loaded.corpus, loaded.target, loaded.features
+    recordings, store, extractor = loaded.recordings, loaded.store, loaded.extractor
     fold = make_fold(cfg, corpus, target, recordings)
     target.require_validation_labels(fold.index, fold.val)
     beyond = fold.beyond(cfg.fit_on, corpus.table.loc[features.utterances])
+    augmentation = augmentation_of(cfg)
     if augmentation is not None:
         assert not isinstance(extractor, PrecomputedFeatures)  # see `ser.config.combinations`
         extractors = augmentation.extractors(extractor)
         train = corpus.table.loc[fold.train]
         features, fold = with_copies(features, fold, store, train, extractors, cfg.skip_faulty)
-    contents = store.contents(corpus.table)
+    contents = loaded.contents
     data_module: Callable[..., DataModule] = build(cfg.data)
 
     def factory(features: Features, view: View) -> DataModule:
         return data_module(features, target, fold, corpus.table["speaker"], cfg.seed, view)
 
     data = factory(features, View())
-    signature = store.signature(corpus.table, extractor)
 
     def options_of(fold: Fold) -> dict[str, Any]:
-        return run_options(cfg, fingerprint(corpus, target, fold, beyond, contents), signature)
+        content = fingerprint(corpus, target, fold, beyond, contents)
+        return run_options(cfg, content, loaded.signature)
 
     options = options_of(fold)
     seen = fold.train.append([fold.val, beyond])
@@ -141,7 +192,7 @@ def prepare(cfg: DictConfig) -> Prepared:
         signature=extractor.signature,
         options=options,
         run_key=run_key.digest(options),
-        remarks=remarks_of(cfg, corpus, data, faulty),
+        remarks=remarks_of(cfg, corpus, data, loaded.faulty),
         factory=factory,
         counterpart=cache(
             lambda: counterpart_of(cfg, corpus, target, fold, recordings, options_of)

@@ -27,6 +27,7 @@ from ser.models.losses import (
     frames,
     generator_loss,
     labelled,
+    pack_cross_entropy,
     reconstruction_loss,
     supervised_loss,
 )
@@ -55,6 +56,13 @@ class AdversarialBatch:
     fake: Mapping[str, Tensor] = field(default_factory=dict)
     real_logits: Mapping[str, Tensor] = field(default_factory=dict)
     fake_logits: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def inside(self, items: Tensor) -> "AdversarialBatch":
+        """Return codes and logits of a pack with zeros for padding; items (R, B) are True."""
+        fake = {name: codes * items[..., None] for name, codes in self.fake.items()}
+        real_logits = {name: logits * items for name, logits in self.real_logits.items()}
+        fake_logits = {name: logits * items for name, logits in self.fake_logits.items()}
+        return replace(self, fake=fake, real_logits=real_logits, fake_logits=fake_logits)
 
 
 class AAE(PhasedModel):
@@ -90,6 +98,7 @@ class AAE(PhasedModel):
     uses_unlabelled = True
     takes_values = True
     takes_shares = True
+    takes_packs = True
 
     def __init__(
         self,
@@ -173,7 +182,7 @@ class AAE(PhasedModel):
     # ---- phases, in the paper's order
 
     def reconstruction_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
-        return reconstruction_loss(batch.x, self.reconstruct(batch), batch.lengths)
+        return reconstruction_loss(batch.x, self.reconstruct(batch), batch.lengths, batch.weights)
 
     def discriminate(self, batch: Batch, adversarial: AdversarialBatch) -> AdversarialBatch:
         """Encode the batch, and let the discriminators judge real and fake codes."""
@@ -182,15 +191,15 @@ class AAE(PhasedModel):
         for name, latent in self.latents.items():
             # Without `detach` the phase would update the encoder, too.
             seen = fake[name] if self.discriminator_moves_encoder else fake[name].detach()
-            both = torch.cat([adversarial.real[name], seen])
-            logits = latent.discriminate(both, batch.classes.repeat(2))
-            real_logits[name], fake_logits[name] = logits.chunk(2)
+            both = torch.cat([adversarial.real[name], seen], dim=-2)
+            logits = latent.discriminate(both, torch.cat([batch.classes] * 2, dim=-1))
+            real_logits[name], fake_logits[name] = logits.chunk(2, dim=-1)
         return replace(adversarial, fake=fake, real_logits=real_logits, fake_logits=fake_logits)
 
     def discriminator_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         real, fake = adversarial.real_logits, adversarial.fake_logits
-        losses = [discriminator_loss(real[name], fake[name]) for name in self.latents]
-        return torch.stack(losses).sum()
+        losses = [discriminator_loss(real[name], fake[name], batch.weights) for name in real]
+        return torch.stack(losses).sum(dim=0)
 
     def generator_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         # The discriminator phase's codes are up to date unless it has updated the encoder.
@@ -198,10 +207,12 @@ class AAE(PhasedModel):
         logits = [
             latent.discriminate(fake[name], batch.classes) for name, latent in self.latents.items()
         ]
-        return torch.stack([generator_loss(each) for each in logits]).sum()
+        return torch.stack([generator_loss(each, batch.weights) for each in logits]).sum(dim=0)
 
     def classification_loss(self, batch: Batch, adversarial: AdversarialBatch) -> Tensor:
         logits = self(batch)
+        if batch.weights is not None:
+            return pack_cross_entropy(logits, batch, self.cross_entropy.weight)
         if batch.y.ndim == 2:
             return supervised_loss(self.outputs, logits, batch, self.loss)
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
@@ -212,14 +223,13 @@ class AAE(PhasedModel):
 
     def draw(self, batch: Batch) -> AdversarialBatch:
         """Return samples of the priors, for the classes of the batch where conditioned."""
-        return AdversarialBatch(
-            {name: latent.sample_prior(batch.classes) for name, latent in self.latents.items()}
-        )
+        y, latents = batch.classes, self.latents.items()
+        return AdversarialBatch({name: each.sample_prior(y, self.source) for name, each in latents})
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, D) or (B, T, F) features -> (B, C) logits, or standardised values."""
         encoded = self.encoder(batch.x, batch.lengths)
-        return torch.cat([latent.head(encoded) for latent in self.classifiers], dim=1)
+        return torch.cat([latent.head(encoded) for latent in self.classifiers], dim=-1)
 
     def encode(self, batch: Batch) -> dict[str, Tensor]:
         """Features -> (B, K) codes of each latent, by name."""
@@ -255,7 +265,7 @@ class AAE(PhasedModel):
 
     def codes(self, batch: Batch) -> Tensor:
         """(B, D) features -> (B, K) codes of all latents."""
-        return torch.cat(list(self.encode(batch).values()), dim=1)
+        return torch.cat(list(self.encode(batch).values()), dim=-1)
 
     def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes -> (B, D) features; the (B,) labels are not used."""
@@ -268,12 +278,15 @@ class AAE(PhasedModel):
     # ---- diagnostics, recorded once per epoch
 
     def observe(self, batch: Batch, adversarial: AdversarialBatch) -> dict[str, Tensor]:
+        if batch.weights is not None:
+            adversarial = adversarial.inside(batch.weights > 0)
         sums: dict[str, Tensor] = {}
         for name, fake in adversarial.fake.items():
             latent = self.latents[name]
             sums |= diagnostics.code_sums(name, latent.prior, latent.classes, fake, batch.classes)
-            sums[f"train/{name}_real_accuracy"] = (adversarial.real_logits[name] > 0).sum()
-            sums[f"train/{name}_fake_accuracy"] = (adversarial.fake_logits[name] < 0).sum()
+            real_logits, fake_logits = adversarial.real_logits[name], adversarial.fake_logits[name]
+            sums[f"train/{name}_real_accuracy"] = (real_logits > 0).sum(dim=-1)
+            sums[f"train/{name}_fake_accuracy"] = (fake_logits < 0).sum(dim=-1)
         return sums
 
     def summary(self, means: dict[str, Tensor]) -> dict[str, float]:
@@ -292,14 +305,13 @@ class AAE(PhasedModel):
             for key, message in diagnostics.problems(name, latent.size, row).items():
                 if key not in self._warned:
                     self._warned.add(key)
-                    log.warning("epoch %d: %s", self.current_epoch, message)
+                    log.warning("epoch %d: %s", len(self.record), message)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        super().validation_step(batch, batch_idx)
+    def validation_sums(self, batch: Batch) -> Tensor:
         reconstruction = self.reconstruct(batch)
-        self._val_sums.append(
-            diagnostics.reconstruction_sums(batch.x, reconstruction, batch.lengths)
-        )
+        if batch.weights is not None:
+            return diagnostics.pack_sums(batch.x, reconstruction, batch.weights > 0)
+        return diagnostics.reconstruction_sums(batch.x, reconstruction, batch.lengths)
 
 
 def coder(

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED, Batch, Task
-from ser.models.losses import ValueLoss, labelled, mixed_cross_entropy, supervised_loss
+from ser.models.losses import (
+    ValueLoss,
+    labelled,
+    mixed_cross_entropy,
+    pack_cross_entropy,
+    supervised_loss,
+)
 from ser.networks import Encoder
 from ser.networks.layer_sum import built
 from ser.training.phased import Optimiser, Phase, PhasedModel
@@ -31,6 +37,7 @@ class Classifier(PhasedModel):
     takes_shares = True
     takes_variants = True
     takes_mixtures = True
+    takes_packs = True
     variants: Tensor | None
 
     def __init__(
@@ -66,6 +73,8 @@ class Classifier(PhasedModel):
         return (each + self.variants.log()[:, None, None]).logsumexp(dim=0)
 
     def classification_loss(self, batch: Batch, noise: None) -> Tensor:
+        if batch.weights is not None:
+            return pack_cross_entropy(self(batch), batch, self.cross_entropy.weight)
         if batch.y.ndim == 2:
             return supervised_loss(self.outputs, self(batch), batch, self.loss)
         if batch.partners is None:

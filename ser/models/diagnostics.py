@@ -18,13 +18,13 @@ def code_sums(name: str, prior: Prior, classes: int, codes: Tensor, labels: Tens
         name: Name of the latent.
         prior: Prior of the latent.
         classes: C.
-        codes: (B, K).
+        codes: (B, K); of a pack of R runs (R, B, K), zero for padding. Mixtures cannot be packed.
         labels: (B,) class indices, or `UNLABELLED`.
     """
     if isinstance(prior, Categorical):
-        return {f"{name}/mean": codes.sum(dim=0)}
+        return {f"{name}/mean": codes.sum(dim=-2)}
     if isinstance(prior, Gaussian | Ratings):
-        return {f"{name}/mean": codes.sum(dim=0), f"{name}/second_moment": codes.T @ codes}
+        return {f"{name}/mean": codes.sum(dim=-2), f"{name}/second_moment": codes.mT @ codes}
     # The codes of each class are matched to the component of that class.
     centres = prior.centres(codes.shape[1], classes).to(codes)
     known = labels != UNLABELLED
@@ -71,6 +71,20 @@ def reconstruction_sums(x: Tensor, reconstruction: Tensor, lengths: Tensor | Non
     count = torch.tensor(len(flat) if lengths is None else int(lengths.sum()))
     sums = [errors.square().sum(0), flat.sum(0), flat.square().sum(0)]
     return torch.stack([*sums, count.to(flat).expand(flat.shape[1])])
+
+
+def pack_sums(x: Tensor, reconstruction: Tensor, items: Tensor) -> Tensor:
+    """Return the `reconstruction_sums` of each run of a pack, (R, 4, D).
+
+    Args:
+        x: (R, B, D).
+        reconstruction: Same shape as x.
+        items: (R, B), False for padding.
+    """
+    inside = items[..., None].to(x)
+    x, errors = x * inside, (reconstruction - x) * inside
+    count = inside.sum(dim=1).expand(-1, x.shape[2])
+    return torch.stack([errors.square().sum(1), x.sum(1), x.square().sum(1), count], dim=1)
 
 
 def r2(sums: Sequence[Tensor], groups: Mapping[str, list[int]]) -> dict[str, float]:

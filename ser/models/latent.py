@@ -10,6 +10,7 @@ from ser.data.batches import UNLABELLED
 from ser.errors import UserError
 from ser.models import diagnostics
 from ser.models.priors import Categorical, Ratings
+from ser.networks.noise import NOISE, Noise
 from ser.training.heads import Outputs, ValueOutput
 
 
@@ -54,17 +55,17 @@ class Latent(nn.Module):
         self.head = nn.Sequential(*layers)
         self.discriminator = discriminator(size + classes * self.is_conditioned)
 
-    def sample_prior(self, labels: Tensor) -> Tensor:
+    def sample_prior(self, labels: Tensor, noise: Noise = NOISE) -> Tensor:
         """(B,) labels -> (B, K) samples of the prior, of these classes if it is conditioned."""
         labels = labels if self.is_conditioned else torch.full_like(labels, UNLABELLED)
-        return self.prior.sample(labels, self.size, self.classes)
+        return self.prior.sample(labels, self.size, self.classes, noise)
 
     def discriminate(self, codes: Tensor, labels: Tensor) -> Tensor:
         """(B, K) codes and their (B,) labels -> (B,) logits of being real."""
         if self.is_conditioned:
             # `UNLABELLED` is encoded as an additional class, whose column is then removed.
-            one_hot = nn.functional.one_hot(labels + 1, self.classes + 1)[:, 1:]
-            codes = torch.cat([codes, one_hot.to(codes)], dim=1)
+            one_hot = nn.functional.one_hot(labels + 1, self.classes + 1)[..., 1:]
+            codes = torch.cat([codes, one_hot.to(codes)], dim=-1)
         return self.discriminator(codes)
 
 

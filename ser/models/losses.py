@@ -13,14 +13,19 @@ from ser.training.heads import ClassOutput, Output, Outputs, SharesOutput, Value
 ValueLoss = Literal["ccc", "mse"]
 
 
-def reconstruction_loss(x: Tensor, reconstruction: Tensor, lengths: Tensor | None) -> Tensor:
+def reconstruction_loss(
+    x: Tensor, reconstruction: Tensor, lengths: Tensor | None, weights: Tensor | None = None
+) -> Tensor:
     """Return the mean squared error over all values; at frame level without padding.
 
     Args:
         x: (B, D) or (B, T, F), zero beyond each length.
         reconstruction: Same shape as x, also zero beyond each length.
         lengths: (B,) or None.
+        weights: (R, B) of a pack of R runs, whose losses (R,) are returned; None: no pack.
     """
+    if weights is not None:
+        return (weights * (reconstruction - x).square().mean(dim=2)).sum(dim=1)
     if lengths is None:
         return functional.mse_loss(reconstruction, x)
     return (reconstruction - x).square().sum() / (lengths.sum() * x.shape[2])
@@ -80,6 +85,23 @@ def mixed_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | No
     )
     total = (batch.shares * own + (1 - batch.shares) * other).sum()
     return total / labelled(batch, class_weights)
+
+
+def pack_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | None) -> Tensor:
+    """Return the cross-entropy of each run of a pack, 0 without labelled items: (R,).
+
+    Args:
+        logits: (R, B, C).
+        batch: Batch of the pack.
+        class_weights: (R, C), or None.
+    """
+    assert batch.weights is not None
+    known = (batch.weights > 0) & (batch.y != UNLABELLED)
+    y = batch.y.clamp(min=0)
+    weights = known.to(logits) if class_weights is None else known * class_weights.gather(1, y)
+    likelihood = logits.log_softmax(dim=2).gather(2, y[..., None]).squeeze(2)
+    smallest = torch.finfo(logits.dtype).tiny
+    return -(weights * likelihood).sum(dim=1) / weights.sum(dim=1).clamp(min=smallest)
 
 
 def supervised_loss(outputs: Outputs, predicted: Tensor, batch: Batch, loss: ValueLoss) -> Tensor:
@@ -202,24 +224,30 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.expm1() - log_variance)
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the binary cross-entropy of a discriminator, averaged over real and fake.
 
     Args:
         real: (B,) logits for samples of the prior.
         fake: (B,) logits for codes.
+        weights: (R, B) of a pack of R runs, whose losses (R,) are returned; None: no pack.
     """
-    return 0.5 * (_binary(real, 1.0) + _binary(fake, 0.0))
+    return 0.5 * (_binary(real, 1.0, weights) + _binary(fake, 0.0, weights))
 
 
-def generator_loss(fake: Tensor) -> Tensor:
+def generator_loss(fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the non-saturating generator loss: the cross-entropy of codes with "real".
 
     Args:
         fake: (B,) logits for codes.
+        weights: (R, B) of a pack of R runs, whose losses (R,) are returned; None: no pack.
     """
-    return _binary(fake, 1.0)
+    return _binary(fake, 1.0, weights)
 
 
-def _binary(logits: Tensor, target: float) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+def _binary(logits: Tensor, target: float, weights: Tensor | None) -> Tensor:
+    targets = torch.full_like(logits, target)
+    if weights is None:
+        return functional.binary_cross_entropy_with_logits(logits, targets)
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (weights * each).sum(dim=1)

@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED
 from ser.errors import UserError
+from ser.networks.noise import NOISE, Noise
 
 
 class Gaussian:
     """N(0, I). The code is the output of the encoder's linear head."""
 
-    def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
+    takes_packs = True
+
+    def sample(self, labels: Tensor, size: int, classes: int, noise: Noise = NOISE) -> Tensor:
         """(B,) labels -> (B, size) samples; the values of the labels are not used."""
-        return torch.randn(len(labels), size, device=labels.device)
+        return noise.normal(labels, size)
 
     def code(self, head: Tensor) -> Tensor:
         """(B, size) output of the head -> (B, size) codes."""
@@ -25,14 +28,16 @@ class Gaussian:
 class Categorical:
     """One-hot vectors of `size` equally probable classes. The code is a softmax of the head."""
 
-    def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
+    takes_packs = True
+
+    def sample(self, labels: Tensor, size: int, classes: int, noise: Noise = NOISE) -> Tensor:
         """(B,) labels -> (B, size) one-hot samples; the values of the labels are not used."""
-        drawn = torch.randint(size, (len(labels),), device=labels.device)
+        drawn = noise.integers(labels, size)
         return nn.functional.one_hot(drawn, size).to(torch.get_default_dtype())
 
     def code(self, head: Tensor) -> Tensor:
         """(B, size) logits -> (B, size) probabilities."""
-        return head.softmax(dim=1)
+        return head.softmax(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,15 @@ class Ratings:
 
     values: Tensor | None
 
-    def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
+    def sample(self, labels: Tensor, size: int, classes: int, noise: Noise = NOISE) -> Tensor:
         """(B,) labels -> (B, 1) samples; the values of the labels are not used."""
-        noise = torch.randn(len(labels), size, device=labels.device)
+        normal = noise.normal(labels, size)
         if self.values is None:
-            return noise
+            return normal
         values = self.values.to(labels.device)
-        drawn = torch.randint(len(values), (len(labels),), device=labels.device)
+        drawn = noise.integers(labels, len(values))
         width = 1.06 * len(values) ** -0.2
-        return (values[drawn][:, None] + width * noise) / (1 + width**2) ** 0.5
+        return (values[drawn][:, None] + width * normal) / (1 + width**2) ** 0.5
 
     def code(self, head: Tensor) -> Tensor:
         """(B, 1) output of the head -> (B, 1) codes."""
@@ -108,12 +113,12 @@ class GaussianMixture:
             directions[:, : classes - 1] = _simplex(classes)
         return self.radius * directions
 
-    def sample(self, labels: Tensor, size: int, classes: int) -> Tensor:
+    def sample(self, labels: Tensor, size: int, classes: int, noise: Noise = NOISE) -> Tensor:
         """(B,) labels -> (B, size) samples of their components; `UNLABELLED`: of any component."""
-        drawn = torch.randint(classes, (len(labels),), device=labels.device)
+        drawn = noise.integers(labels, classes)
         component = torch.where(labels == UNLABELLED, drawn, labels)
-        noise = torch.randn(len(labels), size, device=labels.device)
-        return self.centres(size, classes).to(labels.device)[component] + self.spread * noise
+        normal = noise.normal(labels, size)
+        return self.centres(size, classes).to(labels.device)[component] + self.spread * normal
 
     def code(self, head: Tensor) -> Tensor:
         """(B, size) output of the head -> (B, size) codes."""

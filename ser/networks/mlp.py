@@ -57,7 +57,7 @@ class Discriminator(nn.Module):
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden[-1], 1))
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.output(self.hidden(codes)).squeeze(1)
+        return self.output(self.hidden(codes)).squeeze(-1)
 
 
 class MLPEncoder(nn.Module):
@@ -71,6 +71,7 @@ class MLPEncoder(nn.Module):
     """
 
     level = "utterance"
+    takes_packs = True
 
     def __init__(
         self, inputs: int, *, hidden: Sequence[int], dropout: Dropout, batch_norm: bool

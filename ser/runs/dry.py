@@ -57,22 +57,37 @@ def _representations(cfg: DictConfig) -> Iterator[str]:
             yield path
 
 
+def unbuilt_model(cfg: DictConfig) -> PhasedModel:
+    """Return the network of a model without memory for its weights.
+
+    Args:
+        cfg: Configuration that `require_buildable` accepts.
+    """
+    with torch.device("meta"):
+        model: PhasedModel = build(cfg.model)(_task(cfg, "model"))
+    return model
+
+
 def _parameters(cfg: DictConfig, part: str) -> int:
     """Build a network and its phases, and return the number of its parameters."""
+    if part == "model":
+        model = unbuilt_model(cfg)
+    else:
+        node = OmegaConf.select(cfg, part)
+        size = max(node.size) if isinstance(node.size, ListConfig) else node.size
+        model = build(node.module)(_task(cfg, part), size)
+    if not model.phases:
+        raise UserError("phases: there are none")
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _task(cfg: DictConfig, part: str) -> Task:
+    """Return what a network is built for, as far as it is known before data are read."""
     classes = cfg.target.get("classes")
     count = len(classes) if classes else CLASSES
     layers = len(build(cfg.features).layers) if "layer" in cfg.features else 1
     heads = _heads(cfg, count) if part == "model" else ()
-    task = Task(_inputs(cfg, part), 0 if heads else count, None, {}, layers=layers, heads=heads)
-    if part == "model":
-        model: PhasedModel = build(cfg.model)(task)
-    else:
-        node = OmegaConf.select(cfg, part)
-        size = max(node.size) if isinstance(node.size, ListConfig) else node.size
-        model = build(node.module)(task, size)
-    if not model.phases:
-        raise UserError("phases: there are none")
-    return sum(parameter.numel() for parameter in model.parameters())
+    return Task(_inputs(cfg, part), 0 if heads else count, None, {}, layers=layers, heads=heads)
 
 
 def _heads(cfg: DictConfig, classes: int) -> tuple[Head, ...]:

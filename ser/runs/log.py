@@ -1,7 +1,7 @@
 """The log of a run: `train.log` in its folder."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -32,9 +32,21 @@ class RunLog(MemoryHandler):
 def run_log() -> Iterator[RunLog]:
     """Receive all messages that are logged in a block."""
     log = RunLog()
-    logging.getLogger().addHandler(log)
     try:
-        yield log
+        with received_by([log]):
+            yield log
     finally:
-        logging.getLogger().removeHandler(log)
         log.close()
+
+
+@contextmanager
+def received_by(logs: Sequence[RunLog]) -> Iterator[None]:
+    """Let the logs of some runs receive the messages that are logged in a block."""
+    root = logging.getLogger()
+    for log in logs:
+        root.addHandler(log)
+    try:
+        yield
+    finally:
+        for log in logs:
+            root.removeHandler(log)

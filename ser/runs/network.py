@@ -1,7 +1,7 @@
 """Runs of a network that is trained by phases."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +30,7 @@ from ser.runs.quality import examined, measure
 from ser.training import calibration
 from ser.training.phased import PhasedModel
 from ser.training.prediction import fit_closed_form, predictions
+from ser.training.stopping import CheckpointSelection
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,29 @@ def fit_network(
         fitted.initialise(model)
     banner.parameters(components.name, model, components.trainer.max_epochs)
     selected = sharing.fit(cfg, prepared, components.trainer, model, data, folder, loggers)
+    return tested(cfg, prepared, folder, model, data, selected, facts)
+
+
+def tested(
+    cfg: DictConfig,
+    prepared: Prepared,
+    folder: RunFolder,
+    model: PhasedModel,
+    data: DataModule,
+    selected: CheckpointSelection,
+    facts: Mapping[str, Any],
+) -> Outcome:
+    """Save a trained network, and predict validation and test.
+
+    Args:
+        cfg: Configuration of the run.
+        prepared: Data of the run.
+        folder: Folder of the run.
+        model: Model with the selected weights.
+        data: Data as the model sees them.
+        selected: Selection of the weights.
+        facts: Further facts for `result.json`.
+    """
     fit_closed_form(model, selected, data, folder.checkpoints)
     artifacts.write(folder, prepared.signature, prepared.training_audio, data)
     TrainingRange.fit(prepared.data).save(folder)
@@ -85,9 +109,12 @@ def fit_network(
     predicted, temperature = calibration.calibrated(
         cfg.calibrate, predicted, data.classes_of(data.fold.val)
     )
-    facts |= _layer_weights(model, data)
-    facts["fitted_on"] = {"splits": ["train"], "utterances": len(data.labelled)}
-    facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    facts = {
+        **facts,
+        **_layer_weights(model, data),
+        "fitted_on": {"splits": ["train"], "utterances": len(data.labelled)},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
     return Outcome(predicted, {"best_epoch": selected.epoch, **facts, **temperature})
 
 

@@ -1,34 +1,31 @@
 """One run, from corpus to test scores: everything is built, trained, tested and written here."""
 
 import gc
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from threadpoolctl import threadpool_limits
 
 from ser import console
-from ser.config import CONF, build, machine, run_key
+from ser.config import build, machine
 from ser.config.checks import check
-from ser.config.run_key import trains_network, trains_on_gpu
+from ser.config.run_key import trains_network
 from ser.data.prepare import Prepared, prepare
-from ser.errors import BusyError, convert_disk_errors
+from ser.errors import BusyError
 from ser.inference import evaluate
-from ser.results import RunFolder, first_score, utterances
+from ser.results import RunFolder, first_score
 from ser.results.fitted import UsedKeys, in_use
-from ser.runs import banner, loggers, scoring, sharing
+from ser.runs import sharing
+from ser.runs.begun import Begin, begin_run, description, finish_run, reported
 from ser.runs.components import Components, Outcome
 from ser.runs.dry import require_buildable
 from ser.runs.fitting import fitting_of
@@ -36,15 +33,7 @@ from ser.runs.layer import with_chosen_layer
 from ser.runs.log import run_log
 from ser.runs.network import fit_network
 from ser.sweeps.jobs import all_folds
-from ser.training.devices import used_gpu
 from ser.training.phased import PhasedModel
-
-# Prepares the folder for the run with a key, and returns the seconds spent on it before.
-Begin = Callable[[str], float]
-# What a result says of its device; nothing of a CPU, where runs are repeated bit for bit.
-ON_GPU = {"kind": "gpu", "bit_identical": False}
-# Libraries whose version can change a result.
-LIBRARIES = ("ser", "torch", "pytorch-lightning", "scikit-learn", "numpy", "opensmile")
 
 
 def run(
@@ -81,24 +70,17 @@ def run(
     with console.quiet(brief), run_log() as messages:
 
         def begin(run_key: str) -> float:
-            seconds = run_folder.begin(run_key, _description(cfg, hydra))
+            seconds = run_folder.begin(run_key, description(cfg, hydra))
             messages.begin(run_folder.log_file)
             return seconds
 
-        try:
-            with convert_disk_errors():
-                result = _finished_or_made(cfg, run_folder, choices, begin, wait=not brief)
-                if cfg.test and cfg.test_corpus is not None:
-                    evaluate.evaluate_run(cfg, run_folder, brief=brief)
-                if hydra is not None:
-                    console.one_of_many(result, all_folds(hydra.overrides.task))
-                return first_score(result["val"])
-        except Exception as error:
-            if hydra is not None:  # Hydra has created the folder
-                run_folder.remove_if_empty(below=Path(hydra.sweep.dir).absolute())
-            if not isinstance(error, BusyError):
-                console.failed(run_folder.path, error)
-            raise
+        with reported(run_folder, hydra):
+            result = _finished_or_made(cfg, run_folder, choices, begin, wait=not brief)
+            if cfg.test and cfg.test_corpus is not None:
+                evaluate.evaluate_run(cfg, run_folder, brief=brief)
+            if hydra is not None:
+                console.one_of_many(result, all_folds(hydra.overrides.task))
+            return first_score(result["val"])
 
 
 def _finished_or_made(
@@ -145,35 +127,14 @@ def _make(
     started: float,
 ) -> dict[str, Any]:
     """Train and test; `started` is the time at which the process began with the run."""
-    commit = _commit()
-    seconds_before = begin(prepared.run_key)
-    banner.announce(choices, cfg.seed, prepared.corpus, prepared.data, prepared.remarks)
-    info = _info(cfg, prepared, folder, choices)
-    run_loggers = [build(node)(info) for node in cfg.logger.values()]
-    outcome = train(cfg, prepared, folder, choices["model"], run_loggers)
+    begun = begin_run(cfg, prepared, folder, choices, begin)
+    outcome = train(cfg, prepared, folder, choices["model"], begun.loggers)
     # A trainer and its module refer to each other. Without a collection, a process that makes many
     # runs would grow by one model and its optimisers per run.
     gc.collect()
-    cost = {
-        "seconds": seconds_before + time.monotonic() - started,
-        "threads": cfg.trainer.threads,
-        "commit": commit,
-        **({"gpu": name} if trains_on_gpu(cfg) and (name := used_gpu()) else {}),
-    }
-    result = _write(cfg, folder, choices, prepared, outcome, run_loggers, cost)
+    result = finish_run(begun, outcome, time.monotonic() - started)
     sharing.discard(cfg, prepared)
     return result
-
-
-def _description(cfg: DictConfig, hydra: DictConfig | None) -> dict[str, str]:
-    """Return the files in which Hydra would describe the run, by name."""
-    if hydra is None:
-        return {}
-    return {
-        "config.yaml": OmegaConf.to_yaml(cfg),
-        "hydra.yaml": OmegaConf.to_yaml({"hydra": hydra}),
-        "overrides.yaml": OmegaConf.to_yaml(hydra.overrides.task),
-    }
 
 
 def train(
@@ -226,99 +187,3 @@ def build_components(
     if cfg.representation is not None:
         representation = build(cfg.representation)(fitting_of(cfg, trainer, classes, used))
     return Components(trainer, build(cfg.segments), representation, build(cfg.model), name)
-
-
-def _info(
-    cfg: DictConfig, prepared: Prepared, folder: RunFolder, choices: Mapping[str, str]
-) -> loggers.RunInfo:
-    return loggers.RunInfo(
-        folder=folder.path,
-        choices=choices,
-        config=prepared.options,
-        run_key=prepared.run_key,
-        remarks=prepared.remarks,
-        seed=cfg.seed,
-        fold=prepared.data.fold.index,
-        paper=cfg.paper.key if cfg.paper else None,
-    )
-
-
-def _write(
-    cfg: DictConfig,
-    folder: RunFolder,
-    choices: Mapping[str, str],
-    prepared: Prepared,
-    outcome: Outcome,
-    run_loggers: Sequence[Logger],
-    cost: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Write the files of a finished run, `result.json` last, and print its scores."""
-    target, fold = prepared.data.target, prepared.data.fold
-    table = pd.concat(
-        scoring.predictions_of(split, target, fold.parts[split], predicted)
-        for split, predicted in outcome.predictions.items()
-    )
-    folder.write_predictions(table)
-    folder.write_utterances(utterances(fold.parts, prepared.corpus.table))
-    result = {
-        **_facts(cfg, choices, prepared),
-        **outcome.details,
-        "run_key": prepared.run_key,
-        "options": run_key.digest(run_key.result_options(cfg)),
-        "training_audio": len(prepared.training_audio),
-        "val": scoring.scores_of(table, "val", target),
-        "test": scoring.scores_of(table, "test", target),
-        **scoring.test_sets(fold, table, target),
-    }
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.write_cost({"date": date, **cost})
-    for logger in run_loggers:
-        loggers.finish(logger, result, table)
-    folder.finish(result)
-    console.report(folder.path, result, cost["seconds"], choices.get("experiment"))
-    return result
-
-
-def _facts(cfg: DictConfig, choices: Mapping[str, str], prepared: Prepared) -> dict[str, Any]:
-    corpus, data = prepared.corpus, prepared.data
-    speakers = corpus.table["speaker"]
-    groups = ["corpus", "target", "features", "model", "fold"]
-    groups += ["representation"] if cfg.representation is not None else []
-    copies = data.fold.copies
-    augmented = {"copies": len(copies), "utterances": int(copies.nunique())}
-    raters = scoring.agreement_of(data.target, data.fold)
-    return {
-        **({} if raters is None else {"raters": raters}),
-        **({} if copies.empty else {"augmented": {"choice": choices["augment"], **augmented}}),
-        "system": {group: choices[group] for group in groups},
-        "fold_index": data.fold.index,
-        "fold_count": data.fold.count,
-        "seed": cfg.seed,
-        "classes": list(data.target.classes),
-        **({"tasks": scoring.classes_by_task(data.target)} if data.target.tasks else {}),
-        **({"device": ON_GPU} if trains_on_gpu(cfg) else {}),
-        "class_counts": data.class_counts().to_dict() if data.target.classes else {},
-        "speakers": {
-            split: sorted(speakers.loc[ids].dropna().unique())
-            for split, ids in data.fold.parts.items()
-        },
-        "speaker_independent": data.fold.speaker_independent,
-        "text_independent": data.fold.text_independent,
-        "left_out": len(data.target.labels) - len(data.fold.everyone),
-        "remarks": prepared.remarks,
-        "versions": {name: version(name) for name in LIBRARIES},
-    }
-
-
-def _commit() -> str | None:
-    """Return the commit of the code, marked if files differ from it; None without a checkout."""
-    # An installed package may lie below the checkout of something else.
-    checkout = CONF.parent
-    if not (checkout / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        process = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
-    except FileNotFoundError:  # no git
-        return None
-    return process.stdout.strip() or None

@@ -11,6 +11,7 @@ from ser.data.datamodule import DataModule
 from ser.data.prepare import Prepared
 from ser.results import RunFolder
 from ser.results.fitted import in_use
+from ser.training.pack import fit_alone
 from ser.training.phased import PhasedModel
 from ser.training.shared import SharedTraining
 from ser.training.stopping import CheckpointSelection
@@ -40,6 +41,8 @@ def fit(
 ) -> CheckpointSelection:
     """Train a model, or take what the run of another fold has trained for this one.
 
+    With `trainer.packed` it is trained as a pack of one run, with the same result as in others.
+
     Args:
         cfg: Configuration of the run.
         prepared: Data of the run.
@@ -49,6 +52,8 @@ def fit(
         folder: Folder of the run.
         loggers: Loggers of the training.
     """
+    if training.packed:
+        return fit_alone(training, model, data, folder.checkpoints, loggers)
     shared = shared_training(cfg, prepared)
     if shared is None:
         return training.fit(model, data, folder.checkpoints, loggers)

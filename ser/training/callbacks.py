@@ -34,7 +34,7 @@ class EpochEnd(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
         module.end_epoch()
-        _require_finite(module.record[-1])
+        require_finite(module.record[-1])
 
 
 def is_finite(row: Mapping[str, float]) -> bool:
@@ -42,7 +42,8 @@ def is_finite(row: Mapping[str, float]) -> bool:
     return all(map(math.isfinite, row.values()))
 
 
-def _require_finite(row: Mapping[str, float]) -> None:
+def require_finite(row: Mapping[str, float]) -> None:
+    """Raise a UserError if training cannot go on after an epoch with this row of the record."""
     if not is_finite(row):
         broken = [name for name, value in row.items() if not math.isfinite(value)]
         raise UserError(

@@ -71,7 +71,7 @@ class ClassOutput(Output):
         self._confusion = MulticlassConfusionMatrix(head.classes, validate_args=False)
 
     def predict(self, outputs: Tensor) -> Tensor:
-        return outputs.softmax(dim=1)
+        return outputs.softmax(dim=-1)
 
     def labels(self, y: Tensor) -> Tensor:
         if self.column is None:

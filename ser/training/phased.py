@@ -1,7 +1,7 @@
 """The base class of every model trained by gradients: phases and manual optimisation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ser.data.batches import Batch, Task
+from ser.networks.noise import NOISE, Noise
 from ser.training import ranks
 from ser.training.heads import Outputs
 
@@ -77,11 +78,14 @@ class PhasedModel(pl.LightningModule, ABC):
         uses_unlabelled: Whether the model learns from utterances without label.
         takes_values: Whether the model can predict values, and several tasks.
         takes_shares: Whether the model can learn shares of raters, and labels with weights.
+        takes_packs: Whether several runs can be trained as one model (`ser.training.pack`).
+        source: Of the random numbers of `draw`; another one in packs.
     """
 
     uses_unlabelled = False
     takes_values = False
     takes_shares = False
+    takes_packs = False
 
     def __init__(self, task: Task, optimiser: Optimiser) -> None:
         super().__init__()
@@ -89,8 +93,9 @@ class PhasedModel(pl.LightningModule, ABC):
         self.optimiser = optimiser
         self.record: list[dict[str, float]] = []
         self.outputs = Outputs(task)
+        self.source: Noise = NOISE
         self._validated = False
-        # One tensor per validation batch, from a subclass for its `summary`.
+        # `validation_sums` of each batch.
         self._val_sums: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
@@ -126,13 +131,16 @@ class PhasedModel(pl.LightningModule, ABC):
         return {}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        optimisers = []
-        for phase in self.phases:
-            optimiser = self.optimiser(phase.parameters())
-            for group in optimiser.param_groups:
-                group["lr"] *= phase.rate
-            optimisers.append(optimiser)
-        return optimisers
+        return [self.optimiser_of(phase, phase.parameters()) for phase in self.phases]
+
+    def optimiser_of(
+        self, phase: Phase, parameters: Sequence[nn.Parameter]
+    ) -> torch.optim.Optimizer:
+        """Return an optimiser of parameters with the learning rate of a phase."""
+        optimiser = self.optimiser(parameters)
+        for group in optimiser.param_groups:
+            group["lr"] *= phase.rate
+        return optimiser
 
     def on_train_start(self) -> None:
         optimisers = self.optimizers()
@@ -165,10 +173,16 @@ class PhasedModel(pl.LightningModule, ABC):
         with torch.no_grad():
             sums |= self.observe(batch, shared)
             ranks.average(self._statistics)
-        # Summed here and logged once per epoch: a log call per batch costs 0.4 ms.
+        self.add(sums, len(batch.y))
+
+    def add(self, sums: Mapping[str, Tensor], count: int) -> None:
+        """Add sums over some utterances to those of the epoch.
+
+        They are summed here and logged once per epoch: a log call per batch costs 0.4 ms.
+        """
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._seen += len(batch.y)
+        self._seen += count
 
     def _weights(self, batch: Batch) -> list[tuple[Tensor | None, float | Tensor]]:
         """Return a pair of numbers for the loss of each phase.
@@ -192,7 +206,17 @@ class PhasedModel(pl.LightningModule, ABC):
         self._val_sums = []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.outputs.update(self.predictions(batch), batch.y)
+        self.add_validation(self.predictions(batch), batch.y, self.validation_sums(batch))
+
+    def validation_sums(self, batch: Batch) -> Tensor | None:
+        """Return sums over a validation batch for `summary`; None: there are none."""
+        return None
+
+    def add_validation(self, predicted: Tensor, y: Tensor, sums: Tensor | None) -> None:
+        """Score predictions of some validation utterances, and keep their `validation_sums`."""
+        self.outputs.update(predicted, y)
+        if sums is not None:
+            self._val_sums.append(sums)
 
     @property
     def score(self) -> str:
@@ -203,7 +227,7 @@ class PhasedModel(pl.LightningModule, ABC):
         """Add a row to the record; called after training and validation of an epoch."""
         seen = sum(ranks.every(self._seen))
         means = {name: ranks.total(value) / seen for name, value in self._sums.items()}
-        row: dict[str, float] = {"epoch": self.current_epoch}
+        row: dict[str, float] = {"epoch": len(self.record)}
         row |= {name: float(mean) for name, mean in means.items() if name.startswith("train/")}
         if self._validated:
             row |= {f"val/{name}": value for name, value in self.outputs.scores().items()}

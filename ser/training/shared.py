@@ -28,12 +28,12 @@ from ser.data.counterpart import require_same_training
 from ser.data.datamodule import DataModule
 from ser.data.folds import Fold
 from ser.errors import UserError
-from ser.results import LOCK, METRICS
-from ser.training.callbacks import RecordWriter, is_finite
+from ser.results import LOCK
+from ser.training.callbacks import is_finite
 from ser.training.checkpoints import LAST, load_checkpoint, save_atomically
 from ser.training.phased import PhasedModel
 from ser.training.stopping import CheckpointSelection
-from ser.training.trainer import Training
+from ser.training.trainer import Training, save_training
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +162,7 @@ class SharedTraining:
         model.record = trained["record"]
         torch.set_rng_state(trained["random"])
         torch.use_deterministic_algorithms(training.deterministic)  # as Lightning does
-        save_atomically(folder / "best.ckpt", selection.state_dict())
-        RecordWriter(folder.parent / METRICS).write(model.record)
-        for row in model.record:
-            for logger in loggers:
-                logger.log_metrics(row, step=int(row["epoch"]))
+        save_training(folder, model.record, selection, loggers)
         model.load_state_dict(selection.weights)
         return selection
 

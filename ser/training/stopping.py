@@ -35,6 +35,16 @@ class CheckpointSelection(pl.Callback, ABC):
     def is_over(self, record: Record) -> bool:
         """Return whether training ends after the last epoch of a record."""
 
+    @abstractmethod
+    def is_selected(self, module: PhasedModel) -> bool:
+        """Return whether the last epoch of a model's record is selected, until a later one is."""
+
+    def end_epoch(self, module: PhasedModel) -> bool:
+        """Select the last epoch, if it is better; return whether training ends."""
+        if self.is_selected(module):
+            self.select(module)
+        return self.is_over(module.record)
+
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         # The process may have been killed between the last epoch and the end of training.
         assert isinstance(module, PhasedModel)
@@ -43,7 +53,7 @@ class CheckpointSelection(pl.Callback, ABC):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, PhasedModel)
-        if self.is_over(module.record):
+        if self.end_epoch(module):
             trainer.should_stop = True
 
     def select(self, module: PhasedModel) -> None:
@@ -79,13 +89,12 @@ class BestValidation(CheckpointSelection):
         self.patience = patience
         self.score = -math.inf
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, PhasedModel)
+    def is_selected(self, module: PhasedModel) -> bool:
         score = module.record[-1][module.score]
-        if score > self.score:
-            self.score = score
-            self.select(module)
-        super().on_train_epoch_end(trainer, module)
+        if not score > self.score:
+            return False
+        self.score = score
+        return True
 
     def is_over(self, record: Record) -> bool:
         return self.patience is not None and record[-1]["epoch"] - self.epoch >= self.patience
@@ -109,11 +118,8 @@ class FixedEpochs(CheckpointSelection):
         super().__init__()
         self.max_epochs = max_epochs
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        super().on_train_epoch_end(trainer, module)
-        assert isinstance(module, PhasedModel)
-        if trainer.should_stop or len(module.record) == self.max_epochs:
-            self.select(module)
+    def is_selected(self, module: PhasedModel) -> bool:
+        return len(module.record) == self.max_epochs or self.is_over(module.record)
 
     def is_over(self, record: Record) -> bool:
         return False  # the trainer counts the epochs

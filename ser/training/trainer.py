@@ -52,6 +52,8 @@ class Training:
         threads: Number of torch threads; part of the run key, because sums depend on it.
         checkpoint_seconds: Time between checkpoints; 0 saves after every batch.
         deterministic: Refuse operations whose result differs from call to call.
+        packed: Train in packs (`ser.training.pack`); False, as in configurations before there was
+            the option: each run by itself.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Training:
         threads: int,
         checkpoint_seconds: float,
         deterministic: bool,
+        packed: bool = False,
     ) -> None:
+        self.packed = packed
         self.max_epochs, self.patience, self.stopping = max_epochs, patience, stopping
         self.accelerator = machine.accelerator(accelerator)
         self.devices, self.precision = devices, precision
@@ -105,7 +109,7 @@ class Training:
         self.require_devices()
         checkpoints = checkpoints or folder
         discard_unusable(checkpoints)
-        with self._device() as devices:
+        with self.device() as devices:
             selection = selection or self.selection()
             self._train(
                 *(model, data, folder, loggers, selection, monitored, checkpoints), devices=devices
@@ -133,7 +137,7 @@ class Training:
             require_gpus(1, "trainer=gpu")
 
     @contextmanager
-    def _device(self) -> Iterator[int | list[int]]:
+    def device(self) -> Iterator[int | list[int]]:
         """Yield Lightning's `devices`: one CPU, or a GPU with a free slot."""
         if self.accelerator == "cpu":
             yield 1
@@ -193,6 +197,28 @@ class Training:
                     selection.epoch,
                 )
             save_atomically(folder / "best.ckpt", selection.state_dict())
+
+
+def save_training(
+    folder: Path,
+    record: Sequence[dict[str, float]],
+    selection: CheckpointSelection,
+    loggers: Sequence[Logger],
+) -> None:
+    """Write what a training leaves, where it was not made by `Training.fit`.
+
+    Args:
+        folder: Folder of `best.ckpt`; `metrics.csv` is written beside it.
+        record: Record of the model.
+        selection: Selected weights.
+        loggers: Further loggers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_atomically(folder / "best.ckpt", selection.state_dict())
+    RecordWriter(folder.parent / METRICS).write(record)
+    for row in record:
+        for logger in loggers:
+            logger.log_metrics(row, step=int(row["epoch"]))
 
 
 class TrainingBatches(pl.LightningDataModule):

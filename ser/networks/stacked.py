@@ -1,0 +1,166 @@
+"""Layers of several equal networks side by side: (R, B, inputs) -> (R, B, outputs).
+
+The names of parameters and buffers are those of the plain layers, with a first dimension of R. The
+plain networks become views of it: what changes in the stack changes in them, and vice versa.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ser.errors import UserError
+from ser.networks.noise import PackNoise
+
+
+class PackRows:
+    """Which rows of a batch are items, and which are padding.
+
+    Attributes:
+        weights: (R, B): 1 / n for each of the n items of a run, 0 for padding and for runs without
+            a batch.
+    """
+
+    weights: Tensor
+
+
+class _Linear(torch.autograd.Function):
+    """x W' + b of each network. The gradient of W has the layout of W, as fused optimisers need."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if weight.shape[1] == 1:  # the library's product with one vector would round by R
+            return (x * weight).sum(dim=2, keepdim=True) + bias[:, None]
+        return torch.baddbmm(bias[:, None], x, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        (gradient,) = gradients
+        x, weight = ctx.saved_tensors
+        of_x = gradient @ weight if ctx.needs_input_grad[0] else None
+        return of_x, gradient.mT @ x, gradient.sum(dim=1)
+
+
+class StackedLinear(nn.Module):
+    """Linear layers; has `weight` (R, outputs, inputs) and `bias` (R, outputs)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Linear.apply(x, self.weight, self.bias)
+
+
+class StackedBatchNorm(nn.Module):
+    """Batch normalisation of each network by the statistics of its own items.
+
+    Args:
+        rows: Items of the batch.
+        momentum: Weight of a batch in the running statistics.
+        eps: Added to variances.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, rows: PackRows, momentum: float, eps: float) -> None:
+        super().__init__()
+        self.rows, self.momentum, self.eps = rows, momentum, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            scale = self.weight * (self.running_var + self.eps).rsqrt()
+            return torch.addcmul(self.bias[:, None], x - self.running_mean[:, None], scale[:, None])
+        weights = self.rows.weights[..., None]
+        mean = (weights * x).sum(dim=1, keepdim=True)
+        centred = x - mean
+        variance = (weights * centred.square()).sum(dim=1, keepdim=True)
+        self._track(mean.squeeze(1), variance.squeeze(1))
+        scale = self.weight[:, None] * (variance + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None], centred, scale)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics of the runs that have a batch."""
+        counts = (self.rows.weights > 0).sum(dim=1, keepdim=True)
+        momentum = self.momentum * (counts > 0)
+        unbiased = variance * (counts / (counts - 1).clamp(min=1))
+        self.running_mean += momentum * (mean - self.running_mean)
+        self.running_var += momentum * (unbiased - self.running_var)
+        self.num_batches_tracked += (counts > 0).squeeze(1)
+
+
+class StackedDropout(nn.Module):
+    """Dropout with the random numbers of each run.
+
+    Args:
+        p: Share of the values that are set to 0.
+        noise: Random numbers of the runs.
+    """
+
+    def __init__(self, p: float, noise: PackNoise) -> None:
+        super().__init__()
+        self.p, self.noise = p, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return x * (self.noise.uniform(x) >= self.p) / (1 - self.p)
+
+
+def stack(networks: Sequence[nn.Module], rows: PackRows, noise: PackNoise) -> nn.Module:
+    """Return networks of the same shape as one, and make their tensors views of its tensors.
+
+    Args:
+        networks: R networks, on one device. They remain usable.
+        rows: Items of each batch, which the caller sets.
+        noise: Random numbers of the runs.
+
+    Raises:
+        UserError: A network has a layer that cannot be stacked.
+    """
+    stacked = copy.deepcopy(networks[0])
+    for name, module in list(stacked.named_modules()):
+        parts = [network.get_submodule(name) for network in networks]
+        layer = _stacked_layer(module, rows, noise)
+        if layer is not module:
+            parent, _, key = name.rpartition(".")
+            stacked.get_submodule(parent)._modules[key] = layer
+        _share_tensors(layer, parts)
+    return stacked
+
+
+def _stacked_layer(module: nn.Module, rows: PackRows, noise: PackNoise) -> nn.Module:
+    """Return the stacked layer without its tensors; the module itself if it has no own layer."""
+    # Types, not instances: a subclass may compute something else.
+    makers: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+        nn.Linear: lambda layer: StackedLinear(),
+        nn.BatchNorm1d: lambda layer: StackedBatchNorm(rows, layer.momentum, layer.eps),
+        nn.Dropout: lambda layer: StackedDropout(layer.p, noise),
+    }
+    maker = makers.get(type(module))
+    if maker is not None:
+        return maker(module)
+    if any(True for _ in module.parameters(recurse=False)):
+        raise UserError(f"trainer.packed: {type(module).__name__} layers cannot be stacked")
+    return module
+
+
+def _share_tensors(layer: nn.Module, parts: Sequence[nn.Module]) -> None:
+    """Stack the own tensors of equal modules as those of a layer, of which they become views."""
+    for name, parameter in parts[0].named_parameters(recurse=False):
+        tensors = torch.stack([getattr(part, name).detach() for part in parts])
+        layer.register_parameter(name, nn.Parameter(tensors, parameter.requires_grad))
+        for part, tensor in zip(parts, tensors, strict=True):
+            getattr(part, name).data = tensor
+    for name in [name for name, _ in parts[0].named_buffers(recurse=False)]:
+        tensors = torch.stack([getattr(part, name) for part in parts])
+        layer._buffers[name] = tensors
+        for part, tensor in zip(parts, tensors, strict=True):
+            part._buffers[name] = tensor
