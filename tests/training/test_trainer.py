@@ -15,6 +15,7 @@ from processes import exit_codes, fork
 from pytorch_lightning.loggers.logger import DummyLogger
 from small import EPOCHS, OF_MODEL, fit, made_data, made_model, training
 
+from ser.data.batches import Batches
 from ser.data.datamodule import DataModule
 from ser.errors import UserError
 from ser.training.callbacks import RowsOnGpu
@@ -173,6 +174,20 @@ def test_features_are_on_the_gpu_during_training_if_they_fit(
     assert {batch.x.device.type for each in (train, val) for batch in each} == {expected}
     rows.on_train_end(trainer, module)
     assert {batch.x.device.type for each in (train, val) for batch in each} == {"cpu"}
+
+
+def test_both_loaders_of_a_training_are_moved_and_moved_back(
+    data: DataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the CPU in the place of the GPU."""
+    moved: list[tuple[int, str]] = []
+    monkeypatch.setattr("ser.training.callbacks.has_room", lambda size, device: True)
+    monkeypatch.setattr(PhasedModel, "on_gpu", property(lambda self: True))
+    monkeypatch.setattr(
+        Batches, "move", lambda self, device: moved.append((len(self.y), device.type))
+    )
+    fit(data, tmp_path, max_epochs=1)
+    assert moved == [(40, "cpu"), (10, "cpu")] * 2
 
 
 def test_checkpoints_load_without_unpickling_code(
