@@ -10,7 +10,8 @@ import atexit
 import gc
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -164,7 +165,8 @@ def predict(run: Path, audio: list[Path], **options: Any) -> int:
     The exit status is 1 if no recording can be predicted.
     """
     _require_finished(run)
-    from ser.inference.predict import predict as predict_recordings
+    with _without_collections():
+        from ser.inference.predict import predict as predict_recordings
 
     return predict_recordings(run, audio, **options)
 
@@ -276,6 +278,17 @@ def leaderboard(folder: Path, out: Path | None, reference: list[str]) -> int:
     for path in write_leaderboard(folder, out, reference):
         print(path)
     return 0
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Import without garbage collections: searching what is imported takes up to a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def _require_finished(run: Path) -> None:
