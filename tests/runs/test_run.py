@@ -234,8 +234,8 @@ def test_a_result_of_a_gpu_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Trained on the CPU, because tests run without GPU."""
-    monkeypatch.setattr("ser.runs.run.trains_on_gpu", lambda cfg: True)
-    monkeypatch.setattr("ser.runs.run.used_gpu", lambda: "NVIDIA H100")
+    monkeypatch.setattr("ser.runs.begun.trains_on_gpu", lambda cfg: True)
+    monkeypatch.setattr("ser.runs.begun.used_gpu", lambda: "NVIDIA H100")
     cfg, names = composed(*emodb, *SHORT, "trainer.max_epochs=1")
     run(cfg, tmp_path, names)
     result, of_cpu = (json.loads((f / "result.json").read_text()) for f in (tmp_path, finished))
