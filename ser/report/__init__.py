@@ -124,8 +124,10 @@ def write(data: ReportData, out: Path) -> list[Path]:
         files[documents.ROBUSTNESS] = frames.csv(robustness.frame(contents.measured))
     if contents.codes:
         files[documents.EXPLORABLE] = contents.codes.page
+        files[documents.CODE_POINTS] = frames.csv(contents.codes.points)
     if contents.tsne:
         files[documents.NEIGHBOURS] = frames.csv(contents.tsne.numbers)
+        files[documents.TSNE_POINTS] = frames.csv(contents.tsne.points)
     for name, frame in figure_data.tables(data).items():
         if f"{name}.svg" in figures:
             files[f"{name}.csv"] = frames.csv(frame)

@@ -66,9 +66,11 @@ class Codes(Picture):
 
     Attributes:
         page: Interactive HTML page.
+        points: The codes.
     """
 
     page: str
+    points: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,13 @@ class TSNE(Picture):
         pdf: The same picture as PDF.
         numbers: Classes of nearest neighbours.
         table: The same numbers as text.
+        points: The places of the drawn codes.
     """
 
     pdf: bytes
     numbers: pd.DataFrame
     table: Table
+    points: pd.DataFrame
 
 
 class Contents:
@@ -263,13 +267,21 @@ class Contents:
         if not examples:
             return None
         # Importing matplotlib takes seconds, and most grids have no such codes.
-        from ser.report.figures.codes import COLUMNS, about_prior, atlas, explorable, png
+        from ser.report.figures.codes import (
+            COLUMNS,
+            about_prior,
+            atlas,
+            explorable,
+            png,
+            points,
+        )
 
         atlases = [atlas(self.data, each) for each in examples[:MOST]]
         drawn = f"Drawn: {about_runs(self.data, examples)}"
         caption = " ".join(filter(None, [captions.CODES, about_prior(atlases), drawn]))
         columns = min(COLUMNS, len(atlases))
-        return Codes(caption, png(atlases), columns, explorable(self.data, atlases))
+        page = explorable(self.data, atlases)
+        return Codes(caption, png(atlases), columns, page, points(atlases))
 
     @cached_property
     def code_examples(self) -> list[Example]:
@@ -294,7 +306,7 @@ class Contents:
             return None
         # As for `codes`.
         from ser.report.figures.neighbours import coded, frame, table
-        from ser.report.figures.tsne import about, column, drawings
+        from ser.report.figures.tsne import about, column, drawings, points
 
         data, drawn = self.data, [coded(each) for each in self.code_examples[:MOST]]
         is_single = len(data.columns) == 1
@@ -304,4 +316,5 @@ class Contents:
         caption = f"{about(columns)} Drawn: {about_runs(data, self.code_examples)}"
         png, pdf = drawings(columns)
         numbers = frame(drawn)
-        return TSNE(caption, png, len(columns), pdf, numbers, table(data, numbers))
+        as_text = table(data, numbers)
+        return TSNE(caption, png, len(columns), pdf, numbers, as_text, points(columns))

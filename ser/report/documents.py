@@ -18,6 +18,7 @@ CURVE_FILES = CURVE, POINTS = ("curve.svg", "curve.csv")
 LOSSES, CODES, EXPLORABLE = "losses.svg", "codes.png", "codes.html"
 TSNE, TSNE_PDF, NEIGHBOURS = "tsne.png", "tsne.pdf", "neighbours.csv"
 REPRESENTATION_FILES = (LOSSES, CODES, EXPLORABLE, TSNE, TSNE_PDF, NEIGHBOURS)
+CODE_POINTS, TSNE_POINTS = "codes.csv", "tsne.csv"  # behind the pictures
 ROBUSTNESS, LAYERS, GAPS = "robustness.csv", "layers.svg", "gaps.csv"
 SHARES = "shares.csv"
 # Files of one kind of target.
@@ -26,7 +27,8 @@ RECALLS = "recalls.csv"
 KIND_FILES = (CONFUSIONS, RELIABILITY, RECALLS, DENSITY)
 OPTIONAL_FIGURES = (CURVE, CONFUSIONS, RELIABILITY, DENSITY, LAYERS, LOSSES)
 FIGURES = (FOREST, "dots.svg", "curves.svg", *OPTIONAL_FIGURES)
-DATA = tuple(name.replace(".svg", ".csv") for name in OPTIONAL_FIGURES)  # behind the figures
+# The numbers behind figures.
+DATA = (*(name.replace(".svg", ".csv") for name in OPTIONAL_FIGURES), CODE_POINTS, TSNE_POINTS)
 DRAWN = tuple(name.replace("svg", kind) for name in FIGURES for kind in ("pdf", "png"))
 _TABLES = (*REPRESENTATION_FILES, ROBUSTNESS, GAPS, SHARES)
 OPTIONAL_FILES = tuple(dict.fromkeys((*CURVE_FILES, *KIND_FILES, LAYERS, *_TABLES, *DATA, *DRAWN)))

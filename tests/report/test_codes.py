@@ -101,6 +101,10 @@ def test_representations_are_in_all_documents(written: Written) -> None:
     assert "(losses.svg)" in md
     assert "(codes.png)" in md
     assert "(codes.html)" in md
+    points = pd.read_csv(written.out / "codes.csv")
+    assert list(points) == ["system", "utterance", "part", "truth", "code_0", "code_1"]
+    assert (points.groupby("system")["utterance"].nunique() == len(SPEAKERS) * EACH).all()
+    assert {"loss", "epoch", "value"} <= set(pd.read_csv(written.out / "losses.csv"))
     page = Page(written.read("index.html"))
     ids = {attrs.get("id") for _, attrs in page.tags}
     assert {"losses", "codes"} <= ids

@@ -28,7 +28,7 @@ from ser.report.figures.tsne import column, picture
 from ser.sweeps.grid import Grid
 from ser.sweeps.planned import PlannedRun
 
-FILES = {"tsne.png", "tsne.pdf", "neighbours.csv"}
+FILES = {"tsne.png", "tsne.pdf", "tsne.csv", "neighbours.csv"}
 RNG = np.random.default_rng
 
 

@@ -116,7 +116,7 @@ def test_documents_show_values_as_values_and_classes_in_percent(
         assert "standard deviation 1." in text  # of the truth
     for title in ("All scores in %, folds pooled", "All scores of values, folds pooled"):
         assert title in page
-    assert "CCC or UA by fold and seed" in page
+    assert "CCC or UA by fold and seed" in md
     assert "difference in CCC" in md
     assert written.names >= {"density.svg", "confusions.svg", "dots.svg"}
     assert page.count("Predictions by true value") == 1

@@ -52,6 +52,18 @@ def atlas(data: ReportData, example: Example) -> Atlas:
     return Atlas(name, run.remarks, table, [plane], coloured)
 
 
+def points(atlases: Sequence[Atlas]) -> pd.DataFrame:
+    """Return one row per utterance and system: its codes, split and truth."""
+    tables = [
+        each.table[["part", "truth"]].assign(
+            system=each.title, **dict(zip(CODES, each.maps[0].points.T, strict=True))
+        )
+        for each in atlases
+    ]
+    table = pd.concat(tables).rename_axis("utterance").reset_index()
+    return table[["system", "utterance", "part", "truth", *CODES]]
+
+
 def _described(example: Example) -> pd.DataFrame:
     """Return `part`, `truth` and, where known, `prediction, speaker, gender` by utterance."""
     folder = result_folder(example.run.planned)

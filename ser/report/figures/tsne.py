@@ -9,6 +9,7 @@ from textwrap import fill
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -52,6 +53,20 @@ def column(title: str, coded: Coded) -> Column:
     chosen = spread(coded.utterances, MOST)
     _, tsne = embed(coded.codes[chosen])
     return Column(title, coded, chosen, tsne)
+
+
+def points(columns: Sequence[Column]) -> pd.DataFrame:
+    """Return one row per drawn code: its place, class, speaker and ratings."""
+    tables = []
+    for each in columns:
+        coded, chosen = each.coded, each.chosen
+        names = np.array(coded.example.cell.classes)
+        known = {"system": each.title, "truth": names[coded.labels[chosen]]}
+        known |= {"speaker": coded.speakers[chosen]}
+        known |= dict(zip("xy", each.map.points.T, strict=True))
+        known |= {name: values[chosen] for name, values in coded.ratings.items()}
+        tables.append(pd.DataFrame(known))
+    return pd.concat(tables, ignore_index=True)
 
 
 def about(columns: Sequence[Column]) -> str:
