@@ -68,8 +68,11 @@ def commands(grid: Grid, fold_counts: Mapping[str, int]) -> tuple[str, ...]:
     required = {name: None for runs in by_system.values() for name in _required(_config(runs))}
     if not grid.overrides:
         baseline = [] if grid.baseline is None else [f"report.baseline={grid.baseline}"]
+        trained = dict.fromkeys(_merged(by_system, fold_counts, required))
+        # Systems of several folders are named after them; which folders these were is not known.
+        is_joined = any(system.endswith(")") for system in by_system)
         report = f"{program()} report {shlex.join([RUNS, *baseline])}"
-        return (*dict.fromkeys(_merged(by_system, fold_counts, required)), report)
+        return (*trained, *([] if is_joined else [report]))
     portable = [text for each in grid.overrides if (text := _portable(each))]
     reported = [text for text in grid.overrides if text.startswith("report.")]
     return (
