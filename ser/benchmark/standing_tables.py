@@ -30,7 +30,7 @@ def summary(known: Sequence[Board]) -> Table:
             )
         )
     columns = (
-        *("corpus: target", "best system", "score (95% over speakers)", "reference"),
+        *("corpus: target", "best system", "score (95%)", "reference"),
         *("better than the reference", "chance", ONE_RATER),
     )
     notes = ("The best of many by test score is optimistic: look at how close the next ones are.",)
