@@ -7,8 +7,8 @@ from ser.benchmark.standings import Board
 from ser.plots.axes import scale, ticks
 from ser.plots.svg import RIGHT, WIDTH, Figure, line, text
 
-TEXT, ROW, TOP, FOOT = 132, 14, 8, 18  # width of names, height of rows, margins
-NAME = 27  # characters of a name
+TEXT, ROW, TOP, FOOT = 160, 14, 8, 18  # width of names, height of rows, margins
+NAME = 30  # characters of a name
 
 
 def figure(board: Board) -> Figure:

@@ -30,7 +30,7 @@ def summary(known: Sequence[Board]) -> Table:
             )
         )
     columns = (
-        *("corpus: target", "best system", "score (95% over speakers)", "reference"),
+        *("corpus: target", "best system", "score (95%)", "reference"),
         *("better than the reference", "chance", ONE_RATER),
     )
     notes = ("The best of many by test score is optimistic: look at how close the next ones are.",)
@@ -102,25 +102,28 @@ def standing(board: Board) -> Table:
     rows = []
     for entry in board.entries:
         if not len(entry.seeds):
-            rows.append((short(entry.system), entry.missing, *[NONE] * 7))
+            rows.append((short(entry.system), entry.missing, *[NONE] * 6))
             continue
-        test = entry.test
-        is_reference = entry.system == board.reference
+        test, difference = entry.test, NONE
+        if entry.system == board.reference:
+            difference = "reference"
+        elif test is not None:
+            ends = score.interval((test.low, test.high))
+            difference = f"{score.signed(test.difference)} ({ends})"
         rows.append(
             (
                 short(entry.system),
                 score.text(entry.score),
                 score.interval(entry.interval),
                 score.text(entry.spread),
-                "reference" if is_reference else score.signed(test.difference) if test else NONE,
-                score.interval((test.low, test.high)) if test else NONE,
+                difference,
                 p_value(entry.p_holm) if test else NONE,
                 f"{len(entry.seeds)}" + (f" ({entry.missing})" if entry.missing else ""),
                 _cost(entry),
             )
         )
     columns = (
-        *("system", score.title, "95% over speakers", "sd over seeds", "difference", "95%"),
+        *("system", score.title, "95% over speakers", "sd over seeds", "difference (95%)"),
         *("p (Holm)", "seeds", "seconds a run"),
     )
     return Table(board.task.title, columns, tuple(rows), notes=tuple(_notes(board)))

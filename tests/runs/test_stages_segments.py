@@ -82,18 +82,18 @@ def prepared(
     target = Target("emotion", CLASSES, labels, labelled_fraction=fraction)
     corpus = Corpus("made", table)
 
-    def factory(view: View) -> DataModule:
+    def factory(features: Features, view: View) -> DataModule:
         return build(cfg.data)(features, target, fold, table["speaker"], cfg.seed, view)
 
     return Prepared(
         corpus=corpus,
-        data=factory(View()),
+        data=factory(features, View()),
         beyond=IDS[:0],
         training_audio=set(),
         signature="made",
         options={},
         run_key="",
-        remarks=remarks_of(cfg, corpus, factory(View()), 0),
+        remarks=remarks_of(cfg, corpus, factory(features, View()), 0),
         factory=factory,
     )
 
