@@ -71,16 +71,25 @@ def fingerprint(
         strict=True,
     )
     facts: dict[str, Any] = {"classes": target.classes, "rows": [list(row) for row in rows]}
-    for name, soft in (("shares", target.shares), ("weights", target.weights)):
-        if soft is not None:
-            facts[name] = soft.loc[splits.index].to_numpy().tolist()
+    facts |= _soft_facts(target, splits.index)
     for task in target.tasks:
         known = task.labels.reindex(splits.index).astype(object)
         labels = known.where(known.notna(), None).tolist()
-        facts[f"task {task.name}"] = {"classes": task.classes, "labels": labels}
+        own = _soft_facts(task, splits.index.intersection(task.labels.index))
+        facts[f"task {task.name}"] = {"classes": task.classes, "labels": labels, **own}
     if len(beyond):
         facts["beyond"] = [list(row) for row in contents.loc[beyond].items()]
     return run_key.digest(facts)
+
+
+def _soft_facts(target: Target, utterances: pd.Index) -> dict[str, Any]:
+    """Return the shares and weights of utterances, as far as a target has them."""
+    known = {"shares": target.shares, "weights": target.weights}
+    return {
+        name: soft.loc[utterances].to_numpy().tolist()
+        for name, soft in known.items()
+        if soft is not None
+    }
 
 
 def run_options(

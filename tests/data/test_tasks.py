@@ -1,5 +1,6 @@
 """Targets of several tasks, their labels in a fold, and what identifies them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,3 +114,18 @@ def test_the_labels_of_every_task_identify_a_run() -> None:
     keys = {key(TABLE, *names), key(changed, *names), key(TABLE, *names, "emotion")}
     assert len(keys) == 3
     assert key(TABLE.copy(), *names) in keys
+
+
+def test_the_shares_of_a_task_identify_a_run() -> None:
+    contents = pd.Series("audio", index=TABLE.index)
+    fold = Fold(0, 1, TABLE.index[:3], TABLE.index[4:6], TABLE.index[6:7], FOLD.fit, False)
+    target = pick("activation", "emotion")
+    value, emotion_task = target.tasks
+    keys = set()
+    for shares in (None, [0.75, 0.25], [0.5, 0.5]):
+        index = emotion_task.labels.index
+        columns = list(emotion_task.classes)
+        table = None if shares is None else pd.DataFrame([shares] * len(index), index, columns)
+        soft = replace(target, tasks=(value, replace(emotion_task, shares=table)))
+        keys.add(fingerprint(CORPUS, soft, fold, TABLE.index[:0], contents))
+    assert len(keys) == 3
