@@ -99,7 +99,9 @@ def pack_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | Non
     known = (batch.weights > 0) & (batch.y != UNLABELLED)
     y = batch.y.clamp(min=0)
     weights = known.to(logits) if class_weights is None else known * class_weights.gather(1, y)
-    likelihood = logits.log_softmax(dim=2).gather(2, y[..., None]).squeeze(2)
+    # The gradient of `gather` would be a sum in any order on a GPU.
+    own = functional.one_hot(y, logits.shape[2]).bool()
+    likelihood = torch.where(own, logits.log_softmax(dim=2), 0.0).sum(dim=2)
     smallest = torch.finfo(logits.dtype).tiny
     return -(weights * likelihood).sum(dim=1) / weights.sum(dim=1).clamp(min=smallest)
 

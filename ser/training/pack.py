@@ -279,6 +279,8 @@ def fit_pack(training: Training, members: Sequence[Member]) -> None:
         device = torch.device("cpu" if isinstance(devices, int) else f"cuda:{devices[0]}")
         if device.type == "cpu":
             log.info("a pack of runs is slower on a CPU than the same runs trained separately")
+        else:
+            torch.cuda.set_device(device)  # streams and graphs are of the current device
         if training.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does
         torch.use_deterministic_algorithms(training.deterministic)
