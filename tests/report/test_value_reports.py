@@ -119,7 +119,7 @@ def test_documents_show_values_as_values_and_classes_in_percent(
     assert "CCC or UA by fold and seed" in md
     assert "difference in CCC" in md
     assert written.names >= {"density.svg", "confusions.svg", "dots.svg"}
-    assert page.count("Predictions by true value") == 1
+    assert page.count("Predictions by true value") >= 1
     assert "CCC on validation" in page
     assert "activation: CCC" not in written.printed  # no row of classes
     density = written.read("density.svg")
