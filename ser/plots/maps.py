@@ -79,8 +79,15 @@ class Colouring:
 
     @classmethod
     def of(cls, name: str, labels: pd.Series, classes: Sequence[str]) -> "Colouring":
-        """Return a colouring by a column (N,) of class names, missing where unknown."""
-        return cls(name, list(classes), pd.Index(list(classes)).get_indexer(pd.Index(labels)))
+        """Return a colouring by a column (N,) of class names, missing where unknown.
+
+        Raises:
+            ValueError: A name is not one of the classes.
+        """
+        numbers = pd.Index(list(classes)).get_indexer(pd.Index(labels))
+        if unknown := set(labels[numbers < 0].dropna()):
+            raise ValueError(f"{name}: {min(unknown)} is not a class")
+        return cls(name, list(classes), numbers)
 
 
 @dataclass(frozen=True)
