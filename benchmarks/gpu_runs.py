@@ -128,8 +128,8 @@ def _fit(
     torch.use_deterministic_algorithms(False)
 
 
-def _on_cpu(sample: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda labels: sample(labels.cpu()).to(labels.device)
+def _on_cpu(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda labels, noise: sample(labels.cpu(), noise).to(labels.device)
 
 
 def _rounded(model: PhasedModel) -> PhasedModel:

@@ -200,7 +200,7 @@ def _reading_problems(cfg: DictConfig) -> Iterator[str]:
 def _test_corpus_problems(cfg: DictConfig) -> Iterator[str]:
     if cfg.test_corpus is None:
         return
-    if "corpus" not in cfg.test_corpus:
+    if not isinstance(cfg.test_corpus, DictConfig) or "corpus" not in cfg.test_corpus:
         names = ", ".join(choices("test_corpus"))
         yield f"test_corpus: there is no such corpus; there are {names}"
     if reading(cfg) == "oracle":

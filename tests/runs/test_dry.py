@@ -46,7 +46,12 @@ def test_random_numbers_of_training_do_not_depend_on_it(
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.stem for path in (CONF / "experiment/encoders").glob("*.yaml"))
+    "name",
+    sorted(
+        f"{folder}/{path.stem}"
+        for folder in ("benchmark", "encoders")
+        for path in (CONF / "experiment" / folder).glob("*.yaml")
+    ),
 )
 def test_networks_of_experiments_on_encoders_can_be_built(
     name: str,
@@ -55,6 +60,6 @@ def test_networks_of_experiments_on_encoders_can_be_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SER_ENCODER", str(tiny_encoders / "wavlm"))
-    cfg, _ = composed(f"experiment=encoders/{name}")
+    cfg, _ = composed(f"experiment={name}")
     assert cfg.features.get("model", "") in ("", str(tiny_encoders / "wavlm"))
     require_buildable(cfg)

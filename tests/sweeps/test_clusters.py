@@ -42,7 +42,7 @@ def serial(few: list[str], once: Callable[..., Path]) -> Path:
     def make(folder: Path) -> None:
         warm.run(command(folder, *few, "hydra/launcher=basic"), check=True)
 
-    return once("grid", make)
+    return once("cluster_runs", make)
 
 
 def command(folder: Path, *overrides: str) -> list[str | Path]:

@@ -58,7 +58,7 @@ GRIDS = {
     "parthasarathy2019_bins": (360, 12),
 }
 # Number of systems without random numbers, which are trained with the first seed only.
-ONE_SEED = {"benchmark": 6, "benchmark_attributes": 6, "encoders": 2}
+ONE_SEED = {"benchmark": 6, "benchmark_attributes": 6, "encoders": 2, "encoders_layers": 6}
 
 
 def compose_alone(*overrides: str) -> DictConfig:
