@@ -1,4 +1,4 @@
-"""Published results: systems with their predictions, beside the splits they were made on.
+"""Published results: systems with their predictions, beside the splits they were made on::
 
     <corpus>_<target>_<fold>/           protocol folder, see `ser.benchmark.splits`
         splits.csv, splits.json
@@ -12,7 +12,7 @@
                 speakers.json           sums of the test split by speaker, where truth is withheld
 
 The truth is in the split files, once, or else in the corpus. Only `submission.json` and the
-predictions are needed; see docs/guide/benchmark.md.
+predictions are needed; see docs/guide/submissions.md.
 """
 
 import re

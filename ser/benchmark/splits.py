@@ -1,4 +1,4 @@
-"""The splits of a corpus as files, which others can use without this project.
+"""The splits of a corpus as files, which others can use without this project::
 
     <corpus>_<target>_<fold>/
         splits.csv     utterance, speaker, truth, audio, fold_0, fold_1, ...
