@@ -4,19 +4,18 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ser.config import CONF, build, choices
 from ser.config.explain import nearest
+from ser.config.layers import choice_problems, has_layers, layer_problems
 from ser.config.libraries import library_problem, options_of
 from ser.config.packs import pack_problems
 from ser.config.raters import rater_problems
 from ser.config.run_key import (
-    chooses_layer,
     classifies_segments,
     predicts_values,
     reading,
-    tasks_of,
 )
 from ser.config.static import class_attribute
 from ser.config.tasks import target_problems, value_problems
@@ -105,44 +104,10 @@ def _tuned_problems(cfg: DictConfig) -> Iterator[str]:
             f"fit_on={cfg.fit_on}: with model=svm|logistic|ridge|svr a representation is "
             "fitted on inner folds of labelled utterances: fit_on=target"
         )
-    if _has_layers(cfg):
+    if has_layers(cfg):
         yield (
             f"features.layer={cfg.features.layer}: inner folds choose a layer or the code size of "
             "a representation, not both: features.layer=middle, or representation=identity"
-        )
-
-
-def _has_layers(cfg: DictConfig) -> bool:
-    """Return whether the features are those of several layers of a pretrained encoder."""
-    layer = cfg.features.get("layer")
-    return cfg.features.level == "utterance" and (layer == "all" or isinstance(layer, ListConfig))
-
-
-def _layer_problems(cfg: DictConfig) -> Iterator[str]:
-    """Check that a weighted sum over layers gets the features of several layers."""
-    encoder: Any = cfg.model.get("encoder") or {}
-    if not class_attribute(encoder.get("_target_", ""), "sums_layers"):
-        return
-    if not _has_layers(cfg) or cfg.representation is not None:
-        yield (
-            "this model sums the layers of a pretrained encoder: features=encoder "
-            "features.layer=all representation=identity"
-        )
-
-
-def _choice_problems(cfg: DictConfig) -> Iterator[str]:
-    """Check that a layer can be chosen: of an encoder's utterances, for one task."""
-    if not chooses_layer(cfg):
-        return
-    if "layer_choice" not in cfg:
-        yield (
-            "features.layer=chosen: features=encoder_chosen features.model=... has the options of "
-            "the choice"
-        )
-    if tasks := tasks_of(cfg):
-        yield (
-            f"features.layer=chosen: a layer is chosen for one task, and there are {len(tasks)} "
-            f"({', '.join(tasks)}): features.layer=middle, or target={'|'.join(tasks)}"
         )
 
 
@@ -329,8 +294,8 @@ LIGHT_COMBINATIONS = (
     (("features", "representation", "test_corpus"), _test_corpus_problems),
     (("features", "augment", "in_memory"), _augmentation_problems),
     (("model", "data", "representation"), _perturbation_problems),
-    (_SYSTEM, _layer_problems),
-    (("features", "layer_choice", "target"), _choice_problems),
+    (_SYSTEM, layer_problems),
+    (("features", "layer_choice", "target"), choice_problems),
     (("model", "data"), _pooling_problems),
     (("model", "calibrate"), _calibration_problems),
     (("target", "test_corpus"), target_problems),

@@ -30,8 +30,6 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
             yield f"model.latents.{name}.prior: Categorical or Gaussian can be packed"
     if cfg.model.optimiser._target_ not in OPTIMISERS:
         yield f"model.optimiser={cfg.model.optimiser._target_}: one of {', '.join(OPTIMISERS)}"
-    if chooses_layer(cfg):
-        yield "folds may choose different layers: features.layer=2, or another one"
     if cfg.representation is not None:
         yield "representations are not packed: representation=identity"
     if predicts_values(cfg) or tasks_of(cfg):
