@@ -6,7 +6,7 @@ Writes the runs of parthasarathy2019, table 1, to FOLDER (5 systems, 3 targets, 
 450 MB, deleted afterwards), each with predictions of about 1,000 utterances in val and in test, and
 learning curves of 100 epochs. Prints
 
-- seconds to read the runs, to test, to draw and write, and in total (limit: 60 s);
+- seconds to read the runs, to test, to draw and write, and in total (bar: 10 s);
 - the total as a multiple of only reading the CSV files of the runs with pandas;
 - the size of the page.
 
@@ -188,7 +188,7 @@ def measure(out: Path, grid: Grid) -> None:
     watch.lap("score, draw, write")
     clock, processor = watch.total
     ratio = clock / reading.total[0]
-    print(f"total: {clock:.1f} s wall clock (limit: 60), {processor:.1f} s processor,")
+    print(f"total: {clock:.1f} s wall clock (bar: 10), {processor:.1f} s processor,")
     print(f"{ratio:.2f} times only reading")
     print(f"index.html: {(out / 'index.html').stat().st_size / 1e6:.2f} MB")
 
