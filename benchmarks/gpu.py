@@ -12,7 +12,8 @@ Sections:
   (bar: 1e-4);
 - resumed: trainings that were stopped and continued, against whole ones (bar: equal bits where a
   repeated training has equal bits);
-- commands: train.py, killed and started again; four runs on one GPU (`trainer.runs_per_gpu=4`);
+- commands: train.py, killed and started again; four runs on one GPU (`trainer.runs_per_gpu=4`),
+  and in one pack;
 - steps: one step of the five systems of parthasarathy2019, beside a bare loop with the same
   networks on the same GPU, in turn (bar: 1.3);
 - others: the same for main systems of the other papers;
@@ -59,28 +60,34 @@ PACKED = {"utterance_baseline": "mlp", "utterance_aae_vanilla": "aae", "utteranc
 
 def packed(setup: Setup, results: Results) -> Results:
     """Runs an hour of packs, by model, number of runs and CUDA graphs."""
-    from packed import seconds_per_step
+    from packed import random_members, seconds_per_step
 
     size, figures = setup.size, {}
-    utterances, steps = size.train + size.val + size.test, -(-size.train // size.batch)
+    utterances, per_epoch = size.train + size.val + size.test, -(-size.train // size.batch)
+    steps = 50 if size is IEMOCAP else 2
     for model in ("mlp", "aae"):
         for replicas in size.replicas:
-            for graphs in (False, True):
+            members = random_members(
+                model, replicas, utterances=utterances, inputs=size.functionals,
+                batch_size=size.batch,
+            )  # fmt: skip
+            for graphs in (True, False):
                 key = f"{model}, {replicas} runs, {'with' if graphs else 'without'} graphs"
                 try:
                     seconds = seconds_per_step(
-                        model, replicas, device=setup.device, graphs=graphs,
-                        utterances=utterances, inputs=size.functionals, batch_size=size.batch,
-                        steps=50 if size is IEMOCAP else 2,
-                    )  # fmt: skip
+                        members, device=setup.device, graphs=graphs, steps=steps
+                    )
                 except torch.OutOfMemoryError:
                     print(f"  {key}: does not fit into memory", flush=True)
                     continue
-                an_hour = 3600 * replicas / (seconds * steps * EPOCHS)
+                an_hour = 3600 * replicas / (seconds * per_epoch * EPOCHS)
                 figures[key] = {"model": model, "step_s": seconds, "runs_an_hour": an_hour}
                 print(
                     f"  {key}: step {seconds * 1e3:.3f} ms, {an_hour:.0f} runs an hour", flush=True
                 )
+            del members
+            if setup.device == "cuda":
+                torch.cuda.empty_cache()
     return figures
 
 
@@ -175,6 +182,7 @@ def main() -> None:
     register_resolvers()
     round_nothing()  # bare loops, too
     logging.getLogger("ser").setLevel(logging.ERROR)
+    logging.getLogger("ser.training.pack").setLevel(logging.WARNING)  # a failed capture
     transformers.utils.logging.disable_progress_bar()
     setup = Setup(options.device, SMALL if options.small else IEMOCAP, options.systems)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -218,7 +218,7 @@ def _killed(cfg: Any, data: Any, accelerator: str, root: str, stop: int) -> None
 
 
 def commands(setup: Setup) -> dict[str, Any]:
-    """Compare runs of train.py: one that is killed and started again, and four on one GPU."""
+    """Compare runs of train.py: killed and started again, four on one GPU, and packs."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         options = [
@@ -226,39 +226,45 @@ def commands(setup: Setup) -> dict[str, Any]:
             f"trainer.accelerator={setup.accelerator}", f"store.root={root / 'store'}",
             f"fitted={root / 'fitted'}",
         ]  # fmt: skip
-        started = time.perf_counter()
-        _train([*options, f"hydra.run.dir={root / 'whole'}"])
-        seconds = time.perf_counter() - started
+        seconds = _train([*options, f"hydra.run.dir={root / 'whole'}"])
         _kill([*options, f"hydra.run.dir={root / 'killed'}"], root / "killed")
         _train([*options, f"hydra.run.dir={root / 'killed'}"])
         whole, killed = (
             (root / name / "predictions.csv").read_bytes() for name in ("whole", "killed")
         )
         result = json.loads((root / "whole" / "result.json").read_text())
-        started = time.perf_counter()
-        _train([
-            "-m", *options, "trainer.runs_per_gpu=4", "hydra/launcher=joblib",
-            "hydra.launcher.n_jobs=4", "seed=0,1,2,3", f"hydra.sweep.dir={root / 'sweep'}",
-        ])  # fmt: skip
-        four = time.perf_counter() - started
-        finished = len(list((root / "sweep").rglob("result.json")))
-        (same,) = (root / "sweep").rglob("seed-0-*/predictions.csv")
-        alone = same.read_bytes() == whole
+        joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4", "trainer.runs_per_gpu=4"]
+        four, beside = _sweep(root / "four", options, *joblib, "seed=0,1,2,3")
+        pack, packed = _sweep(root / "pack", options, "hydra/launcher=packed", "seed=0,1,2,3")
+        _, smaller = _sweep(root / "two", options, "hydra/launcher=packed", "seed=2,0")
     facts = {
-        "run_s": seconds, "killed_equal": whole == killed, "four_runs_s": four,
-        "finished_of_four": finished, "in_company_equal": alone, "device": result.get("device"),
+        "run_s": seconds, "killed_equal": whole == killed, "device": result.get("device"),
+        "four_runs_s": four, "finished_of_four": len(beside), "finished_of_pack": len(packed),
+        "in_company_equal": beside[0] == whole, "other_pack_equal": packed[0] == smaller[0],
+        "pack_s": pack,
     }  # fmt: skip
     print(
         f"  one run {seconds:.1f} s; killed and started again: predictions "
-        f"{_words(whole == killed)}; four at a time {four:.1f} s, {finished} of 4 finished, the "
-        f"first one's predictions {_words(alone)} to those of the run alone; device in "
-        f"result.json: {facts['device']}",
+        f"{_words(whole == killed)}; four at a time {four:.1f} s, {len(beside)} of 4 finished, the "
+        f"first one's predictions {_words(beside[0] == whole)} to those of the run alone; "
+        f"device in result.json: {facts['device']}\n"
+        f"  four in one pack {pack:.1f} s, {len(packed)} of 4 finished, the first one's "
+        f"predictions {_words(packed[0] == smaller[0])} to those of a pack of two",
         flush=True,
     )
-    require(finished == 4, "not all of the four runs are finished")
+    require(len(beside) == len(packed) == 4, "not all of the four runs are finished")
     require(whole == killed, "the run that was killed has other predictions")
     require((setup.device == "cuda") == (facts["device"] is not None), "device in result.json")
     return facts
+
+
+def _sweep(folder: Path, options: list[str], *more: str) -> tuple[float, dict[int, bytes]]:
+    """Return the seconds of a sweep over seeds, and the predictions of each finished run."""
+    seconds = _train(["-m", *options, *more, f"hydra.sweep.dir={folder}"])
+    runs = [path.parent for path in folder.rglob("result.json")]
+    seeds = [int(run.name.partition("seed-")[2].partition("-")[0]) for run in runs]
+    predictions = [(run / "predictions.csv").read_bytes() for run in runs]
+    return seconds, dict(zip(seeds, predictions, strict=True))
 
 
 def _corpus(root: Path) -> list[str]:
@@ -279,12 +285,15 @@ def _corpus(root: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _train(arguments: list[str]) -> None:
+def _train(arguments: list[str]) -> float:
+    """Run train.py, and return its seconds."""
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    started = time.perf_counter()
     process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if process.returncode:
         output = (process.stdout + process.stderr)[-2000:]
         raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{output}")
+    return time.perf_counter() - started
 
 
 def _kill(arguments: list[str], folder: Path) -> None:

@@ -13,8 +13,10 @@ utterances with 6,373 functionals), with and without CUDA graphs on a GPU.
 """
 
 import argparse
+import copy
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
 
@@ -48,41 +50,49 @@ def composed(*overrides: str) -> DictConfig:
         return compose("train", list(overrides))
 
 
-def seconds_per_step(
+def random_members(
     system: str,
     replicas: int,
     *,
-    device: str = "cpu",
-    graphs: bool = True,
     utterances: int = 5_531,
     inputs: int = 6_373,
     batch_size: int = 64,
-    steps: int = 50,
-) -> float:
-    """Return the mean time of a training step of a pack, all of its runs together.
+) -> list[Member]:
+    """Return runs with random data, one for each seed.
 
     Args:
         system: "mlp" or "aae", as configured in `conf/model/`.
         replicas: Number of runs.
-        device: Device of torch.
-        graphs: Capture the step as a CUDA graph; without effect on a CPU.
         utterances: Utterances of the corpus; 80% are for training.
         inputs: Values of an utterance.
         batch_size: Utterances of a batch.
-        steps: Number of steps that are timed.
     """
     cfg = composed(f"model={system}", "features=functionals")
     data = random_data(cfg, utterances, inputs, batch_size)
-    members = []
+    model, members = build(cfg.model)(data.task), []
     for seed in range(replicas):
-        pl.seed_everything(seed, verbose=False)
         own = data if seed == 0 else data.of_fold(data.fold)
         own.seed = seed
-        members.append(Member(build(cfg.model)(own.task), own, build(cfg.trainer).selection()))
+        # Copies, because times do not depend on weights, and initialising many takes minutes.
+        members.append(Member(copy.deepcopy(model), own, build(cfg.trainer).selection()))
+    return members
+
+
+def seconds_per_step(
+    members: Sequence[Member], *, device: str = "cpu", graphs: bool = True, steps: int = 50
+) -> float:
+    """Return the mean time of a training step of a pack, all of its runs together.
+
+    Args:
+        members: Runs of the pack.
+        device: Device of torch.
+        graphs: Capture the step as a CUDA graph; without effect on a CPU.
+        steps: Number of steps that are timed.
+    """
     pack = Pack(members, torch.device(device), graphs=graphs)
     pack.network.train()
-    runs = tuple(range(replicas))
-    batches = [batch for batch, counts in pack.data.epoch(0) if min(counts) == batch_size]
+    runs, size = tuple(range(len(members))), members[0].data.batch_size
+    batches = [batch for batch, counts in pack.data.epoch(0) if min(counts) == size]
     for number in range(SETTLING + steps):
         if number == SETTLING:
             started = now(device)
@@ -117,8 +127,9 @@ def random_data(cfg: DictConfig, utterances: int, inputs: int, batch_size: int) 
 def print_steps(systems: list[str], replicas: list[int], device: str) -> None:
     for system in systems:
         for count in replicas:
+            members = random_members(system, count)
             for graphs in (True, False) if device != "cpu" else (False,):
-                seconds = seconds_per_step(system, count, device=device, graphs=graphs)
+                seconds = seconds_per_step(members, device=device, graphs=graphs)
                 print(
                     f"{system}, {count} runs, {device}{' with CUDA graphs' * graphs}: "
                     f"{1000 * seconds:.1f} ms a step, {1000 * seconds / count:.2f} ms a run",
