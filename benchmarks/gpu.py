@@ -36,6 +36,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def packed(setup: Setup, results: Results) -> Results:
 
     size, figures = setup.size, {}
     utterances, per_epoch = size.train + size.val + size.test, -(-size.train // size.batch)
-    steps = 50 if size is IEMOCAP else 2
+    steps = 2 if size.small else 50
     for model in ("mlp", "aae"):
         for replicas in size.replicas:
             members = random_members(
@@ -93,7 +94,7 @@ def packed(setup: Setup, results: Results) -> Results:
 
 def encoder(setup: Setup, results: Results) -> Results:
     """Hours of speech an hour, by one worker and by several threads."""
-    small = setup.size is not IEMOCAP
+    small = setup.size.small
     widths = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
               "intermediate_size": 64} if small else {}  # fmt: skip
     rng = np.random.default_rng(0)
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny data, to try the script")
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
+    parser.add_argument("--rounds", type=int, help="of comparisons of steps; default 5")
     parser.add_argument("--seconds", type=float, default=430, help="no section begins later")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     options = parser.parse_args()
@@ -184,7 +186,10 @@ def main() -> None:
     logging.getLogger("ser").setLevel(logging.ERROR)
     logging.getLogger("ser.training.pack").setLevel(logging.WARNING)  # a failed capture
     transformers.utils.logging.disable_progress_bar()
-    setup = Setup(options.device, SMALL if options.small else IEMOCAP, options.systems)
+    size = SMALL if options.small else IEMOCAP
+    setup = Setup(
+        options.device, replace(size, rounds=options.rounds or size.rounds), options.systems
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     started, failed = time.monotonic(), []
     results: Results = {"machine": machine(options.device), "small": options.small}

@@ -45,7 +45,7 @@ def losses(setup: Setup) -> dict[str, Any]:
     """
     results, failed = {}, []
     for name in setup.systems:
-        cfg, data = _shorter(setup, name)
+        cfg, data = _shorter(setup, name, "trainer.graphs=false")  # samples are drawn on the CPU
         torch.manual_seed(0)
         model = build(cfg.model)(data.task)
         for module in model.modules():
@@ -155,34 +155,37 @@ def _equal_batches(data: DataModule, device: str) -> bool:
 
 
 def resumed(setup: Setup) -> dict[str, Any]:
-    """Compare trainings that were stopped between two steps and continued with whole ones."""
+    """Compare a training with the same one again, stopped and continued, and without graphs."""
     results, failed = {}, []
     for name in (each for each in ("utterance_aae", "frame_aae") if each in setup.systems):
-        cfg, data = _shorter(setup, name, "trainer.checkpoint_seconds=0")
+        cfg, data = _shorter(setup, name)
         stop = len(data.train_dataloader()) + 1  # in the second epoch
-        weights, records = [], []
-        for killed in (False, False, True):
+        weights, records = {}, {}
+        for which in ("whole", "repeated", "continued", "without graphs"):
+            own = copy.deepcopy(cfg)
+            own.trainer.checkpoint_seconds = 0 if which == "continued" else 1e9
+            own.trainer.graphs = which != "without graphs"
             with tempfile.TemporaryDirectory() as root:
-                if killed:
-                    _killed(cfg, data, setup.accelerator, root, stop)
-                model = _seeded(cfg, data)
-                pl.seed_everything(int(killed), verbose=False)  # another process has another state
-                _fit(cfg, data, model, setup.accelerator, 2, root)
-                weights.append({key: value.cpu() for key, value in model.state_dict().items()})
-                records.append((Path(root) / "metrics.csv").read_text())
-        whole, *others = weights
-        repeated, continued = (
-            max(float((whole[key].double() - other[key].double()).abs().max()) for key in whole)
-            for other in others
+                if which == "continued":
+                    _killed(own, data, setup.accelerator, root, stop)
+                model = _seeded(own, data)
+                # A process that continues has another random state.
+                pl.seed_everything(int(which == "continued"), verbose=False)
+                _fit(own, data, model, setup.accelerator, 2, root)
+                weights[which] = {key: each.cpu() for key, each in model.state_dict().items()}
+                records[which] = (Path(root) / "metrics.csv").read_text()
+        whole = weights["whole"]
+        facts = {
+            which: max(float((whole[key].double() - own[key].double()).abs().max()) for key in own)
+            for which, own in weights.items()
+        }
+        listed = ", ".join(
+            f"{which} {facts[which]:.1e} (record {_words(records[which] == records['whole'])})"
+            for which in list(weights)[1:]
         )
-        print(
-            f"  {name:24} largest difference of a weight: repeated {repeated:.1e}, stopped and "
-            f"continued {continued:.1e}; records {_words(records[0] == records[1])} and "
-            f"{_words(records[0] == records[2])}",
-            flush=True,
-        )
-        results[name] = {"repeated": repeated, "continued": continued}
-        if repeated == 0 and continued > 0:
+        print(f"  {name:24} largest difference of a weight: {listed}", flush=True)
+        results[name] = facts
+        if facts["repeated"] == 0 and facts["continued"] > 0:
             failed.append(name)
     require(not failed, f"continued and whole trainings differ: {', '.join(failed)}")
     return results

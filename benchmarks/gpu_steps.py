@@ -55,6 +55,7 @@ class Size:
         processes: Processes that share the device.
         seconds: Seconds of a measurement of throughput.
         rounds: Rounds of a comparison.
+        small: To try the script.
     """
 
     train: int = 4424
@@ -68,10 +69,11 @@ class Size:
     processes: Sequence[int] = (4, 12)
     seconds: float = 4.0
     rounds: int = 5
+    small: bool = False
 
 
 IEMOCAP = Size()
-SMALL = Size(36, 8, 8, 16, 8, 256, 12, (1, 2), (2,), 0.5, 1)
+SMALL = Size(36, 8, 8, 16, 8, 256, 12, (1, 2), (2,), 0.5, 1, small=True)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,8 @@ def aae_step(model: AAE) -> Callable[[Batch], None]:
 
     def step(batch: Batch) -> None:
         x, y, lengths, *_ = batch
-        reconstruction = model.decoder(torch.cat(codes(x, lengths), dim=1), lengths)
+        frames = () if lengths is None else (lengths, x.shape[1])
+        reconstruction = model.decoder(torch.cat(codes(x, lengths), dim=1), *frames)
         count = x.numel() if lengths is None else lengths.sum() * x.shape[2]
         reconstructs.zero_grad()
         ((reconstruction - x).square().sum() / count).backward()

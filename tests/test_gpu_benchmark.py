@@ -21,7 +21,7 @@ def test_sections_run_on_the_cpu_with_tiny_data(tmp_path: Path) -> None:
     losses = results["losses"]["utterance_aae"]
     assert losses["equal_batches"]
     assert losses["epoch"] == 0 < losses["rounding"]
-    assert results["resumed"] == {"utterance_aae": {"repeated": 0, "continued": 0}}
+    assert set(results["resumed"]["utterance_aae"].values()) == {0}
     assert results["steps"]["utterance_aae"]["steps_per_epoch"] == 3
     assert results["table"]["one process"]["sum"] > 0
 

@@ -190,6 +190,7 @@ BOUNDS: dict[str, Any] = {
     "devices": Processes,
     "runs_per_gpu": Processes,
     "checkpoint_seconds": NonNegative,
+    "graphs": bool,
     "packed": bool,
     "stopping.window": Count,
     "tolerance": NonNegative,

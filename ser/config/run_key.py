@@ -100,8 +100,13 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         target.pop("labels", None)
     if target.get("weights") is None:
         target.pop("weights", None)
-    if not options["trainer"].get("packed"):  # as before there was the option
-        options["trainer"].pop("packed", None)
+    trainer: Any = options["trainer"]
+    if trainer.get("packed"):  # all numbers of a pack depend on its generator
+        trainer["packed"] = "SplitMix64"
+    else:  # as before there was the option
+        trainer.pop("packed", None)
+    if not (trains_on_gpu(cfg) and trainer.get("graphs")) or trainer.get("packed"):
+        trainer.pop("graphs", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]
     if trains_on_gpu(cfg):

@@ -23,6 +23,7 @@ from ser.models import diagnostics
 from ser.models.latent import Latent, of_each, of_tasks
 from ser.models.losses import (
     ValueLoss,
+    cross_entropy,
     discriminator_loss,
     frames,
     generator_loss,
@@ -99,6 +100,7 @@ class AAE(PhasedModel):
     takes_values = True
     takes_shares = True
     takes_packs = True
+    takes_graphs = True
 
     def __init__(
         self,
@@ -215,6 +217,8 @@ class AAE(PhasedModel):
             return pack_cross_entropy(logits, batch, self.cross_entropy.weight)
         if batch.y.ndim == 2:
             return supervised_loss(self.outputs, logits, batch, self.loss)
+        if batch.y.is_cuda:
+            return cross_entropy(logits, batch.y, self.cross_entropy.weight)
         if (batch.y == UNLABELLED).all():  # the mean cross-entropy would be NaN
             return 0.0 * logits.sum()
         return self.cross_entropy(logits, batch.y)
@@ -240,9 +244,11 @@ class AAE(PhasedModel):
 
     def reconstruct(self, batch: Batch) -> Tensor:
         """Features -> reconstructed features of the same shape."""
-        reconstruction = self.decoder(self.codes(batch), batch.lengths)
         if batch.lengths is None:
-            return reconstruction
+            return self.decoder(self.codes(batch))
+        # On a GPU the length of the batch, because it would have to be asked for the longest.
+        size = batch.x.shape[1] if batch.x.is_cuda else int(batch.lengths.max())
+        reconstruction = self.decoder(self.codes(batch), batch.lengths, size)
         # A batch may be padded beyond its longest utterance.
         return nn.functional.pad(
             reconstruction, (0, 0, 0, batch.x.shape[1] - reconstruction.shape[1])

@@ -38,6 +38,7 @@ class Classifier(PhasedModel):
     takes_variants = True
     takes_mixtures = True
     takes_packs = True
+    takes_graphs = True
     variants: Tensor | None
 
     def __init__(

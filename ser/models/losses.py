@@ -69,6 +69,22 @@ def labelled(batch: Batch, class_weights: Tensor | None) -> Tensor:
     return torch.tensor(len(known)) if class_weights is None else class_weights[known].sum()
 
 
+def cross_entropy(logits: Tensor, y: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy; 0 if there are no labels, without having to look at them.
+
+    Args:
+        logits: (B, C).
+        y: (B,) class indices, or `UNLABELLED`.
+        class_weights: (C,), or None.
+    """
+    summed = functional.cross_entropy(
+        logits, y, class_weights, ignore_index=UNLABELLED, reduction="sum"
+    )
+    known = y != UNLABELLED
+    weights = known if class_weights is None else known * class_weights[y.clamp(min=0)]
+    return summed / weights.sum().clamp(min=torch.finfo(logits.dtype).tiny)
+
+
 def mixed_cross_entropy(logits: Tensor, batch: Batch, class_weights: Tensor | None) -> Tensor:
     """Return the cross-entropy with both labels of each mixture, weighted by their shares.
 

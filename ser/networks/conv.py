@@ -50,14 +50,36 @@ def unpool(x: Tensor, frames: int) -> Tensor:
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch normalisation over the frames that are not padding; padding becomes zero."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # type: ignore[override]
         """(B, T, C) and its mask (B, T, 1) -> (B, T, C)."""
-        if torch.compiler.is_exporting():  # a graph cannot select a variable number of rows
+        # A graph, of ONNX or CUDA, cannot select a number of rows that depends on the values.
+        if torch.compiler.is_exporting() or (x.is_cuda and not self.training):
             return super().forward(x.flatten(0, 1)).view_as(x) * inside
+        if x.is_cuda:
+            return self.by_mask(x, inside)
         rows = inside.flatten().nonzero()[:, 0]
         flat = x.flatten(0, 1)
         normalised = super().forward(flat.index_select(0, rows))
         return torch.zeros_like(flat).index_copy(0, rows, normalised).view_as(x)
+
+    def by_mask(self, x: Tensor, inside: Tensor) -> Tensor:
+        """Return what `forward` does in training, without selecting rows."""
+        count = inside.sum().to(x)
+        mean = (x * inside).sum(dim=(0, 1)) / count
+        centred = (x - mean) * inside
+        variance = centred.square().sum(dim=(0, 1)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            unbiased = variance * count / (count - 1).clamp(min=1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return torch.addcmul(self.bias, centred, scale) * inside
 
 
 class _Layer(nn.Module):
@@ -163,11 +185,12 @@ class ConvDecoder(nn.Module):
         self.last = nn.Conv1d(channels[-1], outputs, kernel)
         self.last_norm = MaskedBatchNorm(outputs) if batch_norm else None
 
-    def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        scales = [lengths]
+    def forward(self, codes: Tensor, lengths: Tensor, size: int) -> Tensor:
+        """(B, K) codes and (B,) lengths, of at most `size` frames -> (B, `size`, F)."""
+        inside = [mask(lengths, size)]
         for _ in self.layers:
-            scales.append(pooled(scales[-1]))
-        inside = [mask(scale, int(scale.max())) for scale in scales]
+            lengths, size = pooled(lengths), -(-size // POOL)
+            inside.append(mask(lengths, size))
         frames = inside.pop()
         x = self.coarse(self.dense(codes)[..., None]).transpose(1, 2)[:, : frames.shape[1]]
         x = functional.relu(_normalised(x, self.norm, frames))

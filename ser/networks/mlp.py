@@ -111,5 +111,5 @@ class MLPDecoder(nn.Module):
         layers = dense(codes, hidden, dropout=dropout, batch_norm=batch_norm)
         self.layers = nn.Sequential(*layers, *last)
 
-    def forward(self, codes: Tensor, lengths: None = None) -> Tensor:
+    def forward(self, codes: Tensor) -> Tensor:
         return self.layers(codes)

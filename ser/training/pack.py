@@ -135,7 +135,6 @@ class Pack:
         if len(runs) < len(self.members):
             absent = [run for run in range(len(self.members)) if run not in runs]
             self._batch[2][absent] = 0.0
-        self.noise.begin_step()
         self._step(runs)
 
     def train_epoch(self, number: int, runs: Runs) -> None:
@@ -174,8 +173,8 @@ class Pack:
                     model.add_validation(predicted[run, :count], y[run, :count], own)
 
     def _compute(self, runs: Runs) -> None:
-        """Compute a step from the batch and the random numbers that are in place."""
-        self.noise.rewind()
+        """Compute a step from the batch that is in place."""
+        self.noise.begin_step()
         self._rows.weights = self._batch[2]
         batch = self.data.batch(*self._batch)
         counts = (self._batch[2] > 0).sum(dim=1)

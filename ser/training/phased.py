@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ser.data.batches import Batch, Task
 from ser.networks.noise import NOISE, Noise
 from ser.training import ranks
+from ser.training.captured import CapturedSteps
 from ser.training.heads import Outputs
 
 Optimiser = Callable[..., torch.optim.Optimizer]
@@ -79,6 +80,9 @@ class PhasedModel(pl.LightningModule, ABC):
         takes_values: Whether the model can predict values, and several tasks.
         takes_shares: Whether the model can learn shares of raters, and labels with weights.
         takes_packs: Whether several runs can be trained as one model (`ser.training.pack`).
+        takes_graphs: Whether a step of one target of classes can be captured as a CUDA graph: it
+            computes the same for all batches of a shape, and waits for no result.
+        captured: Steps as CUDA graphs, on a GPU; None: each step is computed anew.
         source: Of the random numbers of `draw`; another one in packs.
     """
 
@@ -86,6 +90,8 @@ class PhasedModel(pl.LightningModule, ABC):
     takes_values = False
     takes_shares = False
     takes_packs = False
+    takes_graphs = False
+    captured: CapturedSteps | None = None
 
     def __init__(self, task: Task, optimiser: Optimiser) -> None:
         super().__init__()
@@ -146,6 +152,8 @@ class PhasedModel(pl.LightningModule, ABC):
         optimisers = self.optimizers()
         optimisers = optimisers if isinstance(optimisers, list) else [optimisers]
         self._steps = list(zip(self.phases, optimisers, strict=True))
+        if self.captured is not None:
+            self.captured.use([each.optimizer for each in optimisers])
         # Running statistics of batch normalisation, averaged over ranks as gradients are.
         self._statistics = [
             value
@@ -156,9 +164,20 @@ class PhasedModel(pl.LightningModule, ABC):
         self._sums = {name: value.to(self.device) for name, value in self._sums.items()}
 
     def on_train_epoch_start(self) -> None:
-        self._sums, self._seen = {}, 0
+        # In place: captured steps add to these tensors.
+        for value in self._sums.values():
+            value.zero_()
+        self._seen = 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        if self.captured is None:
+            self._step(batch)
+        else:
+            self.captured(batch, self._step)
+        self._seen += len(batch.y)
+
+    def _step(self, batch: Batch) -> None:
+        """Let all phases learn from a batch."""
         shared = self.draw(batch)
         sums = {}
         weights = self._weights(batch)
@@ -173,16 +192,20 @@ class PhasedModel(pl.LightningModule, ABC):
         with torch.no_grad():
             sums |= self.observe(batch, shared)
             ranks.average(self._statistics)
-        self.add(sums, len(batch.y))
+            self._add(sums)
 
     def add(self, sums: Mapping[str, Tensor], count: int) -> None:
-        """Add sums over some utterances to those of the epoch.
-
-        They are summed here and logged once per epoch: a log call per batch costs 0.4 ms.
-        """
-        for name, value in sums.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        """Add sums over some utterances to those of the epoch."""
+        self._add(sums)
         self._seen += count
+
+    def _add(self, sums: Mapping[str, Tensor]) -> None:
+        # They are summed here and logged once per epoch: a log call per batch costs 0.4 ms.
+        for name, value in sums.items():
+            if name in self._sums:
+                self._sums[name] += value
+            else:
+                self._sums[name] = value.clone()
 
     def _weights(self, batch: Batch) -> list[tuple[Tensor | None, float | Tensor]]:
         """Return a pair of numbers for the loss of each phase.

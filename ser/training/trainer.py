@@ -17,6 +17,7 @@ from ser.data.batches import Batches
 from ser.errors import UserError
 from ser.results import METRICS
 from ser.training.callbacks import EpochEnd, RecordWriter, RowsOnGpu, TimedCheckpoint
+from ser.training.captured import CapturedSteps
 from ser.training.checkpoints import discard_unusable, owner_of, save_atomically
 from ser.training.devices import free_gpu, require_gpus, round_nothing
 from ser.training.phased import PhasedModel
@@ -52,6 +53,8 @@ class Training:
         threads: Number of torch threads; part of the run key, because sums depend on it.
         checkpoint_seconds: Time between checkpoints; 0 saves after every batch.
         deterministic: Refuse operations whose result differs from call to call.
+        graphs: On a GPU in full precision, capture steps as CUDA graphs where the model allows it;
+            False, as in configurations before there was the option: do not.
         packed: Train in packs (`ser.training.pack`); False, as in configurations before there was
             the option: each run by itself.
     """
@@ -69,9 +72,10 @@ class Training:
         threads: int,
         checkpoint_seconds: float,
         deterministic: bool,
+        graphs: bool = False,
         packed: bool = False,
     ) -> None:
-        self.packed = packed
+        self.graphs, self.packed = graphs, packed
         self.max_epochs, self.patience, self.stopping = max_epochs, patience, stopping
         self.accelerator = machine.accelerator(accelerator)
         self.devices, self.precision = devices, precision
@@ -187,7 +191,12 @@ class Training:
             **devices,
         )
         resumed = timed.path if timed.path.exists() else None
-        trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
+        if self.graphs and self.accelerator == "gpu" and self.precision == "32-true":
+            model.captured = CapturedSteps() if takes_graphs(model) else None
+        try:
+            trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
+        finally:
+            model.captured = None  # the memory of the GPU is free again
         if trainer.is_global_zero:
             if len(model.record) < (trainer.max_epochs or 0):
                 log.info(
@@ -197,6 +206,13 @@ class Training:
                     selection.epoch,
                 )
             save_atomically(folder / "best.ckpt", selection.state_dict())
+
+
+def takes_graphs(model: PhasedModel) -> bool:
+    """Whether the steps of a model can be captured as CUDA graphs."""
+    # A step of a recurrent network depends on the lengths of its sequences, as the CPU knows them.
+    recurrent = any(isinstance(module, torch.nn.RNNBase) for module in model.modules())
+    return model.takes_graphs and not recurrent
 
 
 def save_training(

@@ -4,6 +4,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from ser.models.losses import (
+    cross_entropy,
     discriminator_loss,
     generator_loss,
     kl_to_standard_normal,
@@ -68,6 +69,22 @@ def test_summed_squared_error_is_summed_over_values_and_averaged_over_items() ->
         sum(float((x[i, j] - reconstruction[i, j]) ** 2) for i in range(4) for j in range(3)) / 4
     )
     assert float(summed_squared_error(x, reconstruction)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([1.0, 2.0, 0.5])])
+def test_cross_entropy_is_the_mean_over_labelled_items_and_0_without(
+    class_weights: torch.Tensor | None,
+) -> None:
+    logits, y = torch.randn(6, 3, requires_grad=True), torch.tensor([0, -1, 2, 1, -1, 2])
+    loss = cross_entropy(logits, y, class_weights)
+    torch.testing.assert_close(
+        loss, functional.cross_entropy(logits, y, class_weights, ignore_index=-1)
+    )
+    none = cross_entropy(logits, torch.full_like(y, -1), class_weights)
+    none.backward()
+    assert none == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
 
 
 def test_kl_to_standard_normal_equals_torch_distributions() -> None:

@@ -85,6 +85,39 @@ def test_masked_batch_norm_ignores_padding_in_statistics() -> None:
     assert not out[~inside[..., 0]].any()
 
 
+def test_masked_batch_norm_without_selecting_rows_is_the_same() -> None:
+    """As on a GPU, where the number of rows is not known."""
+    results = []
+    for method in ("forward", "by_mask"):
+        norm = MaskedBatchNorm(3).double()
+        nn.init.uniform_(norm.weight, generator=torch.Generator().manual_seed(2))
+        x = frames(LENGTHS, 64).requires_grad_()
+        inside = mask(LENGTHS, 64)
+        for _ in range(2):
+            out = getattr(norm, method)(x + 100 * ~inside, inside)
+        (out * torch.linspace(-1, 1, 64)[:, None]).square().sum().backward()
+        gradients = [x.grad, norm.weight.grad, norm.bias.grad]
+        results.append([out, *gradients, *statistics(norm).values()])
+    for actual, expected in zip(*results, strict=True):
+        assert actual is not None
+        assert_equal(actual, expected)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_size_of_the_decoder_changes_no_frame_or_statistic(batch_norm: bool) -> None:
+    codes = torch.randn(len(LENGTHS), 10, generator=torch.Generator().manual_seed(1)).double()
+    results = []
+    for size in (40, 64, 333):
+        network = decoder(batch_norm)
+        decoded = network(codes, LENGTHS, size)
+        assert decoded.shape == (len(LENGTHS), size, 3)
+        assert not decoded[:, 40:].any()
+        results.append([decoded[:, :40], *statistics(network).values()])
+    for others in results[1:]:
+        for actual, expected in zip(others, results[0], strict=True):
+            assert_equal(actual, expected)
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_padding_changes_no_code_gradient_or_statistic(training: bool, batch_norm: bool) -> None:
@@ -109,12 +142,12 @@ def test_padding_changes_no_code_gradient_or_statistic(training: bool, batch_nor
 def test_codes_do_not_depend_on_other_items_of_a_batch(batch_norm: bool) -> None:
     coder, back = encoder(batch_norm).eval(), decoder(batch_norm).eval()
     together = coder(frames(LENGTHS, 40), LENGTHS)
-    decoded = back(together, LENGTHS)
+    decoded = back(together, LENGTHS, 40)
     for i, length in enumerate(LENGTHS):
         x = frames(LENGTHS, 40)[i : i + 1, :length]
         alone = coder(x, LENGTHS[i : i + 1])
         assert_equal(alone[0], together[i])
-        assert_equal(back(alone, LENGTHS[i : i + 1])[0], decoded[i, :length])
+        assert_equal(back(alone, LENGTHS[i : i + 1], int(length))[0], decoded[i, :length])
 
 
 def test_every_length_from_1_to_1024_is_encoded_and_decoded() -> None:
@@ -123,7 +156,7 @@ def test_every_length_from_1_to_1024_is_encoded_and_decoded() -> None:
     with torch.inference_mode():
         for some in lengths.split(128):
             codes = coder(frames(some, int(some[-1])), some)
-            decoded = back(codes, some)
+            decoded = back(codes, some, int(some[-1]))
             assert codes.isfinite().all()
             assert decoded.shape == (128, some[-1], 3)
             beyond = ~mask(some, int(some[-1]))[..., 0]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import scipy.stats
 import torch
 from small import made_data, made_model, training
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ser.data.batches import UNLABELLED
 from ser.data.datamodule import DataModule
 from ser.errors import UserError
 from ser.models.priors import Categorical, Gaussian
-from ser.networks.noise import PackNoise
+from ser.networks.noise import BITS, INCREMENT, PackNoise, _bits
 from ser.networks.stacked import PackRows, stack
 from ser.training.pack import Member, Pack, fit_pack
 from ser.training.prediction import predictions
@@ -211,7 +212,27 @@ def test_other_layers_are_refused() -> None:
         stack([nn.Sequential(nn.LSTM(2, 2))], PackRows(), noise)
 
 
-def test_numbers_of_a_run_come_from_its_own_generator() -> None:
+def test_bits_are_those_of_splitmix64() -> None:
+    # The first numbers of the seed 1234567, as published with other implementations.
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423,
+                 4593380528125082431, 16408922859458223821]  # fmt: skip
+    states = 1234567 + INCREMENT * torch.arange(1, 6)
+    assert _bits(states).tolist() == [number >> (64 - BITS) for number in published]
+
+
+def test_numbers_have_their_distributions() -> None:
+    noise = PackNoise([0, 1], rows=500, drawn=501, device=torch.device("cpu"))
+    noise.begin_step()
+    items = torch.zeros(2, 500, 20)
+    uniform, normal = noise.uniform(items), noise.normal(items[..., 0], 20)
+    for drawn, name in ((uniform, "uniform"), (normal, "norm")):
+        for run in drawn.flatten(1).numpy():
+            assert scipy.stats.kstest(run, name).pvalue > 0.01
+        correlations = np.corrcoef(drawn.permute(0, 2, 1).flatten(0, 1).numpy())
+        assert abs(correlations - np.eye(40)).max() < 0.2
+
+
+def test_numbers_of_a_run_come_from_its_own_seed() -> None:
     """They are those of its seed, in every step, whatever the other seeds and rows."""
     device = torch.device("cpu")
 
