@@ -11,16 +11,16 @@ Sections:
 - losses: `trainer=gpu` against the CPU: equal batches, losses before the first step and of an epoch
   (bar: 1e-4);
 - resumed: trainings that were stopped and continued, against whole ones (bar: equal bits where a
-  repeated training has equal bits);
-- commands: train.py, killed and started again; four runs on one GPU (`trainer.runs_per_gpu=4`),
-  and in one pack;
+  repeated training has equal bits), and against trainings without CUDA graphs;
 - steps: one step of the five systems of parthasarathy2019, beside a bare loop with the same
   networks on the same GPU, in turn (bar: 1.3);
-- others: the same for main systems of the other papers;
-- processes: steps a second of several processes that share the GPU;
-- packed: runs an hour of 1, 30 and 300 runs in one process, with and without CUDA graphs;
 - encoder: hours of speech an hour, by a WavLM base model with random weights;
-- table: estimated minutes for the whole of parthasarathy2019's table 1 (goal: 60, better 10).
+- packed: runs an hour of 1, 30 and 300 runs in one process, with and without CUDA graphs;
+- processes: steps a second of several processes that share the GPU;
+- table: estimated minutes for the whole of parthasarathy2019's table 1 (goal: 60, better 10);
+- commands: train.py, killed and started again; four runs on one GPU (`trainer.runs_per_gpu=4`),
+  and in one pack;
+- others: step times of main systems of the other papers.
 
 Times are wall-clock times between synchronisations, after a round that warms up; medians.
 A section that fails prints its error, the others continue, and the exit status is 1. All figures
@@ -56,6 +56,7 @@ from ser.training.devices import round_nothing
 Results = dict[str, Any]
 TRAININGS = 10 * 10 * 3 // 2  # seeds, folds and attributes; two folds share a training
 EPOCHS = 100
+FEW = 30  # runs of a pack
 PACKED = {"utterance_baseline": "mlp", "utterance_aae_vanilla": "aae", "utterance_aae": "aae"}
 
 
@@ -72,7 +73,8 @@ def packed(setup: Setup, results: Results) -> Results:
                 model, replicas, utterances=utterances, inputs=size.functionals,
                 batch_size=size.batch,
             )  # fmt: skip
-            for graphs in (True, False):
+            # Without graphs, most runs take a minute.
+            for graphs in (True, False) if replicas <= FEW else (True,):
                 key = f"{model}, {replicas} runs, {'with' if graphs else 'without'} graphs"
                 try:
                     seconds = seconds_per_step(
@@ -147,10 +149,10 @@ SECTIONS: dict[str, Callable[[Setup, Results], Results]] = {
     "losses": lambda setup, results: losses(setup),
     "resumed": lambda setup, results: resumed(setup),
     "steps": lambda setup, results: paper_systems(setup),
+    "encoder": encoder,
     "packed": packed,
     "processes": lambda setup, results: parallel(setup),
     "table": table,
-    "encoder": encoder,
     "commands": lambda setup, results: commands(setup),
     "others": lambda setup, results: other_systems(setup),
 }
@@ -175,7 +177,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny data, to try the script")
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
-    parser.add_argument("--rounds", type=int, help="of comparisons of steps; default 5")
+    parser.add_argument("--rounds", type=int, help="of comparisons of steps")
+    parser.add_argument("--replicas", type=int, nargs="+", help="runs of packs")
     parser.add_argument("--seconds", type=float, default=430, help="no section begins later")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     options = parser.parse_args()
@@ -187,9 +190,8 @@ def main() -> None:
     logging.getLogger("ser.training.pack").setLevel(logging.WARNING)  # a failed capture
     transformers.utils.logging.disable_progress_bar()
     size = SMALL if options.small else IEMOCAP
-    setup = Setup(
-        options.device, replace(size, rounds=options.rounds or size.rounds), options.systems
-    )
+    given = {name: value for name in ("rounds", "replicas") if (value := getattr(options, name))}
+    setup = Setup(options.device, replace(size, **given), options.systems)
     options.out.mkdir(parents=True, exist_ok=True)
     started, failed = time.monotonic(), []
     results: Results = {"machine": machine(options.device), "small": options.small}

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,8 +18,9 @@ import numpy as np
 import pytorch_lightning as pl
 import soundfile
 import torch
-from gpu_steps import Setup, configured, random_data, system
+from gpu_steps import Setup, system
 from lightning_fabric.utilities import move_data_to_device
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ser.config import build
@@ -45,7 +47,8 @@ def losses(setup: Setup) -> dict[str, Any]:
     """
     results, failed = {}, []
     for name in setup.systems:
-        cfg, data = _shorter(setup, name, "trainer.graphs=false")  # samples are drawn on the CPU
+        # Without graphs, because samples are drawn on the CPU.
+        cfg, data = _data(setup, name, "trainer.graphs=false", shorter=name.startswith("frame"))
         torch.manual_seed(0)
         model = build(cfg.model)(data.task)
         for module in model.modules():
@@ -83,13 +86,12 @@ def losses(setup: Setup) -> dict[str, Any]:
     return results
 
 
-def _shorter(setup: Setup, name: str, *overrides: str) -> tuple[Any, DataModule]:
-    """A system with an eighth of the frames: the CPU is part of the comparison."""
-    if name.startswith("utterance"):
-        return system(setup, name, *overrides)
-    cfg = configured(setup, f"experiment=parthasarathy2019/{name}", "corpus=iemocap", *overrides)
-    size = {**vars(setup.size), "train": max(3 * setup.size.batch, setup.size.train // 8)}
-    return cfg, random_data(cfg, type(setup.size)(**size))
+def _data(setup: Setup, name: str, *overrides: str, shorter: bool) -> tuple[DictConfig, DataModule]:
+    """A system and its data; `shorter`: an eighth of the utterances for training."""
+    size = setup.size
+    if shorter:
+        size = replace(size, train=max(3 * size.batch, size.train // 8))
+    return system(replace(setup, size=size), name, *overrides)
 
 
 def _first_losses(data: DataModule, start: PhasedModel, device: str) -> list[float]:
@@ -158,7 +160,7 @@ def resumed(setup: Setup) -> dict[str, Any]:
     """Compare a training with the same one again, stopped and continued, and without graphs."""
     results, failed = {}, []
     for name in (each for each in ("utterance_aae", "frame_aae") if each in setup.systems):
-        cfg, data = _shorter(setup, name)
+        cfg, data = _data(setup, name, shorter=True)
         stop = len(data.train_dataloader()) + 1  # in the second epoch
         weights, records = {}, {}
         for which in ("whole", "repeated", "continued", "without graphs"):
