@@ -47,8 +47,7 @@ def losses(setup: Setup) -> dict[str, Any]:
     """
     results, failed = {}, []
     for name in setup.systems:
-        # Without graphs, because samples are drawn on the CPU.
-        cfg, data = _data(setup, name, "trainer.graphs=false", shorter=name.startswith("frame"))
+        cfg, data = _data(setup, name, shorter=name.startswith("frame"))
         torch.manual_seed(0)
         model = build(cfg.model)(data.task)
         for module in model.modules():
@@ -86,12 +85,12 @@ def losses(setup: Setup) -> dict[str, Any]:
     return results
 
 
-def _data(setup: Setup, name: str, *overrides: str, shorter: bool) -> tuple[DictConfig, DataModule]:
+def _data(setup: Setup, name: str, *, shorter: bool) -> tuple[DictConfig, DataModule]:
     """A system and its data; `shorter`: an eighth of the utterances for training."""
     size = setup.size
     if shorter:
         size = replace(size, train=max(3 * size.batch, size.train // 8))
-    return system(replace(setup, size=size), name, *overrides)
+    return system(replace(setup, size=size), name)
 
 
 def _first_losses(data: DataModule, start: PhasedModel, device: str) -> list[float]:

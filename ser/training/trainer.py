@@ -53,8 +53,8 @@ class Training:
         threads: Number of torch threads; part of the run key, because sums depend on it.
         checkpoint_seconds: Time between checkpoints; 0 saves after every batch.
         deterministic: Refuse operations whose result differs from call to call.
-        graphs: On a GPU in full precision, capture steps as CUDA graphs where the model allows it;
-            False, as in configurations before there was the option: do not.
+        graphs: Capture steps as CUDA graphs, on one GPU in full precision, where the model allows
+            it; False, as in configurations before there was the option: do not.
         packed: Train in packs (`ser.training.pack`); False, as in configurations before there was
             the option: each run by itself.
     """
@@ -191,8 +191,8 @@ class Training:
             **devices,
         )
         resumed = timed.path if timed.path.exists() else None
-        if self.graphs and self.accelerator == "gpu" and self.precision == "32-true":
-            model.captured = CapturedSteps() if takes_graphs(model) else None
+        if self._takes_graphs(model):
+            model.captured = CapturedSteps()
         try:
             trainer.fit(model, datamodule=data, ckpt_path=resumed, weights_only=True)
         finally:
@@ -207,12 +207,12 @@ class Training:
                 )
             save_atomically(folder / "best.ckpt", selection.state_dict())
 
-
-def takes_graphs(model: PhasedModel) -> bool:
-    """Whether the steps of a model can be captured as CUDA graphs."""
-    # A step of a recurrent network depends on the lengths of its sequences, as the CPU knows them.
-    recurrent = any(isinstance(module, torch.nn.RNNBase) for module in model.modules())
-    return model.takes_graphs and not recurrent
+    def _takes_graphs(self, model: PhasedModel) -> bool:
+        """Whether the steps of a model are captured as CUDA graphs."""
+        plain = self.accelerator == "gpu" and self.devices == 1 and self.precision == "32-true"
+        # A step of a recurrent network depends on the lengths of sequences, as the CPU knows them.
+        recurrent = any(isinstance(module, torch.nn.RNNBase) for module in model.modules())
+        return self.graphs and plain and model.takes_graphs and not recurrent
 
 
 def save_training(
