@@ -17,7 +17,7 @@ from ser.config.explain import explain
 from ser.config.help import help_text
 from ser.config.run_key import register_resolvers
 from ser.errors import UserError, convert_disk_errors
-from ser.sweeps.jobs import with_multirun
+from ser.sweeps.jobs import with_multirun, with_swept_options
 
 
 def task(cfg: DictConfig) -> float:
@@ -56,7 +56,7 @@ def main(words: Sequence[str]) -> None:
         return
     atexit.register(gc.freeze)  # Python would search what is imported for garbage once more
     register_resolvers()
-    sys.argv[1:] = with_multirun(words)  # which Hydra reads
+    sys.argv[1:] = with_multirun(with_swept_options(words))  # which Hydra reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach the lines below, not Hydra's own printing
     # An absolute path, because the installed configuration is not beside this module.
     run_hydra = hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)

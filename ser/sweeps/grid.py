@@ -18,7 +18,7 @@ from ser.config import CONF, run_key, stored
 from ser.config.explain import explain
 from ser.errors import UserError, last_line
 from ser.results import RESULT, RunFolder
-from ser.sweeps.jobs import ALL, FOLD, Job, compose_jobs, fold_count
+from ser.sweeps.jobs import ALL, FOLD, Job, compose_jobs, fold_count, with_swept_options
 from ser.sweeps.naming import name_systems
 from ser.sweeps.planned import PlannedRun
 from ser.sweeps.system import System, variant
@@ -129,7 +129,7 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-            parsed = parser.parse_overrides(list(overrides))
+            parsed = parser.parse_overrides(with_swept_options(overrides))
             fixed = [str(each.input_line) for each in parsed if not each.is_sweep_override()]
             cfg = compose("train", fixed, return_hydra_config=True)
             # Hydra's own options are for every job; the others are expanded to jobs, after the

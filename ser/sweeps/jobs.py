@@ -11,6 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ser.arguments import train_program
+from ser.config import CONF
 from ser.errors import UserError
 from ser.sweeps.system import NUMBERS, System
 
@@ -19,20 +20,62 @@ if TYPE_CHECKING:
 
 FOLD = "fold.index"
 ALL = "all"  # value of `fold.index` that stands for every fold of the partition
+# Arguments of Hydra that exclude `-m`, or are the same.
+COMMANDS = {"-m", "--multirun", "-c", "--cfg", "-i", "--info", "-r", "--run"}
 
 Job = Sequence[str]  # the overrides of one run
 Compose = Callable[[list[str]], DictConfig]
 
 
 def with_multirun(arguments: Sequence[str]) -> list[str]:
-    """Return arguments of `train.py`, with `-m` if all folds are requested: they are many runs.
+    """Return arguments of `train.py`, with `-m` if they are many runs: all folds, or a grid.
 
     Examples:
         >>> with_multirun(["model=svm", "fold.index=all"])
         ['model=svm', 'fold.index=all', '-m']
+        >>> with_multirun(["grid=demo", "--cfg", "job"])
+        ['grid=demo', '--cfg', 'job']
     """
-    requested = f"{FOLD}={ALL}" in arguments and not {"-m", "--multirun"} & set(arguments)
-    return [*arguments, *(["-m"] if requested else [])]
+    many = any(each == f"{FOLD}={ALL}" or each.startswith("grid=") for each in arguments)
+    commands = {each.partition("=")[0] for each in arguments} & COMMANDS
+    return [*arguments, *(["-m"] if many and not commands else [])]
+
+
+def with_swept_options(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which an option of a group with several choices may be a new one.
+
+    Hydra first composes one configuration without the choices of a sweep, in which options of
+    theirs may not exist.
+
+    Examples:
+        >>> with_swept_options(["target=activation,valence", "target.bins=null", "seed=1"])
+        ['target=activation,valence', '++target.bins=null', 'seed=1']
+        >>> with_swept_options(["target=activation,valence", "target.bin=null"])
+        ['target=activation,valence', 'target.bin=null']
+    """
+    keys = [each.partition("=")[0] for each in arguments if "," in each.partition("=")[2]]
+    for name in (each.partition("=")[2] for each in arguments if each.startswith("grid=")):
+        keys += _swept_by(name)
+    options = {f"{key}.{option}" for key in keys for option in _options_of(key)} - {FOLD, *keys}
+    return [f"++{each}" if each.partition("=")[0] in options else each for each in arguments]
+
+
+def _options_of(group: str) -> Iterator[str]:
+    """Yield the options of all choices of a group."""
+    for path in (CONF / group).glob("*.yaml"):
+        yield from yaml.safe_load(path.read_text()) or {}
+
+
+def _swept_by(grid: str) -> Iterator[str]:
+    """Yield the options that a grid sweeps over, and those of the grids that it is made of."""
+    path = CONF / "grid" / f"{grid}.yaml"
+    if not path.is_file():
+        return
+    content = yaml.safe_load(path.read_text())
+    for parent in content.get("defaults", []):
+        if isinstance(parent, str):
+            yield from _swept_by(parent)
+    yield from content.get("hydra", {}).get("sweeper", {}).get("params") or {}
 
 
 def compose_jobs(

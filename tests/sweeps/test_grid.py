@@ -15,7 +15,7 @@ from ser.config.run_key import register_resolvers
 from ser.errors import UserError
 from ser.results import RESULT, write_json
 from ser.sweeps import grid
-from ser.sweeps.jobs import with_multirun
+from ser.sweeps.jobs import with_multirun, with_swept_options
 from ser.sweeps.planned import PlannedRun
 from ser.sweeps.system import System, variant
 
@@ -184,6 +184,20 @@ def test_all_folds_are_a_multirun() -> None:
     assert with_multirun(["fold.index=all"]) == ["fold.index=all", "-m"]
     for arguments in (["-m", "fold.index=all"], ["fold.index=0"], []):
         assert with_multirun(arguments) == arguments
+
+
+@pytest.mark.parametrize("sweep", ["grid=parthasarathy2019_table1", "target=activation,valence"])
+def test_options_of_swept_groups_can_be_set(sweep: str) -> None:
+    """`target=emotion`, the default, has no `bins`."""
+    options = ["corpus=emotale", "fold.index=0", "seed=0"]
+    classes = grid.compose_grid([sweep, *options]).runs
+    values = grid.compose_grid([sweep, *options, "target.bins=null"]).runs
+    assert {run.choices["target"] for run in values} >= {"activation", "valence"}
+    assert len(values) == len(classes)
+    assert {run.variant for run in values}.isdisjoint(run.variant for run in classes)
+    assert {run.system for run in values} == {run.system for run in classes}
+    fixed = ["grid=demo", "target=activation", "trainer.max_epochs=2"]
+    assert with_swept_options(fixed) == fixed
 
 
 def test_autoencoders_are_compared_with_their_encoders_alone() -> None:
