@@ -1,10 +1,18 @@
 """Batches as captured steps read them. `benchmarks/gpu.py` compares the results of graphs."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from small import OF_MODEL, fit, made_data
 
 from ser.data.batches import Batch
+from ser.training import captured
 from ser.training.captured import FRAMES, CapturedSteps, empty, fill, is_capturable, padded_shape
+from ser.training.trainer import Training
 
 
 def batch(items: int, frames: int | None) -> Batch:
@@ -43,3 +51,34 @@ def test_steps_on_a_cpu_are_not_captured() -> None:
     CapturedSteps()(own, taken.append)
     (only,) = taken
     assert only is own
+
+
+class Repeated:
+    """In place of a graph: computes the step anew, from the batch that is in place."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self.replay = step
+
+
+@pytest.mark.parametrize("name", ["mlp", "aae", "aae frames"])
+def test_training_learns_the_same_with_captured_steps(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: set[tuple[int, ...]] = set()
+
+    def capture(self: CapturedSteps, shape: tuple[int, ...], step: Callable[[], None]) -> None:
+        shapes.add(shape)
+        self._graphs[shape] = Repeated(step)  # type: ignore[assignment]
+        step()
+
+    data = made_data(OF_MODEL.get(name, "frame"))
+    plain = fit(data, tmp_path / "plain", name=name)
+    monkeypatch.setattr(Training, "_takes_graphs", lambda self, model: True)
+    monkeypatch.setattr(captured, "is_capturable", lambda batch: True)
+    monkeypatch.setattr(CapturedSteps, "_capture", capture)
+    with_graphs = fit(data, tmp_path / "graphs", name=name)
+    assert {shape[0] for shape in shapes} == {16, 8}  # 40 utterances in batches of 16
+    tolerance = 1e-4 if "frames" in name else 0  # frames are padded further
+    np.testing.assert_allclose(with_graphs, plain, tolerance, tolerance)
+    records = [pd.read_csv(tmp_path / way / "metrics.csv") for way in ("plain", "graphs")]
+    pd.testing.assert_frame_equal(*records, rtol=tolerance, atol=tolerance)
