@@ -8,6 +8,7 @@ from ser.config import build
 from ser.corpora import Corpus
 from ser.data.raters import is_rated
 from ser.data.targets import Target, emotion_shares, joined
+from ser.errors import UserError
 from ser.inference.kinds import Kind, OneTask
 from ser.inference.tested import matched
 
@@ -54,6 +55,11 @@ def _soft(options: DictConfig, corpus: Corpus, target: Target, task: OneTask) ->
         min_agreement=options.get("min_agreement", 0),
     )
     chosen = soft.only(soft.labels.index[soft.labels.isin(options.classes or task.names)])
+    if chosen.truth.isna().all():
+        raise UserError(
+            f"{corpus.name}: of no utterance most raters chose one of {', '.join(task.names)}; say "
+            f"which class corresponds to which, e.g. 'target.merge={{joy: {task.names[0]}}}'"
+        )
     return replace(chosen, remarks=(*chosen.remarks, *_left_out(corpus, target, chosen)))
 
 

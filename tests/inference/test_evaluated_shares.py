@@ -139,6 +139,14 @@ def test_utterances_that_raters_heard_as_something_else_are_left_out(
     assert len(table) == 22
     assert not set(names) & set(table["utterance"])
     assert any("2 utterances of other left out: most raters" in each for each in record["remarks"])
+    ratings.loc[ratings["rater"] != "r0", "emotion"] = "rage"
+    ratings.to_csv(folder / "made.ratings.csv", index=False)
+    with pytest.raises(UserError, match="of no utterance most raters chose one of calm, loud"):
+        evaluate(runs / "emotion", of(folder))
+    ratings["emotion"] = "rage"
+    ratings.to_csv(folder / "made.ratings.csv", index=False)
+    with pytest.raises(UserError, match="no rater of corpus other chose calm, loud"):
+        evaluate(runs / "emotion", of(folder))
 
 
 def test_labels_of_the_corpus_can_be_asked_for(runs: Path, other: Path) -> None:
