@@ -20,10 +20,12 @@ from ser.plots.maps import Scale
 from ser.report import compute
 from ser.report.contents import Contents
 from ser.report.figures.codes import atlas, picture
-from ser.report.figures.neighbours import coded
+from ser.report.figures.neighbours import coded, frame, table
 from ser.report.figures.representations import with_planes
 from ser.report.figures.tsne import column
+from ser.report.figures.tsne import points as tsne_points
 from ser.report.figures.tsne import picture as tsne_picture
+from ser.report.text import NONE
 from ser.sweeps.grid import Grid
 
 LABEL = "activation (mean rating)"
@@ -51,7 +53,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 @pytest.fixture(scope="module")
 def written(grid: Grid, tmp_path_factory: pytest.TempPathFactory) -> Written:
-    return write_report(replace(grid, tsne=True), tmp_path_factory.mktemp("value_maps") / "out")
+    return write_report(grid, tmp_path_factory.mktemp("value_maps") / "out")
 
 
 def test_shades_are_ordered_by_lightness_with_any_colour_vision() -> None:
@@ -125,18 +127,21 @@ def test_files_have_the_values(grid: Grid, written: Written) -> None:
     assert "in the colour of their class" not in written.read("report.md")
 
 
-def test_tsne_and_neighbours_are_of_the_values(grid: Grid, written: Written) -> None:
-    contents = Contents(compute(replace(grid, tsne=True)))
-    (example,) = contents.code_examples
+def test_tsne_and_neighbours_are_of_the_values(grid: Grid) -> None:
+    data = compute(replace(grid, tsne=True))
+    (example,) = Contents(data).code_examples
     columns = [column("aae", coded(example))]
     figure = tsne_picture(columns)
     bars = [child.get_ylabel() for axes in figure.axes for child in axes.child_axes]
     assert bars == [LABEL, "valence (mean rating)"]
-    numbers = pd.read_csv(written.out / "neighbours.csv").set_index(["by", "value"])
-    assert list(numbers.index) == [("activation", "r"), ("valence", "r")]
-    assert numbers.loc[("activation", "r"), "near"] > 0.5
-    assert np.isnan(numbers.loc[("valence", "r"), "near"])  # all are the same
-    points = pd.read_csv(written.out / "tsne.csv")
-    assert points["truth"].tolist() == pytest.approx(points["activation"].tolist())
-    assert not set(points["speaker"]) & {SPEAKERS[0]}
-    assert "activation r" in written.read("report.md")
+    numbers = frame([each.coded for each in columns])
+    near = numbers.set_index(["by", "value"])["near"]
+    assert list(near.index) == [("activation", "r"), ("valence", "r")]
+    assert near["activation", "r"] > 0.5
+    assert np.isnan(near["valence", "r"])  # all are the same
+    shown = table(data, numbers)
+    assert shown.columns == ("system", "codes", "activation r", "valence r", "above")
+    assert shown.rows[0][-2:] == (NONE, NONE)
+    drawn = tsne_points(columns)
+    assert drawn["truth"].tolist() == drawn["activation"].tolist()
+    assert not set(drawn["speaker"]) & {SPEAKERS[0]}
