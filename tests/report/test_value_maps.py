@@ -23,8 +23,8 @@ from ser.report.figures.codes import atlas, picture
 from ser.report.figures.neighbours import coded, frame, table
 from ser.report.figures.representations import with_planes
 from ser.report.figures.tsne import column
-from ser.report.figures.tsne import points as tsne_points
 from ser.report.figures.tsne import picture as tsne_picture
+from ser.report.figures.tsne import points as tsne_points
 from ser.report.text import NONE
 from ser.sweeps.grid import Grid
 
