@@ -30,7 +30,7 @@ def with_shares_of_raters(
         kind: What the run predicts.
 
     Raises:
-        UserError: No rater chose any of the classes.
+        UserError: No utterance has a majority of raters for one of the classes.
     """
     tasks = [_soft(options, corpus, own, task) for task, own in matched(kind, target)]
     return joined(corpus, tasks) if target.tasks else tasks[0]
@@ -57,8 +57,9 @@ def _soft(options: DictConfig, corpus: Corpus, target: Target, task: OneTask) ->
     chosen = soft.only(soft.labels.index[soft.labels.isin(options.classes or task.names)])
     if chosen.truth.isna().all():
         raise UserError(
-            f"{corpus.name}: of no utterance most raters chose one of {', '.join(task.names)}; say "
-            f"which class corresponds to which, e.g. 'target.merge={{joy: {task.names[0]}}}'"
+            f"no utterance of {corpus.name} has a majority of raters for one of "
+            f"{', '.join(task.names)}. Say which class corresponds to which, e.g. "
+            f"'target.merge={{joy: {task.names[0]}}}'"
         )
     return replace(chosen, remarks=(*chosen.remarks, *_left_out(corpus, target, chosen)))
 

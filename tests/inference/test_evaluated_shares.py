@@ -141,7 +141,9 @@ def test_utterances_that_raters_heard_as_something_else_are_left_out(
     assert any("2 utterances of other left out: most raters" in each for each in record["remarks"])
     ratings.loc[ratings["rater"] != "r0", "emotion"] = "rage"
     ratings.to_csv(folder / "made.ratings.csv", index=False)
-    with pytest.raises(UserError, match="of no utterance most raters chose one of calm, loud"):
+    with pytest.raises(
+        UserError, match="no utterance of other has a majority of raters for one of calm, loud"
+    ):
         evaluate(runs / "emotion", of(folder))
     ratings["emotion"] = "rage"
     ratings.to_csv(folder / "made.ratings.csv", index=False)
