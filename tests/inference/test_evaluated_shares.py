@@ -1,5 +1,6 @@
 """Runs that learn shares of raters are scored by those of the corpora that they are tested on."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,11 @@ from ser import metrics
 from ser.__main__ import main
 from ser.errors import UserError
 from ser.inference.evaluate import evaluate
+from ser.report import compute
+from ser.report.robustness import frame, robustness
 from ser.results import RunFolder
 from ser.results.verify import inconsistencies
+from ser.sweeps.grid import find_runs
 
 Write = Callable[[Path, int], Path]
 SHARES = ("kl", "js", "ece_distribution")
@@ -219,4 +223,10 @@ def test_corrupted_speech_is_scored_by_shares(
     scores = (RunFolder(run).read_record() or {})["test"]
     each = scores.get("tasks", {"": scores}).values()
     assert clean == [[f"{of_task[key]:.3f}" for key in SHARES] for of_task in each]
+    if name == "emotion":
+        rows = frame(robustness(compute(find_runs(run)))).set_index("condition")
+        corrupted = json.loads(file.read_text())["test"]
+        for condition, recorded in (("clean", scores), ("gain:-6dB", corrupted)):
+            expected = [recorded[key] for key in SHARES]
+            assert rows.loc[condition, [*SHARES]].tolist() == pytest.approx(expected, abs=1e-6)
     assert not list(inconsistencies(RunFolder(run)))
