@@ -116,7 +116,8 @@ def report(selection: Sequence[str], out: Path | None) -> int:
     report.baseline=NAME selects the system that the others are compared with, and
     report.comparisons=[[SYSTEM,REFERENCE],...] further pairs. Several folders or grids, each with
     the overrides after it, are compared: report outputs/runs/a outputs/runs/b.
-    report.formats=[pdf,png] writes figures as PDF and PNG, too.
+    report.formats=[pdf,png] writes figures as PDF and PNG, too; report.tsne=true draws codes of
+    representations by t-SNE.
     """
     from ser.report import report as write_report
     from ser.sweeps.selection import REPORTS, report_name, select_report

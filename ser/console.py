@@ -74,9 +74,7 @@ def report(folder: Path, result: Mapping[str, Any], seconds: float, experiment: 
         console.print(table)
         console.print()
         _print_classes(split, result["classes"], scores)
-    if "kl" in scores:
-        numbers = (f"{name} {scores[key]:.3f}" for name, key in DISTRIBUTION_SCORES.items())
-        console.print(f"\nshares of raters: {', '.join(numbers)}")
+    _print_shares(scores)
     print_remarks(result["remarks"])
     console.print(f"\nResults: {relative_path(folder)}")
     _print_next(relative_path(folder), result["system"]["corpus"])
@@ -127,6 +125,15 @@ def _print_classes(where: str, classes: list[str], scores: Mapping[str, Any]) ->
         console.print(_confusion(classes, scores))
     if absent := _absent(scores):
         log.warning("%s: absent from %s, and left out of UA and F1", ", ".join(absent), where)
+
+
+def _print_shares(scores: Mapping[str, Any]) -> None:
+    """Print the scores against the shares of raters, of each task that has any."""
+    for name, of_task in scores.get("tasks", {"": scores}).items():
+        if "kl" in of_task:
+            numbers = (f"{title} {of_task[key]:.3f}" for title, key in DISTRIBUTION_SCORES.items())
+            task = f", {name}" if name else ""
+            console.print(f"\nshares of raters{task}: {', '.join(numbers)}")
 
 
 def _print_next(folder: Path, corpus: str) -> None:
@@ -184,6 +191,7 @@ def evaluated(folder: Path, evaluation: Mapping[str, Any], *, brief: bool) -> No
     # A row for each class that the corpus has, a column for each that the run predicts.
     if evaluation["classes"]:
         console.print(_confusion(evaluation["classes"], scores, leave_out=_absent(scores)))
+    _print_shares(scores)
     if unlike is not None:
         silent = f"contain no speech: {100 * evaluation['no_speech']:.1f}%"
         console.print(f"unlike the training data: {100 * unlike:.1f}%; {silent}")

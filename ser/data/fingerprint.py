@@ -71,18 +71,18 @@ def fingerprint(
         strict=True,
     )
     facts: dict[str, Any] = {"classes": target.classes, "rows": [list(row) for row in rows]}
-    facts |= _soft_facts(target, splits.index)
+    facts |= soft_facts(target, splits.index)
     for task in target.tasks:
         known = task.labels.reindex(splits.index).astype(object)
         labels = known.where(known.notna(), None).tolist()
-        own = _soft_facts(task, splits.index.intersection(task.labels.index))
+        own = soft_facts(task, splits.index.intersection(task.labels.index))
         facts[f"task {task.name}"] = {"classes": task.classes, "labels": labels, **own}
     if len(beyond):
         facts["beyond"] = [list(row) for row in contents.loc[beyond].items()]
     return run_key.digest(facts)
 
 
-def _soft_facts(target: Target, utterances: pd.Index) -> dict[str, Any]:
+def soft_facts(target: Target, utterances: pd.Index) -> dict[str, Any]:
     """Return the shares and weights of utterances, as far as a target has them."""
     known = {"shares": target.shares, "weights": target.weights}
     return {

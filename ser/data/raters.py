@@ -48,6 +48,15 @@ class Ratings:
         )
 
 
+def is_rated(corpus: Corpus, name: str) -> bool:
+    """Return whether a corpus has single ratings of "emotion", or of an attribute by its name."""
+    column = "emotions" if name == "emotion" else name
+    if corpus.raters is None or column not in corpus.raters:
+        return False
+    known = corpus.raters[column].dropna()
+    return bool(known.map(len).any()) if name == "emotion" else not known.empty
+
+
 def emotion_ratings(
     corpus: Corpus, utterances: pd.Index, classes: Sequence[str], merge: Mapping[str, str]
 ) -> Ratings | None:

@@ -28,12 +28,13 @@ from ser.inference import corrupt_option
 from ser.inference.evaluation_corpus import EvaluationCorpus
 from ser.inference.kinds import OneTask
 from ser.inference.loading import Recogniser, load
-from ser.inference.robustness import OwnTests, measure_robustness
+from ser.inference.robustness import OwnTests, Speech, measure_robustness
 from ser.inference.scoring import folder_of, score
+from ser.inference.soft_labels import DISTRIBUTION
 from ser.inference.summary import print_range
 from ser.results import RunFolder
 
-FEATURES_ROOT = "features.root="
+FEATURES_ROOT, LABELS = "features.root=", "target.labels="
 # A rule such as `rounded`, or thresholds such as `[2.5,3.5]`.
 BINS = r"[a-z]+|\[[-+.\deE]+(,[-+.\deE]+)*\]"
 
@@ -69,12 +70,12 @@ def evaluate(run: Path, overrides: Sequence[str], corrupt: str | None = None) ->
     cfg = _compose(first, [each for each in overrides if not each.startswith(FEATURES_ROOT)])
     check(cfg)
     recognisers = chain([first], loaded)
+    speech = _Other(cfg, labels_given=any(each.startswith(LABELS) for each in overrides))
     if conditions:
         with _one_thread():
-            other = EvaluationCorpus.read(cfg)
-            measure_robustness(run, recognisers, lambda _: other, conditions)
+            measure_robustness(run, recognisers, speech, conditions)
         return 0
-    evaluations = _evaluate_all(recognisers, cfg, brief=len(runs) > 1)
+    evaluations = _evaluate_all(recognisers, speech, brief=len(runs) > 1)
     if len(evaluations) > 1:
         print_range(run, evaluations)
     return 0
@@ -88,7 +89,8 @@ def evaluate_run(cfg: DictConfig, folder: RunFolder, *, brief: bool) -> None:
         folder: Folder of the run.
         brief: Print the result in one line.
     """
-    _evaluate_all([load(folder.path)], _with_test_corpus(cfg), brief=brief)
+    speech = _Other(_with_test_corpus(cfg), labels_given=False)
+    _evaluate_all([load(folder.path)], speech, brief=brief)
 
 
 def require_test_corpus(cfg: DictConfig) -> None:
@@ -185,17 +187,41 @@ def _require_target(recogniser: Recogniser, cfg: DictConfig, tasks: Sequence[str
         raise UserError(f"{recogniser}: cannot be tested on target.bins={cfg.target.bins}")
 
 
+class _Other:
+    """The corpus of a configuration, labelled as a run is scored; each labelling is read once.
+
+    Args:
+        cfg: Configuration of the corpus and its target.
+        labels_given: Whether its `target.labels` holds for all runs. Otherwise, runs that learn
+            shares of raters are scored by them.
+    """
+
+    def __init__(self, cfg: DictConfig, *, labels_given: bool) -> None:
+        self._cfg, self._labels_given = cfg, labels_given
+        self._read: dict[bool, EvaluationCorpus] = {}
+
+    def __call__(self, recogniser: Recogniser) -> EvaluationCorpus:
+        as_shares = recogniser.learns_shares
+        if self._labels_given:
+            as_shares = self._cfg.target.labels == DISTRIBUTION
+        if as_shares not in self._read:
+            self._read[as_shares] = EvaluationCorpus.read(
+                self._cfg, recogniser.kind, as_shares=as_shares
+            )
+        return self._read[as_shares]
+
+
 def _evaluate_all(
-    recognisers: Iterable[Recogniser], cfg: DictConfig, *, brief: bool
+    recognisers: Iterable[Recogniser], speech: Speech, *, brief: bool
 ) -> list[dict[str, Any]]:
-    """Test runs of one target on the corpus of a configuration."""
+    """Test runs of one target on another corpus."""
     with _one_thread():
-        other = EvaluationCorpus.read(cfg)
         evaluations = []
         first = None
         for recogniser in recognisers:
             first = first or recogniser
             first.require_same_classes(recogniser)
+            other = speech(recogniser)
             evaluations.append(score(recogniser, other))
             folder = folder_of(recogniser, other).path
             console.evaluated(folder, evaluations[-1], brief=brief)

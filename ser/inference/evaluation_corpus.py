@@ -18,7 +18,9 @@ from ser.features import Features, FeatureSource
 from ser.features.augmentation import Corrupted
 from ser.features.corruptions import Corruption
 from ser.features.store import Store
+from ser.inference.kinds import Kind
 from ser.inference.loading import Recogniser
+from ser.inference.soft_labels import with_shares_of_raters
 from ser.inference.speech import measure_speech
 from ser.inference.tested import own_labels
 
@@ -48,13 +50,21 @@ class EvaluationCorpus:
     _speech: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, cfg: DictConfig) -> "EvaluationCorpus":
+    def read(cls, cfg: DictConfig, kind: Kind, *, as_shares: bool) -> "EvaluationCorpus":
         """Read the corpus and target of a configuration.
+
+        Args:
+            cfg: Configuration of the corpus and its target.
+            kind: What is predicted.
+            as_shares: Whether predictions are scored by the shares of raters, where there are any.
 
         Raises:
             UserError: The corpus cannot be read, or has no such target.
         """
-        return cls._of(*labelled_corpus(cfg), cfg)
+        corpus, target = labelled_corpus(cfg)
+        if as_shares:
+            target = with_shares_of_raters(cfg.target, corpus, target, kind)
+        return cls._of(corpus, target, cfg)
 
     @classmethod
     def own_test(

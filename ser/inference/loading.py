@@ -121,6 +121,11 @@ class Recogniser:
         return kind_of(self.result)
 
     @property
+    def learns_shares(self) -> bool:
+        """Whether it was trained and is scored by the shares of raters."""
+        return self.folder.require_config().target.get("labels") == "distribution"
+
+    @property
     def is_uncalibrated(self) -> bool:
         """Whether it predicts probabilities that no temperature has scaled."""
         return self.kind.has_probabilities and not self.is_calibrated

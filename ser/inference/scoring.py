@@ -111,6 +111,7 @@ def _key(
         {
             **corrupted,
             **labels.facts,
+            **labels.soft_facts(),
             "run": recogniser.result["run_key"],
             "features": corpus.store.signature(corpus.table, recogniser.source),
             "rows": [list(row) for row in rows],

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ser.arguments import program
 from ser.console import (
+    DISTRIBUTION_SCORES,
     console,
     format_score,
     print_remarks,
@@ -44,6 +45,9 @@ def _print_task_range(task: str, evaluations: Records) -> None:
         f"{len(evaluations)} runs on {evaluations[0]['corpus']}{', ' if task else ''}{task}: "
         f"mean {score} {mean}, from {low} to {high}"
     )
+    if names := _of_shares(evaluations):
+        means = (f"{name} {_mean(_scores(evaluations, name)):.3f}" for name in names)
+        print(f"  against the shares of raters: mean {', '.join(means)}")
 
 
 def print_robustness(run: Path, evaluations: Mapping[str, Records]) -> None:
@@ -67,6 +71,7 @@ def _robustness_table(task: str, evaluations: Mapping[str, Records]) -> Table:
     clean, *_ = evaluations.values()
     first = clean[0]
     score, *others = [name for name in score_names(first["test"]) if name != "F1"]
+    others += _of_shares([record for each in evaluations.values() for record in each])
     table = Table(box=None, header_style="bold")
     table.add_column(f"{task or 'test'} %" if score == "UA" else task or "test")
     for head in (score, "change", *others, "unlike the training data"):
@@ -97,9 +102,16 @@ def _of(records: Records, task: str) -> Records:
     return [{**each, "test": each["test"]["tasks"][task]} for each in records]
 
 
+def _of_shares(records: Records) -> list[str]:
+    """Return the names of the scores against the shares of raters, if all records have them."""
+    has_them = all("kl" in record["test"] for record in records)
+    return list(DISTRIBUTION_SCORES) if has_them else []
+
+
 def _scores(records: Records, name: str) -> list[float]:
     """Return a score of each record; NaN where it is not defined."""
-    scores = (record["test"][name.lower()] for record in records)
+    key = DISTRIBUTION_SCORES.get(name, name.lower())
+    scores = (record["test"][key] for record in records)
     return [math.nan if score is None else float(score) for score in scores]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser.data.fingerprint import soft_facts
 from ser.data.raters import agreement
 from ser.data.targets import Target
 from ser.inference.kinds import Kind, OneTask
@@ -19,8 +20,8 @@ class Tested:
 
     Attributes:
         kind: What the run predicts.
-        labels: Class name or value by utterance id, by task. Tasks that the corpus lacks are
-            absent.
+        labels: Class name or value by utterance id, by task; without a majority of raters, the
+            first class of the tie. Tasks that the corpus lacks are absent.
         target: Labels of the corpus.
     """
 
@@ -63,6 +64,14 @@ class Tested:
         return every[every.isin(known)]
 
     @property
+    def truth(self) -> dict[OneTask, pd.Series]:
+        """The labels by task; missing where raters have no majority."""
+        return {
+            task: self.labels[task].mask(self.labels[task].index.isin(own.tied))
+            for task, own in self._matched
+        }
+
+    @property
     def classes(self) -> dict[str, list[str]]:
         """Classes of each tested task; none: a value."""
         return {task.target: list(task.names) for task in self.labels}
@@ -81,33 +90,47 @@ class Tested:
         wide = [each.astype(object).reindex(ids) for each in self.labels.values()]
         return [each.where(each.notna(), None) for each in wide]
 
+    @property
+    def _matched(self) -> list[tuple[OneTask, Target]]:
+        return matched(self.kind, self.target)
+
     def counts(self) -> dict[str, int]:
-        """Return the number of labels of each class; empty of values and of several tasks."""
+        """Return the number of scored labels by class; empty of values and of several tasks."""
         if self.is_several:
             return {}
-        ((task, labels),) = self.labels.items()
+        ((task, labels),) = self.truth.items()
         return task.counts(labels)
 
     def raters(self) -> dict[str, Any] | None:
         """Return how well raters agree on the labels, by task if there are several; or None."""
         known = {
             task.target: agreement(own.ratings.of(self.labels[task].index))
-            for task, own in matched(self.kind, self.target)
+            for task, own in self._matched
             if own.ratings is not None
         }
         if not known:
             return None
         return {"tasks": known} if self.is_several else next(iter(known.values()))
 
+    def soft_facts(self) -> dict[str, Any]:
+        """Return the shares of raters by task, for the key of an evaluation; empty without any."""
+        known = {
+            task.target: list(soft_facts(own, self.labels[task].index).values())
+            for task, own in self._matched
+            if own.shares is not None
+        }
+        return {"shares": known} if known else {}
+
     def table(self, rows: np.ndarray) -> pd.DataFrame:
         """Return `predictions.csv` of the predictions (N, width) of `ids`."""
         parts = [(task, own) for task, own in self.kind.split(rows) if task in self.labels]
         if not self.is_several:
             ((task, own),) = parts
-            return predictions("test", self.labels[task], own, task.names)
-        truth = {task.target: labels for task, labels in self.labels.items()}
+            return predictions("test", self.truth[task], own, task.names, self.target.shares)
+        truth = {task.target: labels for task, labels in self.truth.items()}
+        shares = {task.target: own.shares for task, own in self._matched}
         wide = np.concatenate([own for _, own in parts], axis=1)
-        return task_predictions("test", self.ids, truth, wide, self.classes)
+        return task_predictions("test", self.ids, truth, wide, self.classes, shares)
 
     def scores(self, table: pd.DataFrame) -> dict[str, Any] | None:
         """Return the scores of the result of `table`."""
@@ -118,9 +141,9 @@ class Tested:
 
     def remarks(self, corpus: str) -> Iterator[str]:
         """Yield remarks on a test on another corpus."""
-        for task, own in matched(self.kind, self.target):
+        for task, own in self._matched:
             about = f"{task.target}: " if self.is_several else ""
-            for remark in task.remarks(corpus, own, self.labels[task]):
+            for remark in task.remarks(corpus, own, self.truth[task]):
                 yield about + remark
         if untested := [each.target for each in self.kind.tasks if each not in self.labels]:
             yield f"not tested on {corpus}: {', '.join(untested)}"
@@ -161,10 +184,10 @@ def own_labels(kind: Kind, target: Target, predicted: pd.DataFrame) -> Target | 
 def _with_truth(target: Target, predicted: pd.DataFrame) -> Target | None:
     """Return a target whose labels are the truth of a table; None if it has others."""
     truth = predicted.set_index("utterance")["truth"]
-    labels = target.truth.reindex(truth.index)
+    known = target.truth.reindex(truth.index)
     if target.is_value:  # rounded in the file
-        same = np.allclose(labels, truth.astype(float))
+        same = np.allclose(known, truth.astype(float))
     else:
-        labels = labels.fillna("")
-        same = list(labels) == list(truth)
+        same = list(known.fillna("")) == list(truth)
+    labels = target.labels.reindex(truth.index)
     return replace(target.only(truth.index), labels=labels) if same else None

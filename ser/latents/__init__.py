@@ -18,7 +18,7 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from ser.console import console
-from ser.data.targets import LEVELS, Target
+from ser.data.targets import Target
 from ser.errors import UserError
 from ser.inference.restore import restore
 from ser.latents.encode import describe, encode
@@ -26,11 +26,20 @@ from ser.latents.page import Audio, write_page
 from ser.latents.probes import Score, probe
 from ser.latents.verdict import show, verdict
 from ser.models.aae import AAE
-from ser.plots.maps import Atlas, Colouring, colourings, embed, general_colourings
+from ser.plots.maps import (
+    Atlas,
+    Colouring,
+    Scale,
+    by_target,
+    colourings,
+    embed,
+    general_colourings,
+)
 from ser.plots.picture import draw
-from ser.results import RunFolder, write_json
+from ser.results import RunFolder, csv_text, write_json, write_text
 
-SCORES, PICTURE, PAGE = "probe.json", "map.png", "map.html"
+SCORES, PICTURE, POINTS, PAGE = "probe.json", "map.png", "map.csv", "map.html"
+SHOWN = ("part", "truth", "prediction", "speaker", "gender")  # columns of `POINTS`, where known
 ADVICE = "python train.py model=aae hydra.run.dir=... trains a run that has latents"
 
 
@@ -70,6 +79,7 @@ def latents(folder: Path, audio: Audio | None) -> None:
             _colourings(table, tasks),
         )
         draw(run.latents / PICTURE, atlas)
+        write_text(run.latents / POINTS, csv_text(_points(atlas), "%.6g"))
         write_page(run.latents / PAGE, atlas, scores, conclusion, audio)
     content = {
         "run_key": result["run_key"],
@@ -78,7 +88,8 @@ def latents(folder: Path, audio: Audio | None) -> None:
         "scores": [asdict(score) for score in scores],
     }
     write_json(run.latents / SCORES, content)
-    console.print(f"\nResults: {escape(f'{run.latents}: {SCORES}, {PICTURE}, {PAGE}')}")
+    files = ", ".join((SCORES, PICTURE, POINTS, PAGE))
+    console.print(f"\nResults: {escape(f'{run.latents}: {files}')}")
 
 
 def _require_latents(run: RunFolder) -> dict[str, Any]:
@@ -99,7 +110,7 @@ def _require_latents(run: RunFolder) -> dict[str, Any]:
 
 
 def _label(task: Target) -> str:
-    """Return what is probed and coloured of a task: its classes, or the levels of a value."""
+    """Return what is probed of a task: its classes, or the levels of a value."""
     return f"level of {task.name}" if task.is_value else task.name
 
 
@@ -108,16 +119,20 @@ def _without(scores: Sequence[Score], predicting: Sequence[str], own: str) -> li
     return [score for score in scores if score.latent not in predicting or score.latent == own]
 
 
-def _colourings(table: pd.DataFrame, tasks: Sequence[Target]) -> list[Colouring]:
-    classes = [task.classes or LEVELS for task in tasks]
+def _colourings(table: pd.DataFrame, tasks: Sequence[Target]) -> list[Colouring | Scale]:
     if len(tasks) == 1:
-        table = table.assign(label=table[f"label_{tasks[0].name}"])
-        return colourings(table, _label(tasks[0]), classes[0])
-    labelled = [
-        Colouring.of(_label(task), table[f"label_{task.name}"], names)
-        for task, names in zip(tasks, classes, strict=True)
-    ]
-    return [*labelled, *general_colourings(table)]
+        return colourings(table, tasks[0].name, tasks[0].classes)
+    by_task = [by_target(task.name, table[f"truth_{task.name}"], task.classes) for task in tasks]
+    return [*by_task, *general_colourings(table)]
+
+
+def _points(atlas: Atlas) -> pd.DataFrame:
+    """Return the numbers behind the maps: one row per utterance with its place in each."""
+    table = atlas.table[[name for name in SHOWN if name in atlas.table]]
+    for each in atlas.maps:
+        name = each.name.lower()
+        table = table.assign(**{f"{name}_x": each.points[:, 0], f"{name}_y": each.points[:, 1]})
+    return table.rename_axis("utterance").reset_index()
 
 
 def _system(result: dict[str, Any]) -> str:

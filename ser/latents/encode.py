@@ -34,8 +34,8 @@ def describe(prepared: Prepared, model: AAE) -> pd.DataFrame:
 
     Returns:
         One row per utterance, indexed by id, in the order of `encode`. `label_<task>` is the class,
-        or the level of a value, missing where there is none. Of several tasks, `truth` and
-        `prediction` name each: "valence 3.5, emotion anger".
+        or the level of a value, and `truth_<task>` the class or value; both are missing where there
+        is none. Of several tasks, `truth` and `prediction` name each: "valence 3.5, emotion anger".
     """
     data = prepared.data
     parts = []
@@ -47,6 +47,7 @@ def describe(prepared: Prepared, model: AAE) -> pd.DataFrame:
             table["truth"], table["prediction"] = _outcomes(predicted, data.target, ids)
             for task in data.target.tasks or (data.target,):
                 table[f"label_{task.name}"] = task.strata.reindex(ids)
+                table[f"truth_{task.name}"] = task.truth.reindex(ids)
             parts.append(table)
     return pd.concat(parts)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from ser.plots.colours import colour
 from ser.plots.jinja import render
-from ser.plots.maps import PARTS, Atlas, Map
+from ser.plots.maps import CORRECT, PARTS, Atlas, Colouring, Map, Scale
 
 WIDTH, HEIGHT, MARGIN = 1000, 720, 24  # of the drawing, in units of its view box
 COLUMNS = ("speaker", "gender", "truth", "prediction", "part")  # shown of an utterance, if known
@@ -71,21 +70,30 @@ def _data(atlas: Atlas) -> dict[str, Any]:
     rows: dict[str, Any] = {"utterance": table.index}
     rows |= {name: table[name] for name in COLUMNS if name in table}
     return {
-        "rows": {name: ["" if pd.isna(v) else str(v) for v in rows[name]] for name in rows},
+        "rows": {name: [_text(value) for value in rows[name]] for name in rows},
+        "judged": any(each.name == CORRECT for each in atlas.colourings),
         "maps": [
             {"caption": each.caption, "places": _placed(each)(each.points), "prior": _prior(each)}
             for each in atlas.maps
         ],
-        "colourings": [
-            {
-                "name": each.name,
-                "names": list(each.categories),
-                "colours": [colour(number) for number in range(len(each.categories))],
-                "numbers": each.numbers.tolist(),
-            }
-            for each in atlas.colourings
-        ],
+        "colourings": [_coloured(each) for each in atlas.colourings],
     }
+
+
+def _text(value: Any) -> str:
+    """Return an attribute of an utterance as it is shown; empty if it is unknown."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _coloured(colouring: Colouring | Scale) -> dict[str, Any]:
+    """Return names or, of values, lowest and highest value, and the colour of each point."""
+    each = {"name": colouring.name, "numbers": colouring.numbers.tolist()}
+    each |= {"colours": colouring.colours}
+    if isinstance(colouring, Scale):
+        return {**each, "names": [], "ends": [f"{colouring.low:.3g}", f"{colouring.high:.3g}"]}
+    return {**each, "names": list(colouring.categories)}
 
 
 def _transform(each: Map) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

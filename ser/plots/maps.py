@@ -1,13 +1,15 @@
 """2-D maps of codes and their colourings: the content of pictures and interactive pages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
+
+from ser.plots.colours import SHADES, colour, shades
 
 PARTS = ("train", "val", "test")
 PART, CORRECT = "part", "correctness"  # colourings of interactive pages only
@@ -18,7 +20,7 @@ class Prior:
     """Mixture components of the prior of codes of two values.
 
     Attributes:
-        centres: (C, 2), in the order of the categories of the first colouring.
+        centres: (C, 2), in the order of the categories of the first colouring, if it has any.
         sd: Standard deviation of each component; None if unknown.
     """
 
@@ -89,6 +91,55 @@ class Colouring:
             raise ValueError(f"{name}: {min(unknown)} is not a class")
         return cls(name, list(classes), numbers)
 
+    @property
+    def colours(self) -> list[str]:
+        """The colour of each category."""
+        return [colour(number) for number in range(len(self.categories))]
+
+    def of_rows(self, rows: np.ndarray) -> "Colouring":
+        """Return the same colouring of the points in a mask (N,)."""
+        return replace(self, numbers=self.numbers[rows])
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values that determine the colours of points.
+
+    Attributes:
+        name: Name of the values, with what they measure.
+        low, high: Values of the first and the last shade.
+        numbers: (N,) index of the shade of each point; -1 if its value is unknown.
+    """
+
+    name: str
+    low: float
+    high: float
+    numbers: np.ndarray
+
+    @classmethod
+    def of(cls, name: str, values: pd.Series) -> "Scale":
+        """Return a scale of values (N,), missing where unknown, from the lowest to the highest.
+
+        Raises:
+            ValueError: All are unknown.
+        """
+        numeric = values.to_numpy(float)
+        if np.isnan(numeric).all():
+            raise ValueError(f"{name}: has no values")
+        low, high = float(np.nanmin(numeric)), float(np.nanmax(numeric))
+        shares = (numeric - low) / max(high - low, 1e-12)
+        numbers = np.where(np.isnan(shares), -1, np.nan_to_num(shares) * (SHADES - 1)).round()
+        return cls(name, low, high, numbers.astype(int))
+
+    @property
+    def colours(self) -> list[str]:
+        """The colour of each shade."""
+        return shades()
+
+    def of_rows(self, rows: np.ndarray) -> "Scale":
+        """Return the same scale of the points in a mask (N,)."""
+        return replace(self, numbers=self.numbers[rows])
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -98,16 +149,16 @@ class Atlas:
         title: Name of the system that produced the codes.
         remarks: Warnings that are shown with the maps.
         table: N rows indexed by utterance, with `part`, `truth`, `prediction` (NaN if unknown)
-            and, where known, `speaker` and `gender`; where these are values, `label`, a level.
+            and, where known, `speaker` and `gender`.
         maps: One or more.
-        colourings: One or more.
+        colourings: One or more, the first by the target.
     """
 
     title: str
     remarks: Sequence[str]
     table: pd.DataFrame
     maps: Sequence[Map]
-    colourings: Sequence[Colouring]
+    colourings: Sequence[Colouring | Scale]
 
 
 def embed(codes: np.ndarray) -> list[Map]:
@@ -133,22 +184,39 @@ def embed(codes: np.ndarray) -> list[Map]:
     ]
 
 
-def colourings(table: pd.DataFrame, target: str, classes: Sequence[str]) -> list[Colouring]:
+def by_target(target: str, truth: pd.Series, classes: Sequence[str]) -> Colouring | Scale:
+    """Return the colouring by a target.
+
+    Args:
+        target: Name of the target.
+        truth: (N,) class names or values, missing where unknown.
+        classes: Class names in the order of their colours; none: values.
+    """
+    if not classes:
+        return Scale.of(rating_of(target), truth)
+    return Colouring.of(target, truth, classes)
+
+
+def rating_of(attribute: str) -> str:
+    """Return the label of a colour bar of an attribute: what its values are."""
+    return f"{attribute} (mean rating)"
+
+
+def colourings(table: pd.DataFrame, target: str, classes: Sequence[str]) -> list[Colouring | Scale]:
     """Return colourings by target, speaker and gender (where known), part and correctness.
 
     Args:
         table: See `Atlas`.
         target: Name of the target.
-        classes: Class names in the order of their colours; `label`, or else `truth`, is one.
+        classes: Class names in the order of their colours; none: values.
     """
-    labels = table["label" if "label" in table else "truth"]
-    general = general_colourings(table)
-    if table["truth"].dtype == float:  # values are not correct or wrong
-        return [Colouring.of(target, labels, classes), *general]
+    first, general = by_target(target, table["truth"], classes), general_colourings(table)
+    if not classes:  # values are not correct or wrong
+        return [first, *general]
     wrong = (table["truth"] != table["prediction"]).to_numpy().astype(int)
     wrong[table["prediction"].isna().to_numpy()] = -1
     correct = Colouring(CORRECT, ["correct", "wrong"], wrong)
-    return [Colouring.of(target, labels, classes), *general, correct]
+    return [first, *general, correct]
 
 
 def general_colourings(table: pd.DataFrame) -> list[Colouring]:

@@ -8,11 +8,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ser.plots.colours import PALETTE, colour
-from ser.plots.maps import CORRECT, PART, PARTS, Atlas, Colouring
+from ser.plots.colours import PALETTE, UNKNOWN
+from ser.plots.maps import CORRECT, PART, PARTS, Atlas, Colouring, Scale
 from ser.results import write_bytes
 
 MARKERS = dict(zip(PARTS, "os^", strict=True))
@@ -37,7 +39,7 @@ def draw(path: Path, atlas: Atlas) -> None:
                 if number == 0:
                     axes.set_title(f"by {colouring.name}")
                 else:
-                    legend(axes, colouring)
+                    key(axes, colouring)
             row[0].set_ylabel(f"{each.name} ({each.caption})")
         remarks = "".join(f"\n{remark}" for remark in atlas.remarks)
         figure.suptitle(plain(atlas.title + remarks), fontsize=14)
@@ -47,9 +49,16 @@ def draw(path: Path, atlas: Atlas) -> None:
         write_bytes(path, file_content(figure))
 
 
-def scatter(axes: Axes, points: np.ndarray, colouring: Colouring, parts: pd.Series) -> None:
-    """Draw points (N, 2) with the colour of their category and the marker of their part."""
-    colours = np.array([*(colour(i) for i in range(len(colouring.categories))), "#d0d0d0"])
+def scatter(axes: Axes, points: np.ndarray, colouring: Colouring | Scale, parts: pd.Series) -> None:
+    """Draw points (N, 2) with the colour of their category or value, and the marker of the part.
+
+    Args:
+        axes: Axes that get the points.
+        points: (N, 2).
+        colouring: What determines their colours.
+        parts: (N,) part of each.
+    """
+    colours = np.array([*colouring.colours, UNKNOWN])
     # The few held-out points are drawn above the many training points, and larger.
     for order, (part, marker) in enumerate(MARKERS.items()):
         rows = (parts == part).to_numpy()
@@ -68,17 +77,21 @@ def scatter(axes: Axes, points: np.ndarray, colouring: Colouring, parts: pd.Seri
     axes.spines[:].set_color("0.8")
 
 
-def legend(axes: Axes, colouring: Colouring, y: float = -0.02, columns: int = 4) -> None:
-    """Draw a legend of a colouring below axes.
+def key(axes: Axes, colouring: Colouring | Scale, y: float = -0.02, columns: int = 4) -> None:
+    """Draw a legend of categories, or a colour bar of values, below axes.
 
     Args:
-        axes: Axes that get the legend.
-        colouring: Categories of the legend.
-        y: Top of the legend, in units of the axes.
-        columns: Maximum number of columns.
+        axes: Axes that get it.
+        colouring: What determines the colours.
+        y: Top of it, in units of the axes.
+        columns: Maximum number of columns of a legend.
     """
+    if isinstance(colouring, Scale):
+        colour_bar(axes.inset_axes((0.1, y - 0.07, 0.8, 0.035)), colouring)
+        return
     names = list(colouring.categories)
-    handles = [handle("o", colour(i), plain(n)) for i, n in enumerate(names[:LEGEND_ENTRIES])]
+    pairs = list(zip(names, colouring.colours, strict=True))[:LEGEND_ENTRIES]
+    handles = [handle("o", shade, plain(name)) for name, shade in pairs]
     if len(names) > LEGEND_ENTRIES:
         handles.append(handle("", "none", f"and {len(names) - LEGEND_ENTRIES} more"))
     repeated = f"\ncolours repeat after {len(PALETTE)}" if len(names) > len(PALETTE) else ""
@@ -91,6 +104,14 @@ def legend(axes: Axes, colouring: Colouring, y: float = -0.02, columns: int = 4)
         frameon=False,
         handletextpad=0.2,
     )
+
+
+def colour_bar(axes: Axes, scale: Scale) -> None:
+    """Draw the horizontal colour bar of a scale into axes of its own."""
+    shades = ScalarMappable(Normalize(scale.low, scale.high), ListedColormap(scale.colours))
+    options: dict[str, Any] = {"orientation": "horizontal", "label": plain(scale.name)}
+    bar = axes.figure.colorbar(shades, cax=axes, **options)
+    bar.outline.set_visible(False)
 
 
 def handle(marker: str, colour: str, label: str) -> Line2D:

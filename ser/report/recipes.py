@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from ser.arguments import program, train_program
@@ -21,7 +21,8 @@ from ser.sweeps.planned import PlannedRun
 
 PATHS = ("corpus.root", "corpus.ratings", "features.root")
 ORDER = {"grid": 0, "experiment": 1, FOLD: 3, "seed": 4}  # of options in a command; others: 2
-RUNS = "outputs/runs"  # default of hydra.sweep.dir
+SWEEP_DIR, RUN_DIR = "hydra.sweep.dir", "hydra.run.dir"
+RUNS = "outputs/runs"  # default of the first
 # A variable of the environment without which a run cannot start, e.g. ${oc.env:SER_EMODB_ROOT,null}
 REQUIRED = re.compile(r"\$\{oc\.env:(\w+),null\}")
 
@@ -64,27 +65,58 @@ def commands(grid: Grid, fold_counts: Mapping[str, int]) -> tuple[str, ...]:
         grid: Planned runs.
         fold_counts: As for `recipes`.
     """
-    by_system = _by_system(grid)
-    required = {name: None for runs in by_system.values() for name in _required(_config(runs))}
-    if not grid.overrides:
+    if grid.parts:
+        trained = [text for each in grid.parts for text in _trained(each, fold_counts)]
+        selected = [text for each in grid.parts for text in _selected(each)] + [*grid.selection]
+        # Folders need no variables: their runs are finished.
+        required = [name for each in grid.parts if each.overrides for name in _variables(each)]
+    elif grid.overrides:
+        trained = _trained(grid, fold_counts)
+        selected, required = _selected(grid), _variables(grid)
+    else:
+        trained = _trained(grid, fold_counts)
         baseline = [] if grid.baseline is None else [f"report.baseline={grid.baseline}"]
-        trained = dict.fromkeys(_merged(by_system, fold_counts, required))
-        # Systems of several folders are named after them; which folders these were is not known.
-        is_joined = any(system.endswith(")") for system in by_system)
-        report = f"{program()} report {shlex.join([RUNS, *baseline])}"
-        return (*trained, *([] if is_joined else [report]))
-    portable = [text for each in grid.overrides if (text := _portable(each))]
-    reported = [text for text in grid.overrides if text.startswith("report.")]
-    return (
-        _command(portable, required),
-        f"{_assigned(required)}{program()} report {shlex.join([*portable, *reported])}",
+        selected, required = [RUNS, *baseline], []
+    report = f"{_assigned(required)}{program()} report {shlex.join(selected)}"
+    return (*dict.fromkeys(trained), report)
+
+
+def _trained(grid: Grid, fold_counts: Mapping[str, int]) -> list[str]:
+    """Return the commands that train all runs of a grid, or of a folder, again.
+
+    If one of several folders was chosen for its runs, they go there, where its report looks.
+    """
+    required, by_system = _variables(grid), _by_system(grid)
+    if grid.overrides:
+        return [_command([text for each in grid.overrides if (text := _portable(each))], required)]
+    is_placed = bool(grid.selection) and _is_placed(
+        [run for runs in by_system.values() for run in runs]
     )
+    place = [f"{SWEEP_DIR}={text}" for text in _selected(grid)] if is_placed else []
+    return list(_merged(by_system, fold_counts, required, place))
+
+
+def _selected(grid: Grid) -> list[str]:
+    """Return the arguments of a command that select a grid or folder, as on any machine."""
+    if not grid.overrides:
+        (folder,) = grid.selection
+        is_elsewhere = folder.startswith(("/", "~"))
+        return [f"path/to/{PurePath(folder).name}" if is_elsewhere else folder]
+    portable = [text for each in grid.overrides if (text := _portable(each))]
+    return portable + [text for text in grid.overrides if text.startswith("report.")]
+
+
+def _variables(grid: Grid) -> list[str]:
+    """Return the variables of the environment without which runs of a grid cannot start."""
+    required = (name for runs in _by_system(grid).values() for name in _required(_config(runs)))
+    return list(dict.fromkeys(required))
 
 
 def _command(overrides: Sequence[str], required: Iterable[str]) -> str:
     """Return the command that trains runs; a grid says itself that they are several."""
     is_grid = any(text.startswith("grid=") for text in overrides)
-    many = ["-m"] if not is_grid and any("," in text for text in overrides) else []
+    is_many = any("," in text or text.startswith(SWEEP_DIR) for text in overrides)
+    many = ["-m"] if is_many and not is_grid else []
     return f"{_assigned(required)}{shlex.join([*train_program().split(), *many, *overrides])}"
 
 
@@ -92,18 +124,26 @@ def _merged(
     by_system: Mapping[str, Sequence[PlannedRun]],
     fold_counts: Mapping[str, int],
     required: Iterable[str],
+    place: Sequence[str],
 ) -> Iterator[str]:
-    """Yield one command for all systems, or one each if their runs are no product of options."""
+    """Yield one command for all systems, or one each if their runs are no product of options.
+
+    Args:
+        by_system: Runs by system.
+        fold_counts: As of `recipes`.
+        required: Variables of the environment that the runs need.
+        place: Override of the folder that the runs are written to, if it is not the usual one.
+    """
     runs = [run for of_system in by_system.values() for run in of_system]
     counts = {fold_counts.get(system) for system in by_system}
     together = _swept(runs, counts.pop() if len(counts) == 1 else None)
     products = [values.count(",") + 1 for _, values in options_of(_swept(runs, None)).items()]
     if math.prod(products) == len(runs) and len({_grid(run) for run in runs}) == 1:
-        yield _command(together, required)
+        yield _command([*together, *place], required)
         return
     for system, of_system in by_system.items():
         swept = _swept(of_system, fold_counts.get(system))
-        yield _command(swept, _required(_config(of_system)))
+        yield _command([*swept, *place], _required(_config(of_system)))
 
 
 def _grid(run: PlannedRun) -> str | None:
@@ -121,14 +161,27 @@ def _by_system(grid: Grid) -> dict[str, list[PlannedRun]]:
 
 def _config(runs: Sequence[PlannedRun]) -> Mapping[str, Any]:
     """Return the configuration of the first run that has one, unresolved; empty if none has."""
-    for run in runs:
-        file = RunFolder(run.folder).config_file
+    return _first(RunFolder(run.folder).config_file for run in runs)
+
+
+def _is_placed(runs: Sequence[PlannedRun]) -> bool:
+    """Return whether the folder of runs was an option of the command that made the first one."""
+    node: Any = _first(RunFolder(run.folder).choices_file for run in runs)
+    for name in ("hydra", "overrides", "hydra"):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    given = node if isinstance(node, list) else []
+    return any(str(each).startswith((SWEEP_DIR, RUN_DIR)) for each in given)
+
+
+def _first(files: Iterable[Path]) -> dict[str, Any]:
+    """Return the content of the first file that can be read; empty if none can."""
+    for file in files:
         if file.exists():
             try:
-                config = stored.read_yaml(file)
+                content = stored.read_yaml(file)
             except UserError:  # as the report says where it reads the run
                 continue
-            return config if isinstance(config, Mapping) else {}
+            return content if isinstance(content, dict) else {}
     return {}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ser.report import shares
 from ser.report.cells import Cell
 from ser.report.counts import read_counts
 from ser.report.data import ReportData
@@ -33,11 +34,14 @@ class Robustness:
         cell: The system, corpus and target.
         first, second: Primary score, and that beside it, of the counted seeds by name of the
             condition, (S,); the first is "clean".
+        shares: Sums against the shares of raters (`ser.report.shares`) of these seeds, (S, SUMS),
+            by name of the condition; empty if the runs are not scored by them.
     """
 
     cell: Cell
     first: Mapping[str, np.ndarray]
     second: Mapping[str, np.ndarray]
+    shares: Mapping[str, np.ndarray]
 
 
 def robustness(data: ReportData) -> list[Robustness]:
@@ -82,6 +86,7 @@ def frame(measured: list[Robustness]) -> pd.DataFrame:
             "change": first.mean() - each.first[CLEAN].mean(),
             each.cell.scoring.beside: each.second[name].mean(),
             f"{each.cell.scoring.beside}_sd": sample_sd(each.second[name]),
+            **{key: values.mean() for key, values in _against_shares(each, name).items()},
         }
         for each in measured
         for name, first in each.first.items()
@@ -89,9 +94,21 @@ def frame(measured: list[Robustness]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _against_shares(measured: Robustness, name: str) -> dict[str, np.ndarray]:
+    """Return the scores of each seed against the shares of raters, (S,); empty without any."""
+    return shares.scores(measured.shares[name]) if name in measured.shares else {}
+
+
 def _measured(cell: Cell) -> Robustness | None:
     """Return the scores of a cell; None without any seed of which all folds were tested."""
-    sums = {key: dict(_sums(cell, key)) for key in cell.runs}
+    sums: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+    soft: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+    for key, run in cell.runs.items():
+        tests = list(_tests(cell, key))
+        sums[key] = {name: of_test for name, of_test, _ in tests}
+        soft[key] = {name: of_test for name, _, of_test in tests if of_test is not None}
+        if by_speaker := run.shares.get(cell.part):
+            soft[key][CLEAN] = sum(by_speaker.values(), np.zeros(shares.SUMS))
     names = list(dict.fromkeys(name for each in sums.values() for name in each))
     first: dict[str, np.ndarray] = {}
     second: dict[str, np.ndarray] = {}
@@ -105,7 +122,9 @@ def _measured(cell: Cell) -> Robustness | None:
             scores = cell.scoring.of(np.asarray(pooled))
             first[name] = scores[cell.scoring.primary.name]
             second[name] = scores[cell.scoring.beside]
-    return Robustness(cell, first, second) if len(first) > 1 else None
+    of_shares = ((name, _pooled(cell, soft, name)) for name in first)
+    against_shares = {name: np.asarray(pooled) for name, pooled in of_shares if pooled}
+    return Robustness(cell, first, second, against_shares) if len(first) > 1 else None
 
 
 def _pooled(cell: Cell, sums: Mapping[tuple[int, int], Sums], name: str) -> list[np.ndarray]:
@@ -115,8 +134,11 @@ def _pooled(cell: Cell, sums: Mapping[tuple[int, int], Sums], name: str) -> list
     return [np.sum(folds, axis=0) for folds in complete if len(folds) == len(cell.folds)]
 
 
-def _sums(cell: Cell, key: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the conditions that a run was tested under, with the sums of its predictions."""
+def _tests(cell: Cell, key: tuple[int, int]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+    """Yield the conditions that a run was tested under, with the sums of its predictions.
+
+    The last ones are against the shares of raters; None if it is not scored by them.
+    """
     run = cell.runs[key]
     folder = run.planned.folder
     if run.task is not None:  # evaluations are of one task
@@ -136,7 +158,9 @@ def _sums(cell: Cell, key: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
             sums = cell.scoring.recorded(record["test"])
             if sums is None:
                 sums = read_counts(each, cell.classes, None)[0]["test"].sums
-            yield record["corruption"], sums
+            is_soft = "kl" in record["test"]
+            soft = shares.sums(each.read_predictions(), cell.classes) if is_soft else None
+            yield record["corruption"], sums, soft
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(each.path, error) from error
 

@@ -82,7 +82,7 @@ class ValueScoring(Scoring):
     )
     beside = "rmse"
     limits = (-1.0, 1.0)
-    figures = frozenset({"density"})
+    figures = frozenset({"density", "codes"})
     about = ABOUT
     about_slices = (
         "CCC / RMSE, mean over seeds. CCC is lower where the truth varies less; RMSE is not."

@@ -44,6 +44,8 @@ class Grid:
         damaged: Messages about run folders that cannot be read.
         formats: Files of figures beside SVG: "pdf", "png".
         overrides: Overrides that the grid was composed from; empty for a folder.
+        parts: What is compared, if it is several folders or grids, with their runs as named here.
+        selection: Arguments of the command that select it; of several parts, the options alone.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Grid:
     damaged: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    parts: tuple["Grid", ...] = ()
+    selection: tuple[str, ...] = ()
 
 
 def parse_comparisons(value: Any) -> tuple[tuple[str, str], ...]:

@@ -10,8 +10,8 @@ from ser.sweeps.grid import Grid
 
 REPORTS = Path("outputs/reports")
 BASELINE, COMPARISONS = "report.baseline=", "report.comparisons="
-FORMATS = "report.formats="
-OF_FOLDERS = (BASELINE, COMPARISONS, FORMATS)
+FORMATS, TSNE = "report.formats=", "report.tsne="
+OF_FOLDERS = (BASELINE, COMPARISONS, FORMATS, TSNE)
 
 
 def select_runs(selection: Sequence[str]) -> Grid:
@@ -27,8 +27,8 @@ def select_runs(selection: Sequence[str]) -> Grid:
     if len(folders) > 1 or any(not each.startswith(OF_FOLDERS) for each in overrides):
         raise UserError(
             f"expected one folder of runs, optionally with {BASELINE}NAME, "
-            f"{COMPARISONS}[[SYSTEM,REFERENCE]] or {FORMATS}[pdf,png], or only overrides such as "
-            "grid=demo seed=0,1"
+            f"{COMPARISONS}[[SYSTEM,REFERENCE]], {FORMATS}[pdf,png] or {TSNE}true, or only "
+            "overrides such as grid=demo seed=0,1"
         )
     return _with_options(grid.find_runs(Path(folders[0])), overrides)
 
@@ -55,10 +55,13 @@ def select_report(selection: Sequence[str]) -> Grid:
     def named(system: str, label: str) -> str:
         return f"{system} ({label})" if system in shared else system
 
-    runs = tuple(
-        replace(run, system=named(run.system, label))
-        for each, label in zip(grids, labels, strict=True)
-        for run in each.runs
+    parts_of = tuple(
+        replace(
+            each,
+            runs=tuple(replace(run, system=named(run.system, label)) for run in each.runs),
+            selection=tuple(part),
+        )
+        for each, label, part in zip(grids, labels, parts, strict=True)
     )
     pairs = [
         (named(system, label), named(system, labels[0]))
@@ -68,13 +71,14 @@ def select_report(selection: Sequence[str]) -> Grid:
     is_single = len(names[0]) == 1 and not pairs
     joined = Grid(
         " and ".join(labels),
-        runs,
+        tuple(run for each in parts_of for run in each.runs),
         next(iter(names[0])) if is_single else None,
         logger=next((each.logger for each in grids if each.logger is not None), None),
         comparisons=tuple(pairs),
         damaged=tuple(message for each in grids for message in each.damaged),
     )
-    options = [each for each in selection if each.startswith(OF_FOLDERS)]
+    options = tuple(each for each in selection if each.startswith(OF_FOLDERS))
+    joined = replace(joined, parts=parts_of, selection=options)
     if any(each.startswith((BASELINE, COMPARISONS)) for each in options):
         joined = replace(joined, baseline=None, comparisons=())
     return _with_options(joined, options)
@@ -109,10 +113,24 @@ def _with_options(runs: Grid, overrides: Sequence[str]) -> Grid:
             runs = replace(runs, baseline=override.removeprefix(BASELINE))
         elif override.startswith(FORMATS):
             runs = replace(runs, formats=grid.parse_formats(override.removeprefix(FORMATS)))
+        elif override.startswith(TSNE):
+            runs = replace(runs, tsne=_parse_switch(override))
         else:
             pairs = grid.parse_comparisons(override.removeprefix(COMPARISONS))
             runs = replace(runs, comparisons=pairs)
     return runs
+
+
+def _parse_switch(override: str) -> bool:
+    """Return the value of an override that is true or false.
+
+    Raises:
+        UserError: It is neither.
+    """
+    key, _, value = override.partition("=")
+    if value.lower() not in ("true", "false"):
+        raise UserError(f"{key}={value}: expected true or false")
+    return value.lower() == "true"
 
 
 # ---- several folders or grids

@@ -133,6 +133,9 @@ def test_each_task_has_a_latent_that_is_probed(
         *("emotion", "level of activation", "gender", "speaker"),
     }
     assert {"y_emotion", "y_activation", "z"} < {each["latent"] for each in scores}
+    page = (copied / "latents/map.html").read_text()
+    assert '"name":"emotion"' in page
+    assert '"name":"activation (mean rating)"' in page
     printed = capsys.readouterr().out
     assert "The hypothesis that y_emotion encodes the emotion and z the rest" in printed
     assert "The hypothesis that y_activation encodes the level of activation" in printed

@@ -213,8 +213,14 @@ def test_latents_are_probed_by_level(
     assert labels == {"level of activation", "gender", "speaker"}
     page = (run / "latents/map.html").read_text()
     value = ser.read_predictions(run)["prediction"].iloc[0]
-    assert f'"{str(value)[:5]}' in page
-    assert "correctness" not in page
+    assert f'"{value:.3f}"' in page
+    assert '"correctness"' not in page
+    assert '"name":"activation (mean rating)"' in page
+    assert '"ends":["1","5"]' in page
+    assert '"judged":false' in page
+    points = pd.read_csv(run / "latents/map.csv")
+    assert {"part", "truth", "prediction", "pca_x", "t-sne_y"} <= set(points)
+    assert (points["truth"].min(), points["truth"].max(), len(points)) == (1.0, 5.0, 24)
 
 
 def test_linear_regressors_are_exported() -> None:

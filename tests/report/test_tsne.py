@@ -16,6 +16,7 @@ from ser.report import compute
 from ser.report.contents import Contents
 from ser.report.figures.neighbours import (
     NEAREST,
+    RATINGS,
     chance,
     coded,
     correlation,
@@ -119,7 +120,7 @@ def test_picture_has_a_row_per_colouring_and_a_column_per_system(coded_grid: Gri
     panels = figure.axes[:6]
     assert [axes.get_title() for axes in panels] == ["mlp", "aae", "", "", "", ""]
     bars = [axes for axes in panels[-1].child_axes + panels[3].child_axes]
-    assert {axes.get_ylabel() for axes in bars} == {"activation", "valence"}
+    assert {axes.get_ylabel() for axes in bars} == {f"{name} (mean rating)" for name in RATINGS}
     each = columns[0]
     assert each.map.points.shape == (150, 2)  # of train and val
     assert not set(each.coded.speakers) & {SPEAKERS[0]}  # the test speaker

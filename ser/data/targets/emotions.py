@@ -7,7 +7,7 @@ import pandas as pd
 
 from ser import metrics
 from ser.corpora import Corpus
-from ser.data.raters import emotion_ratings, shares
+from ser.data.raters import emotion_ratings, is_rated, shares
 from ser.data.targets.selection import column_of, of_styles, raters_of
 from ser.data.targets.soft import agreement_weights, with_shares
 from ser.data.targets.target import Target, require_all_classes, require_fraction
@@ -64,9 +64,8 @@ def emotion(
             f"target.min_agreement={min_agreement} is ignored: corpus {corpus.name} has no single "
             "ratings"
         )
-    elif min_agreement > 0:
-        agreed = _agreement(corpus, named, merge)
-        named = named[agreed >= min_agreement]
+    else:
+        named = _agreed(corpus, named, merge, min_agreement)
     names = tuple(classes) if classes is not None else tuple(sorted(named.unique()))
     require_fraction(labelled_fraction)
     selected = named[named.isin(names)]
@@ -87,6 +86,36 @@ def emotion(
     return target
 
 
+def emotion_shares(
+    corpus: Corpus,
+    *,
+    classes: Sequence[str],
+    merge: Mapping[str, str] | None,
+    styles: Sequence[str] | None,
+    min_agreement: int,
+) -> Target:
+    """Return emotions as `emotion` does with `labels="distribution"`, for a model that exists.
+
+    The corpus may lack some of the classes of the model.
+
+    Args:
+        corpus: Corpus with single ratings.
+        classes: Classes of the model, in the order of its probabilities.
+        merge, styles, min_agreement: As of `emotion`.
+
+    Raises:
+        UserError: No rater chose any of the classes.
+    """
+    merge = dict(merge or {})
+    utterances = of_styles(corpus, styles).index
+    votes = _votes(corpus, utterances, classes, merge, "target.labels=distribution")
+    named = _agreed(corpus, votes.idxmax(axis=1).astype(str), merge, min_agreement)
+    ratings = emotion_ratings(corpus, named.index, classes, merge)
+    return with_shares(
+        Target("emotion", tuple(classes), named, ratings=ratings), votes.loc[named.index]
+    )
+
+
 def _votes(
     corpus: Corpus,
     utterances: pd.Index,
@@ -99,6 +128,8 @@ def _votes(
     Utterances are left out if less than half of their raters chose one of the classes.
     """
     rows = raters_of(corpus, option)
+    if not is_rated(corpus, "emotion"):
+        raise UserError(f"{option}: the raters of corpus {corpus.name} chose no emotions")
     chosen = rows["utterance"].isin(utterances) & (rows["emotions"].str.len() > 0)
     everyone = rows.loc[chosen, "utterance"].value_counts()
     ratings = emotion_ratings(corpus, utterances, classes, merge)
@@ -107,6 +138,15 @@ def _votes(
     table = shares(ratings, classes)
     counts = pd.Series(ratings.utterances).value_counts()
     return table[2 * counts.loc[table.index] >= everyone.loc[table.index]]
+
+
+def _agreed(
+    corpus: Corpus, labels: pd.Series, merge: Mapping[str, str], min_agreement: int
+) -> pd.Series:
+    """Return the labels on which enough raters agree; all of them if none need to."""
+    if min_agreement == 0:
+        return labels
+    return labels[_agreement(corpus, labels, merge) >= min_agreement]
 
 
 def _agreement(corpus: Corpus, labels: pd.Series, merge: Mapping[str, str]) -> pd.Series:

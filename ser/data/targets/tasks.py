@@ -84,6 +84,11 @@ def attributes(
     tasks = tuple(task(name) for name in names)
     if len(tasks) == 1:
         return tasks[0]
+    return joined(corpus, tasks)
+
+
+def joined(corpus: Corpus, tasks: Sequence[Target]) -> Target:
+    """Return several tasks of a corpus as one target."""
     strata = pd.concat([each.strata.astype(str) for each in tasks])
     strata = strata[~strata.index.duplicated()]  # that of the first task
     return Target(
@@ -91,10 +96,10 @@ def attributes(
         (),
         # In the order of the corpus, as labels of one task are.
         strata.loc[corpus.table.index.intersection(strata.index)].rename("label"),
-        labelled_fraction,
-        labelled_seed,
+        tasks[0].labelled_fraction,
+        tasks[0].labelled_seed,
         remarks=_remarks(tasks),
-        tasks=tasks,
+        tasks=tuple(tasks),
     )
 
 

@@ -12,10 +12,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from ser.plots.colours import colour
 from ser.plots.explorer import page
-from ser.plots.maps import Atlas, Colouring, Map, Prior, colourings
-from ser.plots.picture import MARKERS, file_content, handle, legend, plain, scatter
+from ser.plots.maps import Atlas, Colouring, Map, Prior, Scale, colourings
+from ser.plots.picture import MARKERS, file_content, handle, key, plain, scatter
 from ser.report.data import ReportData, remarks
 from ser.report.figures.representations import CODES, Example
 from ser.report.gather import damaged, result_folder
@@ -68,6 +67,8 @@ def _described(example: Example) -> pd.DataFrame:
     """Return `part`, `truth` and, where known, `prediction, speaker, gender` by utterance."""
     folder = result_folder(example.run.planned)
     table = example.table.set_index("utterance")[["part", "truth"]]
+    if not example.cell.classes:
+        table["truth"] = table["truth"].astype(float)
     predictions = folder.read_predictions().set_index("utterance")
     table["prediction"] = predictions["prediction"].reindex(table.index)
     if folder.utterances_file.exists():
@@ -83,7 +84,8 @@ def _prior(example: Example) -> Prior | None:
     centres, sd = ((facts or {}).get(name) for name in ("centres", "spread"))
     if centres is None:
         return None
-    placed = np.asarray(centres, float).reshape(len(example.cell.classes), 2)
+    # Values have one component: no class has one of its own.
+    placed = np.asarray(centres, float).reshape(len(example.cell.classes) or 1, 2)
     return Prior(placed, None if sd is None else float(sd))
 
 
@@ -102,7 +104,9 @@ def about_prior(atlases: Sequence[Atlas]) -> str:
     if not priors:
         return ""
     circles = ", circles: one and two standard deviations" if any(p.radii for p in priors) else ""
-    return f"Crosses: centres of the prior's components{circles}, in the colour of their class."
+    has_classes = any(not isinstance(each.colourings[0], Scale) for each in atlases)
+    colours = ", in the colour of their class" if has_classes else ""
+    return f"Crosses: centres of the prior's components{circles}{colours}."
 
 
 # ---- the picture
@@ -130,7 +134,7 @@ def picture(atlases: Sequence[Atlas]) -> Figure:
         _panel(upper, each, ABOVE)
         _panel(lower, each, BELOW)
         upper.set_title(f"{plain(fill(each.title, 42))}\n{upper.get_title()}")
-        legend(lower, each.colourings[0], -0.09, 3)
+        key(lower, each.colourings[0], -0.09, 3)
     present = {part for each in atlases for part in each.table["part"]}
     handles = [handle(MARKERS[part], "0.35", PARTS[part]) for part in PARTS if part in present]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
@@ -138,13 +142,12 @@ def picture(atlases: Sequence[Atlas]) -> Figure:
 
 
 def _panel(axes: Axes, atlas: Atlas, parts: Sequence[str]) -> None:
-    (plane,), (classes, *_) = atlas.maps, atlas.colourings
+    (plane,), (by_target, *_) = atlas.maps, atlas.colourings
     rows = atlas.table["part"].isin(parts).to_numpy()
-    coloured = Colouring(classes.name, classes.categories, classes.numbers[rows])
     axes.set_axis_on()
     if plane.prior is not None:
-        _draw_prior(axes, plane.prior)
-    scatter(axes, plane.points[rows], coloured, atlas.table["part"][rows])
+        _draw_prior(axes, plane.prior, by_target)
+    scatter(axes, plane.points[rows], by_target.of_rows(rows), atlas.table["part"][rows])
     low, high = plane.bounds
     middle, reach = (low + high) / 2, 0.53 * max(*(high - low), 1e-12)
     axes.set(xlim=(middle[0] - reach, middle[0] + reach))
@@ -156,10 +159,12 @@ def _panel(axes: Axes, atlas: Atlas, parts: Sequence[str]) -> None:
     axes.set_title(f"{' and '.join(names)} ({rows.sum():,})")
 
 
-def _draw_prior(axes: Axes, prior: Prior) -> None:
-    for number, centre in enumerate(prior.centres):
+def _draw_prior(axes: Axes, prior: Prior, by_target: Colouring | Scale) -> None:
+    count = len(prior.centres)
+    colours = ["0.35"] * count if isinstance(by_target, Scale) else by_target.colours
+    for colour, centre in zip(colours, prior.centres, strict=True):
         for radius in prior.radii:
-            ring = Circle(tuple(centre), radius, fill=False, color=colour(number), lw=1, zorder=1)
+            ring = Circle(tuple(centre), radius, fill=False, color=colour, lw=1, zorder=1)
             axes.add_patch(ring)
         axes.plot(*centre, marker="+", ms=11, mew=4, color="white", zorder=9)
-        axes.plot(*centre, marker="+", ms=10, mew=2, color=colour(number), zorder=10)
+        axes.plot(*centre, marker="+", ms=10, mew=2, color=colour, zorder=10)

@@ -4,8 +4,9 @@ If codes encode the emotion rather than the speaker, the nearest codes of *other
 same class more often than all codes of other speakers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ ABOUT = (
     f"Share of the {NEAREST} nearest codes of other speakers (Euclidean distance) that have the "
     "same class; in brackets the share among all codes of other speakers, which is chance level. "
     "r: correlation between the rating of a code and the mean rating of its neighbours; chance "
-    "level is near 0. above: number of speakers whose share is above their chance level."
+    "level is near 0. above: number of speakers whose share is above their chance level; of values "
+    "there is none."
 )
 
 
@@ -39,17 +41,28 @@ class Coded:
         example: Run of the codes.
         codes: (N, K).
         utterances: (N,) number of the utterance of each code.
-        labels: (N,) class indices.
+        truth: (N,) class names or values.
         speakers: (N,) names.
-        ratings: (N,) by name, NaN if unknown; empty if the corpus has none.
+        ratings: (N,) by name, NaN if unknown: of a target that is a value first its values, then
+            those of the corpus.
     """
 
     example: Example
     codes: np.ndarray
     utterances: np.ndarray
-    labels: np.ndarray
+    truth: np.ndarray
     speakers: np.ndarray
     ratings: dict[str, np.ndarray]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; none of values."""
+        return self.example.cell.classes
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) class indices; of values there are none."""
+        return pd.Series(self.truth).map(self.classes.index).to_numpy()
 
     @property
     def unit(self) -> str:
@@ -65,20 +78,25 @@ def coded(example: Example) -> Coded:
     """
     folder = RunFolder(example.run.planned.folder)
     table = example.table[example.table["part"].isin(PARTS)]
+    classes = example.cell.classes
     try:
         utterances = folder.read_utterances().set_index("utterance").loc[table["utterance"]]
+        truth = table["truth"].to_numpy(object if classes else float)
+        if unknown := set(truth if classes else ()) - set(classes):
+            raise ValueError(f"{min(unknown)} is not a class")
+        own = {} if classes else {example.run.planned.cell[-1]: truth}
         ratings = {
             name: pd.to_numeric(utterances[name].replace("", np.nan)).to_numpy(float)
             for name in RATINGS
-            if name in utterances
+            if name in utterances and name not in own
         }
         return Coded(
             example,
             table.filter(like="code_").to_numpy(float),
             pd.factorize(table["utterance"])[0],
-            table["truth"].map(example.cell.classes.index).to_numpy(),
+            truth,
             utterances["speaker"].to_numpy(str),
-            {name: each for name, each in ratings.items() if np.isfinite(each).any()},
+            own | {name: each for name, each in ratings.items() if np.isfinite(each).any()},
         )
     except (OSError, ValueError, KeyError) as error:
         raise damaged(folder.path, error) from error
@@ -157,23 +175,28 @@ def _rows(each: Coded) -> list[dict[str, Any]]:
     if len(speakers) < 2:
         return []
     neighbours = nearest(each.codes, each.speakers)
-    shares, expected = same_class(neighbours, each.labels), chance(each.labels, each.speakers)
     head: dict[str, Any] = {"system": cell.system, "corpus": cell.corpus, "target": cell.target}
     head["speakers"] = len(speakers)
-    masks = {"all": np.ones(len(shares), bool)}
-    masks |= {name: each.labels == number for number, name in enumerate(cell.classes)}
     rows = []
-    for name, mask in masks.items():
-        if mask.any():
-            by_speaker = [mask & (each.speakers == speaker) for speaker in speakers]
-            above = sum(bool(shares[m].mean() > expected[m].mean()) for m in by_speaker if m.any())
-            numbers: dict[str, Any] = {"codes": int(mask.sum()), "near": shares[mask].mean()}
-            numbers |= {"chance": expected[mask].mean(), "speakers_above": above}
-            rows.append({**head, "by": cell.target, "value": name, **numbers})
+    for name, numbers in _by_class(each, neighbours) if each.classes else ():
+        rows.append({**head, "by": cell.target, "value": name, **numbers})
     for name, rating in each.ratings.items():
         known, near = int(np.isfinite(rating).sum()), correlation(neighbours, rating)
         rows.append({**head, "by": name, "value": "r", "codes": known, "near": near})
     return rows
+
+
+def _by_class(each: Coded, neighbours: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the shares of neighbours (N, k) of the same class, for "all" and for each class."""
+    shares, expected = same_class(neighbours, each.labels), chance(each.labels, each.speakers)
+    masks = {"all": np.ones(len(shares), bool)}
+    masks |= {name: each.labels == number for number, name in enumerate(each.classes)}
+    for name, mask in masks.items():
+        if mask.any():
+            by_speaker = [mask & (each.speakers == speaker) for speaker in np.unique(each.speakers)]
+            above = sum(bool(shares[m].mean() > expected[m].mean()) for m in by_speaker if m.any())
+            numbers: dict[str, Any] = {"codes": int(mask.sum()), "near": shares[mask].mean()}
+            yield name, {**numbers, "chance": expected[mask].mean(), "speakers_above": above}
 
 
 def table(data: ReportData, numbers: pd.DataFrame) -> Table:
@@ -185,8 +208,9 @@ def table(data: ReportData, numbers: pd.DataFrame) -> Table:
         system, corpus, target = map(str, key)
         known = {(row["by"], row["value"]): row for _, row in of_cell.iterrows()}
         cells = [_format(known[kind]) if kind in known else NONE for kind in kinds]
-        every = known[target, "all"]
-        above = f"{every['speakers_above']:.0f} of {every['speakers']:.0f}"
+        every = of_cell.iloc[0]  # of all classes, or of the values
+        counted = f"{every['speakers_above']:.0f} of {every['speakers']:.0f}"
+        above = NONE if every["value"] == "r" else counted
         is_single = len(data.columns) == 1
         name = system if is_single else f"{system} on {data.column_name((corpus, target))}"
         rows.append((name, f"{every['codes']:,.0f}", *cells, above))

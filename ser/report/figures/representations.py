@@ -55,7 +55,7 @@ def with_codes(data: ReportData) -> list[Example]:
 
 
 def are_coloured(cell: Cell) -> bool:
-    """Return whether codes have a class each, which colours them: not of values, nor of tasks."""
+    """Return whether codes have a class or value each, which colours them: not of tasks."""
     return "codes" in cell.scoring.figures and all(run.task is None for run in cell.runs.values())
 
 

@@ -1,6 +1,6 @@
 """Codes of many values by t-SNE, as in figures 1 and 2 of ghosh2016.
 
-A column per system; a row per colouring: by class, and by ratings if the corpus has any.
+A column per system; a row per colouring: by class or value, and by ratings if the corpus has any.
 """
 
 from collections.abc import Sequence
@@ -11,24 +11,23 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 
 from ser.data.segments import spread
-from ser.plots.colours import colour
-from ser.plots.maps import Map, embed
+from ser.plots.colours import ANCHORS, UNKNOWN, colour
+from ser.plots.maps import Map, embed, rating_of
 from ser.plots.picture import file_content, handle, plain
 from ser.report.figures.neighbours import RATINGS, Coded
 
 ABOUT = (
     "Codes of the training and validation split of one run per system, by t-SNE (van der Maaten & "
-    "Hinton 2008) initialised with the first two principal components; colours: class and ratings "
+    "Hinton 2008) initialised with the first two principal components; colours: label and ratings "
     "of the utterance:"
 )
 MOST = 3_000  # points per column
 SIDE = 3.6  # inches of a panel
-# "from blue (lowest) to red (highest)"; the middle is just dark enough for a white background.
-HEAT = LinearSegmentedColormap.from_list("low to high", ["#1f5fd0", "#b7a9c9", "#d0142c"])
+HEAT = LinearSegmentedColormap.from_list("low to high", ANCHORS)
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ def points(columns: Sequence[Column]) -> pd.DataFrame:
     tables = []
     for each in columns:
         coded, chosen = each.coded, each.chosen
-        names = np.array(coded.example.cell.classes)
-        known = {"system": each.title, "truth": names[coded.labels[chosen]]}
+        known = {"system": each.title, "truth": coded.truth[chosen]}
         known |= {"speaker": coded.speakers[chosen]}
         known |= dict(zip("xy", each.map.points.T, strict=True))
         known |= {name: values[chosen] for name, values in coded.ratings.items()}
@@ -82,29 +80,32 @@ def about(columns: Sequence[Column]) -> str:
 def drawings(columns: Sequence[Column]) -> tuple[bytes, bytes]:
     """Return the picture as PNG and as PDF."""
     with matplotlib.rc_context({"font.size": 10, "axes.titlesize": 11}):
-        png, pdf = (file_content(picture(columns), kind, dpi=110) for kind in ("png", "pdf"))
+        options = {"dpi": 110, "bbox_inches": "tight"}  # colour bars are wider than the layout
+        png, pdf = (file_content(picture(columns), kind, **options) for kind in ("png", "pdf"))
         return png, pdf
 
 
 def picture(columns: Sequence[Column]) -> Figure:
     """Draw a column per system and a row per colouring."""
-    rated = [name for name in RATINGS if any(name in each.coded.ratings for each in columns)]
-    height, width = 1 + len(rated), len(columns)
+    rated = list(dict.fromkeys(name for each in columns for name in each.coded.ratings))
+    with_classes = [number for number, each in enumerate(columns) if each.coded.classes]
+    first = [columns[with_classes[0]].coded.example.cell.target] if with_classes else []
+    height, width = len(first) + len(rated), len(columns)
     # A bare Figure needs no display and changes no global state of pyplot.
     figure = Figure(figsize=(SIDE * width + 1.4, SIDE * height + 0.4), layout="constrained")
     grid = figure.subplots(height, width, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
     for axes, each in zip(grid[0], columns, strict=True):
-        classes = each.coded.example.cell.classes
-        colours = np.array([colour(number) for number in range(len(classes))])
-        _panel(axes, each, colours[each.coded.labels[each.chosen]])
         axes.set_title(plain(fill(each.title, 36)))
+    for number in with_classes:
+        axes, each = grid[0, number], columns[number]
+        colours = np.array([colour(number) for number in range(len(each.coded.classes))])
+        _panel(axes, each, colours[each.coded.labels[each.chosen]])
         _legend(axes, each, columns)
-    for row, name in zip(grid[1:], rated, strict=True):
+    for row, name in zip(grid[len(first) :], rated, strict=True):
         _rated(figure, row, columns, name)
-    target = columns[0].coded.example.cell.target
-    for axes, name in zip(grid[:, 0], [target, *rated], strict=True):
+    for axes, name in zip(grid[:, 0], [*first, *rated], strict=True):
         axes.text(-0.04, 0.5, name, transform=axes.transAxes, rotation=90, ha="right", va="center")
     return figure
 
@@ -120,16 +121,16 @@ def _rated(figure: Figure, row: Sequence[Axes], columns: Sequence[Column], name:
     scale = Normalize(np.nanmin(every), np.nanmax(every))
     for number, rating in known.items():
         colours = HEAT(scale(np.nan_to_num(rating)))
-        colours[np.isnan(rating)] = (0.9, 0.9, 0.9, 1)
+        colours[np.isnan(rating)] = to_rgba(UNKNOWN)
         _panel(row[number], columns[number], colours)
     shades = matplotlib.cm.ScalarMappable(scale, HEAT)
-    figure.colorbar(shades, cax=row[-1].inset_axes((1.05, 0.15, 0.05, 0.7)), label=name)
+    figure.colorbar(shades, cax=row[-1].inset_axes((1.05, 0.15, 0.05, 0.7)), label=rating_of(name))
 
 
 def _legend(axes: Axes, each: Column, columns: Sequence[Column]) -> None:
     """Draw a legend at the last column that has the same classes."""
-    classes = each.coded.example.cell.classes
-    if each is not [c for c in columns if c.coded.example.cell.classes == classes][-1]:
+    classes = each.coded.classes
+    if each is not [c for c in columns if c.coded.classes == classes][-1]:
         return
     handles = [handle("o", colour(number), plain(name)) for number, name in enumerate(classes)]
     axes.legend(
