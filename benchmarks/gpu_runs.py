@@ -48,6 +48,7 @@ def losses(setup: Setup) -> dict[str, Any]:
     results, failed = {}, []
     for name in setup.systems:
         cfg, data = _data(setup, name, shorter=name.startswith("frame"))
+        cfg.trainer.graphs = False  # because samples are drawn on the CPU
         torch.manual_seed(0)
         model = build(cfg.model)(data.task)
         for module in model.modules():

@@ -280,6 +280,7 @@ def paper_systems(setup: Setup) -> dict[str, Any]:
         cfg, data = system(setup, name)
         torch.manual_seed(0)
         model = build(cfg.model)(data.task)
+        cfg.trainer.graphs = False
         results[name] = compare(setup, name, cfg, model, data)
         if setup.device == "cuda":
             cfg.trainer.graphs = True

@@ -105,7 +105,8 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         trainer["packed"] = "SplitMix64"
     else:  # as before there was the option
         trainer.pop("packed", None)
-    if not (trains_on_gpu(cfg) and trainer.get("graphs")) or trainer.get("packed"):
+    alone = trains_on_gpu(cfg) and trainer["devices"] == 1 and not trainer.get("packed")
+    if not (alone and trainer.get("graphs")):  # no steps are captured
         trainer.pop("graphs", None)
     if cfg.train_on == "real":
         del options["synthetic_per_class"]

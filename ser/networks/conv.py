@@ -32,9 +32,23 @@ def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
     (kernel,) = convolution.kernel_size
     before = (kernel - 1) // 2
     x = functional.pad(x, (0, 0, before, frames + kernel - 1 - before - x.shape[1]))
+    if x.is_cuda:
+        return by_product(x, convolution)
     # Two-dimensional, with height 1: torch's conv1d would copy the data to channels first.
     image, weight = x.transpose(1, 2).unsqueeze(2), convolution.weight.unsqueeze(2)
     return functional.conv2d(image, weight, convolution.bias).squeeze(2).transpose(1, 2)
+
+
+def by_product(x: Tensor, convolution: nn.Conv1d) -> Tensor:
+    """(B, T, C) -> (B, T - K + 1, C') by a convolution with kernel size K, as a matrix product.
+
+    On an H200, convolutions with all bits of float32 ran at a thirtieth of the speed of products.
+    """
+    outputs, channels, kernel = convolution.weight.shape
+    frames = x.shape[1] - kernel + 1
+    neighbours = torch.cat([x[:, shift : shift + frames] for shift in range(kernel)], dim=2)
+    weight = convolution.weight.transpose(1, 2).reshape(outputs, kernel * channels)
+    return functional.linear(neighbours, weight, convolution.bias)
 
 
 def pool(x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ser.networks.conv import ConvDecoder, ConvEncoder, MaskedBatchNorm, mask
+from ser.networks.conv import ConvDecoder, ConvEncoder, MaskedBatchNorm, by_product, mask
 
 LENGTHS = torch.tensor([1, 3, 4, 5, 17, 40])
 
@@ -83,6 +83,18 @@ def test_masked_batch_norm_ignores_padding_in_statistics() -> None:
     assert_equal(norm.get_buffer("running_var"), rows.var(0))  # unbiased, as torch's own
     assert_equal(out[inside[..., 0]], (rows - rows.mean(0)) / (rows.var(0, False) + 1e-5).sqrt())
     assert not out[~inside[..., 0]].any()
+
+
+def test_convolution_by_a_product_is_the_same() -> None:
+    """As on a GPU."""
+    torch.manual_seed(0)
+    convolution, x = nn.Conv1d(3, 5, 4).double(), frames(LENGTHS, 40).requires_grad_()
+    results = []
+    for out in (convolution(x.transpose(1, 2)).transpose(1, 2), by_product(x, convolution)):
+        inputs = [x, *convolution.parameters()]
+        results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
+    for actual, expected in zip(*results, strict=True):
+        assert_equal(actual, expected)
 
 
 def test_masked_batch_norm_without_selecting_rows_is_the_same() -> None:
