@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from omegaconf import OmegaConf
+from finished import train
 from small import SMALL, Composed
-
-from ser.runs.run import run
 
 RATE = 16000
 CODER = [f"representation.module.{name}.hidden=[8,8]" for name in ("encoder", "decoder")]
@@ -104,23 +102,3 @@ def rated(composed: Callable[..., Composed], once: Callable[..., Path]) -> Path:
             train(composed, folder, folder / name, *options, f"store.root={folder}/store")
 
     return once("rated", make)
-
-
-def train(
-    composed: Callable[..., Composed], corpus: Path, folder: Path, *options: str
-) -> list[str]:
-    """Train a run as `train.py` does, Hydra's files included, and return its overrides."""
-    overrides = [
-        *("corpus=manifest", f"corpus.root={corpus}/made.csv"),
-        *("features=egemaps", "fold=session", "trainer.max_epochs=2"),
-        *options,
-    ]
-    cfg, names = composed(*overrides)
-    hydra = folder / ".hydra"
-    hydra.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, hydra / "config.yaml")
-    choices = {"hydra": {"runtime": {"choices": dict(names)}}}
-    OmegaConf.save(OmegaConf.create(choices), hydra / "hydra.yaml")
-    OmegaConf.save(OmegaConf.create(overrides), hydra / "overrides.yaml")
-    run(cfg, folder, names)
-    return overrides

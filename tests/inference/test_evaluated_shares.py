@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import train  # type: ignore[attr-defined]
+from finished import train
 from small import SMALL, Composed
 
 from ser import metrics
