@@ -42,7 +42,7 @@ def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
 def by_product(x: Tensor, convolution: nn.Conv1d) -> Tensor:
     """(B, T, C) -> (B, T - K + 1, C') by a convolution with kernel size K, as a matrix product.
 
-    On an H200, convolutions with all bits of float32 ran at a thirtieth of the speed of products.
+    With all bits of float32, steps of convolutions ran at 1.5 TFLOP/s on an H200, which has 67.
     """
     outputs, channels, kernel = convolution.weight.shape
     frames = x.shape[1] - kernel + 1
