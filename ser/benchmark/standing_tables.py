@@ -153,6 +153,9 @@ def _notes(board: Board) -> Iterator[str]:
             f"{short(system)} against {short(other)}: {score.signed(test.difference)} "
             f"({score.interval((test.low, test.high))}), p {p_value(p)}."
         )
+    encoders = sorted({entry.encoder for entry in board.entries if entry.encoder})
+    if encoders:
+        yield f"Pretrained encoder: {', '.join(encoders)}."
     layers = sorted({layer for entry in board.entries for layer in entry.layers})
     if layers:
         yield f"Layers of the encoder that inner folds chose: {', '.join(map(str, layers))}."

@@ -112,6 +112,12 @@ class Entry:
         return [float(run.cost["seconds"]) for run in runs if run.cost.get("seconds") is not None]
 
     @property
+    def encoder(self) -> str | None:
+        """Name of the pretrained encoder whose features are used; None: none, or unknown."""
+        config = self.submission.config if self.submission else None
+        return None if config is None else config.features.get("model")
+
+    @property
     def layers(self) -> list[int]:
         """Layers of a pretrained encoder that inner folds chose, in any fold."""
         runs = self.submission.runs if self.submission else ()

@@ -12,6 +12,7 @@ from ser import metrics
 from ser.__main__ import main
 from ser.benchmark.leaderboard import FILES, leaderboard, references
 from ser.benchmark.published import read_published
+from ser.benchmark.standing_tables import standing
 from ser.benchmark.standings import Board, References, boards
 from ser.errors import UserError
 from ser.sweeps.grid import compose_grid
@@ -148,6 +149,14 @@ def test_values_have_tables_of_their_own(tmp_path: Path) -> None:
     entry = valence.entries[1]
     total = entry.sums[0].sum(axis=0)
     assert entry.score == pytest.approx(float(metrics.ccc(total)))
+
+
+def test_the_encoder_is_named(tmp_path: Path) -> None:
+    folder = write_protocol(tmp_path, EMOTION)
+    (folder / "svm" / "config.yaml").write_text("features: {model: wavlm-base-plus}\n")
+    (folder / "mlp" / "config.yaml").write_text("features: {}\n")
+    notes = standing(board_of(tmp_path)).notes
+    assert "Pretrained encoder: wavlm-base-plus." in notes
 
 
 def test_folds_of_corpora_are_tasks_of_their_own_and_languages_are_named(tmp_path: Path) -> None:
