@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ser.networks.mlp import dense
+from ser.networks.on_gpu import Convolution, Maximum, Normalisation
 
 POOL = 4
 
@@ -33,27 +34,17 @@ def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
     before = (kernel - 1) // 2
     x = functional.pad(x, (0, 0, before, frames + kernel - 1 - before - x.shape[1]))
     if x.is_cuda:
-        return by_product(x, convolution)
+        return Convolution.apply(x, convolution.weight, convolution.bias)
     # Two-dimensional, with height 1: torch's conv1d would copy the data to channels first.
     image, weight = x.transpose(1, 2).unsqueeze(2), convolution.weight.unsqueeze(2)
     return functional.conv2d(image, weight, convolution.bias).squeeze(2).transpose(1, 2)
 
 
-def by_product(x: Tensor, convolution: nn.Conv1d) -> Tensor:
-    """(B, T, C) -> (B, T - K + 1, C') by a convolution with kernel size K, as a matrix product.
-
-    With all bits of float32, steps of convolutions ran at 1.5 TFLOP/s on an H200, which has 67.
-    """
-    outputs, channels, kernel = convolution.weight.shape
-    frames = x.shape[1] - kernel + 1
-    neighbours = torch.cat([x[:, shift : shift + frames] for shift in range(kernel)], dim=2)
-    weight = convolution.weight.transpose(1, 2).reshape(outputs, kernel * channels)
-    return functional.linear(neighbours, weight, convolution.bias)
-
-
 def pool(x: Tensor) -> Tensor:
     """(B, P * `POOL`, C) -> (B, P, C): the maximum of each `POOL` frames."""
-    return x.unflatten(1, (-1, POOL)).amax(dim=2)
+    x = x.unflatten(1, (-1, POOL))
+    # Frames are equal only in padding, where they are zero, and a ReLU passes on no gradient.
+    return Maximum.apply(x) if x.is_cuda else x.amax(dim=2)
 
 
 def unpool(x: Tensor, frames: int) -> Tensor:
@@ -83,17 +74,16 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def by_mask(self, x: Tensor, inside: Tensor) -> Tensor:
         """Return what `forward` does in training, without selecting rows."""
-        count = inside.sum().to(x)
-        mean = (x * inside).sum(dim=(0, 1)) / count
-        centred = (x - mean) * inside
-        variance = centred.square().sum(dim=(0, 1)) / count
+        rows = inside.flatten()[None].to(self.weight)
+        normalised, mean, variance = Normalisation.apply(
+            x.flatten(0, 1), rows, self.weight, self.bias, self.eps
+        )
         with torch.no_grad():
             self.num_batches_tracked += 1
-            unbiased = variance * count / (count - 1).clamp(min=1)
+            count = rows.sum()
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(unbiased, self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return torch.addcmul(self.bias, centred, scale) * inside
+            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
+        return normalised.view_as(x)
 
 
 class _Layer(nn.Module):
@@ -160,7 +150,11 @@ class ConvEncoder(nn.Module):
             x = functional.relu(pool(layer(x, inside)))
             lengths = pooled(lengths)
         x = functional.pad(x, (0, 0, 0, self.kernel - x.shape[1]))
-        return self.dense(self.coarse(x.transpose(1, 2)))
+        if not x.is_cuda:
+            return self.dense(self.coarse(x.transpose(1, 2)))
+        convolution = self.coarse[0]
+        x = Convolution.apply(x, convolution.weight, convolution.bias).transpose(1, 2)
+        return self.dense(self.coarse[1:](x))
 
 
 class ConvDecoder(nn.Module):
@@ -206,9 +200,16 @@ class ConvDecoder(nn.Module):
             lengths, size = pooled(lengths), -(-size // POOL)
             inside.append(mask(lengths, size))
         frames = inside.pop()
-        x = self.coarse(self.dense(codes)[..., None]).transpose(1, 2)[:, : frames.shape[1]]
+        x = self._coarse_frames(self.dense(codes))[:, : frames.shape[1]]
         x = functional.relu(_normalised(x, self.norm, frames))
         for layer, finer in zip(self.layers, reversed(inside), strict=True):
             x = unpool(functional.relu(layer(x, frames)), finer.shape[1]) * finer
             frames = finer
         return _normalised(convolve(x, self.last, x.shape[1]), self.last_norm, frames)
+
+    def _coarse_frames(self, x: Tensor) -> Tensor:
+        """(B, K) -> (B, kernel, C)."""
+        if not x.is_cuda:
+            return self.coarse(x[..., None]).transpose(1, 2)
+        frames = x @ self.coarse.weight.permute(0, 2, 1).flatten(1)
+        return frames.unflatten(1, (-1, self.coarse.out_channels)) + self.coarse.bias

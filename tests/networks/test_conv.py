@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ser.networks.conv import ConvDecoder, ConvEncoder, MaskedBatchNorm, by_product, mask
+from ser.networks.conv import ConvDecoder, ConvEncoder, MaskedBatchNorm, mask
 
 LENGTHS = torch.tensor([1, 3, 4, 5, 17, 40])
 
@@ -83,18 +83,6 @@ def test_masked_batch_norm_ignores_padding_in_statistics() -> None:
     assert_equal(norm.get_buffer("running_var"), rows.var(0))  # unbiased, as torch's own
     assert_equal(out[inside[..., 0]], (rows - rows.mean(0)) / (rows.var(0, False) + 1e-5).sqrt())
     assert not out[~inside[..., 0]].any()
-
-
-def test_convolution_by_a_product_is_the_same() -> None:
-    """As on a GPU."""
-    torch.manual_seed(0)
-    convolution, x = nn.Conv1d(3, 5, 4).double(), frames(LENGTHS, 40).requires_grad_()
-    results = []
-    for out in (convolution(x.transpose(1, 2)).transpose(1, 2), by_product(x, convolution)):
-        inputs = [x, *convolution.parameters()]
-        results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
-    for actual, expected in zip(*results, strict=True):
-        assert_equal(actual, expected)
 
 
 def test_masked_batch_norm_without_selecting_rows_is_the_same() -> None:
@@ -205,3 +193,22 @@ def test_encoder_equals_the_paper_s_layers_of_torch() -> None:
     gradients = [torch.autograd.grad(y.square().sum(), parameters) for y in (actual, expected)]
     for pair in zip(*gradients, strict=True):
         assert_equal(*pair)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_what_a_gpu_computes_is_the_same(batch_norm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for on_gpu in (False, True):
+        networks = nn.ModuleList([encoder(batch_norm), decoder(batch_norm)])
+        x = frames(LENGTHS, 64).requires_grad_()
+        with monkeypatch.context() as patch:
+            if on_gpu:  # by name only
+                patch.setattr(Tensor, "is_cuda", property(lambda tensor: True))
+            codes = networks[0](x, LENGTHS)
+            decoded = networks[1](codes, LENGTHS, 64)
+        (decoded.square().sum() + codes.sum()).backward()
+        gradients = [parameter.grad for parameter in networks.parameters()]
+        results.append([codes, decoded, x.grad, *gradients, *statistics(networks).values()])
+    for actual, expected in zip(*results, strict=True):
+        assert actual is not None
+        assert_equal(actual, expected)
