@@ -16,7 +16,8 @@ Sections:
   bare loop with the same networks on the same GPU, in turn (bar: 1.3);
 - encoder: hours of speech an hour, by a WavLM base model with random weights;
 - packed: runs an hour of 1, 30 and 300 runs in one process, with and without CUDA graphs;
-- processes: steps a second of several processes that share the GPU;
+- processes: steps a second of several processes that share the GPU, whose kernels run at the same
+  time only under NVIDIA's multi-process service, `nvidia-cuda-mps-control -d`;
 - table: estimated minutes for the whole of parthasarathy2019's table 1 (goal: 60, better 10);
 - commands: train.py, killed and started again; four runs on one GPU (`trainer.runs_per_gpu=4`),
   and in one pack;
@@ -51,13 +52,16 @@ from gpu_steps import IEMOCAP, SMALL, SYSTEMS, Setup, other_systems, paper_syste
 
 from ser.config.run_key import register_resolvers
 from ser.features.encoder import Encoder
-from ser.training.devices import round_nothing
+from ser.training.devices import allow_tf32
 
 Results = dict[str, Any]
 TRAININGS = 10 * 10 * 3 // 2  # seeds, folds and attributes; two folds share a training
 EPOCHS = 100
 FEW = 30  # runs of a pack
+NUMBERS = ("rounds", "replicas", "processes")  # options that replace those of a size
 PACKED = {"utterance_baseline": "mlp", "utterance_aae_vanilla": "aae", "utterance_aae": "aae"}
+# Exists while NVIDIA's multi-process service runs.
+MPS = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")) / "control"
 
 
 def packed(setup: Setup, results: Results) -> Results:
@@ -124,13 +128,14 @@ def table(setup: Setup, results: Results) -> Results:
     """Minutes for table 1, by the throughput that was measured."""
     alone, shared, quickest = {}, {}, {}
     for name, each in results["steps"].items():
-        ways = [each, *([each["with_graphs"]] if "with_graphs" in each else [])]
+        way = min(each, each.get("with_graphs", each), key=lambda figures: figures["epoch_s"])
+        steps = way["steps_per_epoch"]
         # A shared training validates twice an epoch.
-        epochs = [2 * way["epoch_s"] - way["steps_per_epoch"] * way["step_s"] for way in ways]
-        alone[name] = TRAININGS * EPOCHS * min(epochs) / 60
-        per_step = each["epoch_s"] / each["steps_per_epoch"]
-        rates = [rates[name] * per_step for rates in results.get("processes", {}).values()]
-        shared[name] = alone[name] / max([1.0, *rates])
+        epoch = 2 * way["epoch_s"] - steps * way["step_s"]
+        alone[name] = TRAININGS * EPOCHS * epoch / 60
+        rates = [rates[name] for rates in results.get("processes", {}).values()]
+        of_processes = [steps / rate * epoch / way["epoch_s"] for rate in rates]
+        shared[name] = TRAININGS * EPOCHS * min([epoch, *of_processes]) / 60
         # Packs do not share trainings: each of two runs is trained.
         packs = [
             2 * TRAININGS * 60 / pack["runs_an_hour"]
@@ -165,7 +170,8 @@ def machine(device: str) -> Results:
     if device == "cuda":
         facts = torch.cuda.get_device_properties(0)
         cards = {"gpu": facts.name, "gpu_gib": facts.total_memory / 2**30,
-                 "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}  # fmt: skip
+                 "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
+                 "mps": MPS.exists()}  # fmt: skip
     return {
         **cards, "cores": os.cpu_count(), "python": sys.version.split()[0],
         "torch": torch.__version__, "pytorch-lightning": pytorch_lightning.__version__,
@@ -178,24 +184,28 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny data, to try the script")
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
+    parser.add_argument("--precision", choices=["32-true", "tf32"], default="32-true")
     parser.add_argument("--rounds", type=int, help="of comparisons of steps")
     parser.add_argument("--replicas", type=int, nargs="+", help="runs of packs")
+    parser.add_argument("--processes", type=int, nargs="+", help="processes that share the GPU")
     parser.add_argument("--seconds", type=float, default=430, help="no section begins later")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("torch sees no GPU; --small --device cpu tries the script without one")
     register_resolvers()
-    round_nothing()  # bare loops, too
+    allow_tf32(options.precision == "tf32")  # bare loops, too
     logging.getLogger("ser").setLevel(logging.ERROR)
     logging.getLogger("ser.training.pack").setLevel(logging.WARNING)  # a failed capture
     transformers.utils.logging.disable_progress_bar()
     size = SMALL if options.small else IEMOCAP
-    given = {name: value for name in ("rounds", "replicas") if (value := getattr(options, name))}
-    setup = Setup(options.device, replace(size, **given), options.systems)
+    given = {name: value for name in NUMBERS if (value := getattr(options, name))}
+    setup = Setup(options.device, replace(size, **given), options.systems, options.precision)
     options.out.mkdir(parents=True, exist_ok=True)
     started, failed = time.monotonic(), []
-    results: Results = {"machine": machine(options.device), "small": options.small}
+    results: Results = {
+        "machine": machine(options.device), "small": options.small, "precision": options.precision
+    }  # fmt: skip
     print(", ".join(f"{name} {value}" for name, value in results["machine"].items()), flush=True)
     for name in (each for each in SECTIONS if each in options.only):
         begun = time.monotonic()

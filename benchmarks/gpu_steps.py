@@ -84,11 +84,13 @@ class Setup:
         device: "cuda" or "cpu".
         size: Size of the data.
         systems: Systems of parthasarathy2019 that are measured.
+        precision: `trainer.precision`.
     """
 
     device: str
     size: Size
     systems: Sequence[str] = SYSTEMS
+    precision: str = "32-true"
 
     @property
     def accelerator(self) -> str:
@@ -103,7 +105,10 @@ def synchronise() -> None:
 
 
 def configured(setup: Setup, *overrides: str) -> DictConfig:
-    own = [f"trainer.accelerator={setup.accelerator}", f"data.batch_size={setup.size.batch}"]
+    own = [
+        f"trainer.accelerator={setup.accelerator}", f"trainer.precision={setup.precision}",
+        f"data.batch_size={setup.size.batch}",
+    ]  # fmt: skip
     return composed([*own, *overrides])
 
 

@@ -42,9 +42,9 @@ def require_gpus(count: int, option: str) -> None:
         raise UserError(f"{option}: torch sees {available} GPU(s) on this machine")
 
 
-def round_nothing() -> None:
-    """Let GPUs compute with all bits of float32: TF32, a default of convolutions, has ten."""
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+def allow_tf32(allowed: bool) -> None:
+    """Let GPUs round the factors of products to TF32, ten bits, or compute with all of float32."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def used_gpu() -> str | None:

@@ -92,6 +92,8 @@ class OtherValidation(pl.Callback):
         trained = [each for each in module.modules() if each.training]
         module.eval()
         gpus = [module.device] if module.on_gpu else []
+        if self.batches.rows.is_on(module.device):
+            self.batches.move(module.device)
         with torch.random.fork_rng(gpus), torch.inference_mode():
             module.on_validation_epoch_start()
             for number, batch in enumerate(self.batches):

@@ -19,7 +19,7 @@ from ser.results import METRICS
 from ser.training.callbacks import EpochEnd, RecordWriter, RowsOnGpu, TimedCheckpoint
 from ser.training.captured import CapturedSteps
 from ser.training.checkpoints import discard_unusable, owner_of, save_atomically
-from ser.training.devices import free_gpu, require_gpus, round_nothing
+from ser.training.devices import allow_tf32, free_gpu, require_gpus
 from ser.training.phased import PhasedModel
 from ser.training.progress import EpochProgress
 from ser.training.stopping import BestValidation, CheckpointSelection
@@ -49,14 +49,18 @@ class Training:
         accelerator: "cpu"; "gpu"; or "auto": a GPU where there is a driver of one, else the CPU.
         devices: Number of devices: 1, or more in `ser.training.ddp`.
         runs_per_gpu: Number of runs that may share a GPU; further ones wait.
-        precision: Precision, as in Lightning.
+        precision: Precision, as in Lightning; or "tf32": on GPUs, factors of products are rounded
+            to ten bits.
         threads: Number of torch threads; part of the run key, because sums depend on it.
         checkpoint_seconds: Time between checkpoints; 0 saves after every batch.
         deterministic: Refuse operations whose result differs from call to call.
-        graphs: Capture steps as CUDA graphs, on one GPU in full precision, where the model allows
-            it; False, as in configurations before there was the option: do not.
+        graphs: Capture steps as CUDA graphs, on one GPU and not in mixed precision, where the model
+            allows it; False, as in configurations before there was the option: do not.
         packed: Train in packs (`ser.training.pack`); False, as in configurations before there was
             the option: each run by itself.
+
+    Raises:
+        UserError: "tf32" is asked for on a CPU.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Training:
         accelerator: Literal["cpu", "gpu", "auto"],
         devices: int,
         runs_per_gpu: int,
-        precision: Literal["32-true", "16-mixed", "bf16-mixed"],
+        precision: Literal["32-true", "tf32", "16-mixed", "bf16-mixed"],
         threads: int,
         checkpoint_seconds: float,
         deterministic: bool,
@@ -79,6 +83,11 @@ class Training:
         self.max_epochs, self.patience, self.stopping = max_epochs, patience, stopping
         self.accelerator = machine.accelerator(accelerator)
         self.devices, self.precision = devices, precision
+        if precision == "tf32" and self.accelerator == "cpu":
+            raise UserError(
+                "trainer.precision=tf32: a CPU computes with all bits; trainer=gpu, or "
+                "trainer.precision=32-true"
+            )
         self.runs_per_gpu = runs_per_gpu
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
@@ -166,8 +175,8 @@ class Training:
             each.mkdir(parents=True, exist_ok=True)
         # Deterministic mode would fill all new memory with NaN, which costs time to no effect.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        if self.accelerator == "gpu" and self.precision == "32-true":
-            round_nothing()
+        if self.accelerator == "gpu":
+            allow_tf32(self.precision != "32-true")
         timed = TimedCheckpoint(checkpoints, self.checkpoint_seconds, owner_of(checkpoints))
         # They are called in this order at the end of an epoch.
         record = RecordWriter(folder.parent / METRICS)
@@ -175,7 +184,7 @@ class Training:
         trainer = pl.Trainer(
             max_epochs=selection.max_epochs or self.max_epochs,
             accelerator=self.accelerator,
-            precision=self.precision,
+            precision="32-true" if self.precision == "tf32" else self.precision,
             deterministic=self.deterministic,
             logger=list(loggers),
             callbacks=[*filter(None, callbacks), timed],
@@ -209,10 +218,11 @@ class Training:
 
     def _takes_graphs(self, model: PhasedModel) -> bool:
         """Whether the steps of a model are captured as CUDA graphs."""
-        plain = self.accelerator == "gpu" and self.devices == 1 and self.precision == "32-true"
+        one_gpu = self.accelerator == "gpu" and self.devices == 1
         # A step of a recurrent network depends on the lengths of sequences, as the CPU knows them.
         recurrent = any(isinstance(module, torch.nn.RNNBase) for module in model.modules())
-        return self.graphs and plain and model.takes_graphs and not recurrent
+        mixed = self.precision.endswith("mixed")
+        return self.graphs and one_gpu and model.takes_graphs and not (mixed or recurrent)
 
 
 def save_training(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import OF_MODEL, fit, made_data
+from small import OF_MODEL, fit, made_data, made_model, training
 
 from ser.data.batches import Batch
 from ser.training import captured
@@ -82,3 +82,13 @@ def test_training_learns_the_same_with_captured_steps(
     np.testing.assert_allclose(with_graphs, plain, tolerance, tolerance)
     records = [pd.read_csv(tmp_path / way / "metrics.csv") for way in ("plain", "graphs")]
     pd.testing.assert_frame_equal(*records, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("32-true", True), ("tf32", True), ("bf16-mixed", False)]
+)
+def test_steps_are_captured_unless_the_precision_is_mixed(precision: str, expected: bool) -> None:
+    data = made_data("utterance")
+    data.setup("fit")
+    on_gpu = training(accelerator="gpu", precision=precision, graphs=True)
+    assert on_gpu._takes_graphs(made_model("mlp", data)) == expected

@@ -109,6 +109,7 @@ def test_infinite_loss_raises_an_error(data: DataModule, tmp_path: Path) -> None
         ({"devices": 2}, "trainer.devices=2: .*trainer=ddp"),
         ({"runs_per_gpu": 0}, "trainer.runs_per_gpu=0: at least 1"),
         ({"accelerator": "gpu"}, "trainer=gpu: torch sees no GPU .*trainer.accelerator=cpu"),
+        ({"precision": "tf32"}, "trainer.precision=tf32: .*trainer=gpu"),
     ],
 )
 def test_impossible_devices_raise_errors(
