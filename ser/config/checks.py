@@ -173,9 +173,9 @@ def _node_problems(
     try:
         target = _located(node._target_)
         signature = inspect.signature(target)
-    except (ImportError, AttributeError, TypeError, ValueError):
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         name = str(node._target_)
-        yield f"{path}._target_", f"{path}._target_={name!r}: nothing of this name"
+        yield f"{path}._target_", f"{path}._target_={name!r}: {_missing(name, error)}"
         return
     partial = bool(node.get("_partial_", False))
     is_own = str(node._target_).startswith("ser.")
@@ -201,6 +201,14 @@ def _node_problems(
     elif values_are_valid and not unknown and not missing:
         problem = library_problem(path, options_of(node), target)
         yield from [] if problem is None else [(path, problem)]
+
+
+def _missing(name: str, error: Exception) -> str:
+    """Say what is missing: the target, or a library that its module needs."""
+    absent = isinstance(error, ModuleNotFoundError) and name.startswith(f"{error.name}.")
+    if isinstance(error, ImportError) and not absent:
+        return f"cannot be imported: {error}"
+    return "nothing of this name"
 
 
 def _located(name: Any) -> Any:

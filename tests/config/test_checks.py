@@ -1,5 +1,6 @@
 """An invalid configuration raises an error that names the option and a valid choice."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,7 +97,16 @@ def test_combinations_with_an_invalid_part_are_not_checked(composed: Compose) ->
     with pytest.raises(UserError) as error:
         check(composed("features=lld", "model.encoder._target_=ser.networks.mlp.Missing"))
     (line,) = str(error.value).splitlines()
-    assert line.startswith("model.encoder._target_=")
+    assert line == ("model.encoder._target_='ser.networks.mlp.Missing': nothing of this name")
+
+
+def test_library_that_cannot_be_imported_is_named(
+    composed: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    monkeypatch.delitem(sys.modules, "ser.features.opensmile", raising=False)
+    with pytest.raises(UserError, match=r"OpenSmile': cannot be imported: .*opensmile"):
+        check(composed("features=functionals"))
 
 
 def test_unsuitable_level_names_features_of_a_suitable_level(composed: Compose) -> None:
