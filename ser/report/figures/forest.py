@@ -132,8 +132,7 @@ def _system(data: ReportData, row: Row, x: Scale, top: float, score: Score) -> I
     colour, value, y = css_class(data.colour_of(cell.system)), _score(cell, summed), top + 17
     few = len(cell.seeds) < cell.planned
     seeds = f" [{len(cell.seeds)}/{cell.planned} seeds]" if few else ""
-    most = LETTERS - len(seeds)
-    name = cell.system if len(cell.system) <= most else f"{cell.system[: most - 1]}…"
+    name = shortened(cell.system, LETTERS - len(seeds))
     yield text("name", SIDE, top + 10, f"{name}{seeds}")
     end = WIDTH - SIDE
     if (side := _side(data, cell)) is not None:
@@ -150,6 +149,20 @@ def _system(data: ReportData, row: Row, x: Scale, top: float, score: Score) -> I
     yield f"<g>{mark}{title}</g>"
     if (known := _published(cell)) is not None:
         yield _diamond(x(known), y, f"published: {score.text(known, 2)}")
+
+
+def shortened(name: str, most: int) -> str:
+    """Shorten the name of a system; its options, which tell it from others, are kept if they fit.
+
+    Examples:
+        >>> shortened("utterance_baseline target.bins=majority", 30)
+        'utteranc… target.bins=majority'
+    """
+    if len(name) <= most:
+        return name
+    first, _, options = name.partition(" ")
+    room = most - len(options) - 2
+    return f"{first[:room]}… {options}" if options and room > 2 else f"{name[: most - 1]}…"
 
 
 def _side(data: ReportData, cell: Cell) -> int | None:
