@@ -134,6 +134,7 @@ def _write(begun: Begun, outcome: Outcome, cost: Mapping[str, Any]) -> dict[str,
         scoring.predictions_of(split, target, fold.parts[split], predicted)
         for split, predicted in outcome.predictions.items()
     )
+    scoring.warn_of_impossible_values(table, target)
     folder.write_predictions(table)
     folder.write_utterances(utterances(fold.parts, prepared.corpus.table))
     result = {

@@ -1,5 +1,6 @@
 """Predictions and scores of a run, of one task or of several, and the agreement of raters."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from ser.data.folds import Fold
 from ser.data.raters import agreement
 from ser.data.targets import Target
 from ser.results import predictions, split_scores, task_predictions, task_scores
+
+log = logging.getLogger(__name__)
 
 
 def predictions_of(
@@ -20,6 +23,34 @@ def predictions_of(
     truth = {task.name: task.truth for task in target.tasks}
     shares = {task.name: task.shares for task in target.tasks}
     return task_predictions(split, ids, truth, predicted, classes_by_task(target), shares)
+
+
+def warn_of_impossible_values(table: pd.DataFrame, target: Target) -> None:
+    """Log predicted values that are further from all ratings than these are from each other.
+
+    One of them can make the CCC of a run 0. Models of scikit-learn extrapolate from a feature that
+    an extractor got wrong.
+
+    Args:
+        table: Rows of `predictions.csv`.
+        target: Target of the run.
+    """
+    for task in target.tasks or (target,):
+        if not task.is_value:
+            continue
+        low, high = task.labels.min(), task.labels.max()
+        rows = table if not target.tasks else table[table["task"] == task.name]
+        values = rows.set_index("utterance")["prediction"].astype(float)
+        beyond = values[(values < 2 * low - high) | (values > 2 * high - low)]
+        if beyond.empty:
+            continue
+        worst = str(beyond.abs().idxmax())
+        log.warning(
+            "%d of %d values of %s cannot be: %s is predicted as %.4g, ratings are %.4g to %.4g. "
+            "Its features are extreme; networks clip them (data.clip), models of scikit-learn do "
+            "not",
+            *(len(beyond), len(values), task.name, worst, beyond[worst], low, high),
+        )
 
 
 def scores_of(table: pd.DataFrame, split: str, target: Target) -> dict[str, Any] | None:
