@@ -28,8 +28,8 @@ def predictions_of(
 def warn_of_impossible_values(table: pd.DataFrame, target: Target) -> None:
     """Log predicted values that are further from all ratings than these are from each other.
 
-    One of them can make the CCC of a run 0. Models of scikit-learn extrapolate from a feature that
-    an extractor got wrong.
+    One of them can make the CCC of a run 0. Linear models of scikit-learn extrapolate from an
+    extreme feature.
 
     Args:
         table: Rows of `predictions.csv`.
