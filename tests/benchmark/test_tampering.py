@@ -292,8 +292,16 @@ def test_what_is_missing_or_added_is_refused(
     assert "splits.csv is missing" in verified(capsys, folder)[1]
 
 
+# Named, because the bytes of gzip hold the time: every worker must have the same names.
 @pytest.mark.parametrize(
-    "content", [b"garbage", b"", gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"\xff\xfe")]
+    "content",
+    [
+        b"garbage",
+        b"",
+        gzip.compress(b"a,b\n1,2\n"),
+        gzip.compress(b"\xff\xfe"),
+    ],
+    ids=["garbage", "empty", "other columns", "not text"],
 )
 def test_damaged_predictions_are_named(
     content: bytes, folder: Path, capsys: pytest.CaptureFixture[str]
