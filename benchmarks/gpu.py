@@ -15,7 +15,8 @@ Sections:
 - steps: one step of the five systems of parthasarathy2019, without and with CUDA graphs, beside a
   bare loop with the same networks on the same GPU, in turn (bar: 1.3);
 - encoder: hours of speech an hour, by a WavLM base model with random weights;
-- packed: runs an hour of 1, 30 and 300 runs in one process, with and without CUDA graphs;
+- packed: trainings an hour of 1, 30 and 300 runs in one pack (1, 4 and 16 on frames), validation
+  included, with and without CUDA graphs;
 - processes: steps a second of several processes that share the GPU, whose kernels run at the same
   time only under NVIDIA's multi-process service, `nvidia-cuda-mps-control -d`;
 - table: estimated minutes for the whole of parthasarathy2019's table 1 (goal: 60, better 10);
@@ -46,6 +47,7 @@ import numpy as np
 import pytorch_lightning
 import torch
 import transformers
+from gpu_packs import EPOCHS, packed
 from gpu_processes import parallel
 from gpu_runs import commands, losses, resumed
 from gpu_steps import IEMOCAP, SMALL, SYSTEMS, Setup, other_systems, paper_systems
@@ -56,46 +58,9 @@ from ser.training.devices import allow_tf32
 
 Results = dict[str, Any]
 TRAININGS = 10 * 10 * 3 // 2  # seeds, folds and attributes; two folds share a training
-EPOCHS = 100
-FEW = 30  # runs of a pack
-NUMBERS = ("rounds", "replicas", "processes")  # options that replace those of a size
-PACKED = {"utterance_baseline": "mlp", "utterance_aae_vanilla": "aae", "utterance_aae": "aae"}
+NUMBERS = ("rounds", "replicas", "frame_replicas", "processes")  # that replace those of a size
 # Exists while NVIDIA's multi-process service runs.
 MPS = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")) / "control"
-
-
-def packed(setup: Setup, results: Results) -> Results:
-    """Runs an hour of packs, by model, number of runs and CUDA graphs."""
-    from packed import random_members, seconds_per_step
-
-    size, figures = setup.size, {}
-    utterances, per_epoch = size.train + size.val + size.test, -(-size.train // size.batch)
-    steps = 2 if size.small else 50
-    for model in ("mlp", "aae"):
-        for replicas in size.replicas:
-            members = random_members(
-                model, replicas, utterances=utterances, inputs=size.functionals,
-                batch_size=size.batch,
-            )  # fmt: skip
-            # Without graphs, most runs take a minute.
-            for graphs in (True, False) if replicas <= FEW else (True,):
-                key = f"{model}, {replicas} runs, {'with' if graphs else 'without'} graphs"
-                try:
-                    seconds = seconds_per_step(
-                        members, device=setup.device, graphs=graphs, steps=steps
-                    )
-                except torch.OutOfMemoryError:
-                    print(f"  {key}: does not fit into memory", flush=True)
-                    continue
-                an_hour = 3600 * replicas / (seconds * per_epoch * EPOCHS)
-                figures[key] = {"model": model, "step_s": seconds, "runs_an_hour": an_hour}
-                print(
-                    f"  {key}: step {seconds * 1e3:.3f} ms, {an_hour:.0f} runs an hour", flush=True
-                )
-            del members
-            if setup.device == "cuda":
-                torch.cuda.empty_cache()
-    return figures
 
 
 def encoder(setup: Setup, results: Results) -> Results:
@@ -127,6 +92,7 @@ def encoder(setup: Setup, results: Results) -> Results:
 def table(setup: Setup, results: Results) -> Results:
     """Minutes for table 1, by the throughput that was measured."""
     alone, shared, quickest = {}, {}, {}
+    packs = results.get("packed", {}).values()
     for name, each in results["steps"].items():
         way = min(each, each.get("with_graphs", each), key=lambda figures: figures["epoch_s"])
         steps = way["steps_per_epoch"]
@@ -136,13 +102,8 @@ def table(setup: Setup, results: Results) -> Results:
         rates = [rates[name] for rates in results.get("processes", {}).values()]
         of_processes = [steps / rate * epoch / way["epoch_s"] for rate in rates]
         shared[name] = TRAININGS * EPOCHS * min([epoch, *of_processes]) / 60
-        # Packs do not share trainings: each of two runs is trained.
-        packs = [
-            2 * TRAININGS * 60 / pack["runs_an_hour"]
-            for pack in results.get("packed", {}).values()
-            if pack["model"] == PACKED.get(name)
-        ]
-        quickest[name] = min([shared[name], *packs])
+        of_packs = [pack["shared_s"] for pack in packs if pack["system"] == name]
+        quickest[name] = min([shared[name], *(TRAININGS * each / 60 for each in of_packs)])
     figures = {"one process": alone, "several processes": shared, "with packs": quickest}
     for what, minutes in figures.items():
         listed = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items())
@@ -156,7 +117,7 @@ SECTIONS: dict[str, Callable[[Setup, Results], Results]] = {
     "resumed": lambda setup, results: resumed(setup),
     "steps": lambda setup, results: paper_systems(setup),
     "encoder": encoder,
-    "packed": packed,
+    "packed": lambda setup, results: packed(setup),
     "processes": lambda setup, results: parallel(setup),
     "table": table,
     "commands": lambda setup, results: commands(setup),
@@ -186,7 +147,8 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
     parser.add_argument("--precision", choices=["32-true", "tf32"], default="32-true")
     parser.add_argument("--rounds", type=int, help="of comparisons of steps")
-    parser.add_argument("--replicas", type=int, nargs="+", help="runs of packs")
+    parser.add_argument("--replicas", type=int, nargs="+", help="trainings of packs of vectors")
+    parser.add_argument("--frame-replicas", type=int, nargs="+", help="the same, of frames")
     parser.add_argument("--processes", type=int, nargs="+", help="processes that share the GPU")
     parser.add_argument("--seconds", type=float, default=430, help="no section begins later")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))

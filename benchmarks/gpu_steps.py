@@ -51,7 +51,8 @@ class Size:
         frames: Mean number of frames of an utterance.
         items: Items of a representation.
         batch: Utterances of a batch.
-        replicas: Runs in one pack.
+        replicas: Trainings in one pack, of vectors.
+        frame_replicas: The same, of frames.
         processes: Processes that share the device.
         seconds: Seconds of a measurement of throughput.
         rounds: Rounds of a comparison.
@@ -66,6 +67,7 @@ class Size:
     items: int = 12800
     batch: int = 64
     replicas: Sequence[int] = (1, 30, 300)
+    frame_replicas: Sequence[int] = (1, 4, 16)
     processes: Sequence[int] = (4, 12)
     seconds: float = 4.0
     rounds: int = 5
@@ -73,7 +75,7 @@ class Size:
 
 
 IEMOCAP = Size()
-SMALL = Size(36, 8, 8, 16, 8, 256, 12, (1, 2), (2,), 0.5, 1, small=True)
+SMALL = Size(36, 8, 8, 16, 8, 256, 12, (1, 2), (2,), (2,), 0.5, 1, small=True)
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,11 @@ def seconds_per_step(
     pack = Pack(members, torch.device(device), graphs=graphs)
     pack.network.train()
     runs, size = tuple(range(len(members))), members[0].data.batch_size
-    batches = [batch for batch, counts in pack.data.epoch(0) if min(counts) == size]
+    batches = [items for items, _, counts in pack.data.epoch(0) if min(counts) == size]
     for number in range(SETTLING + steps):
         if number == SETTLING:
             started = now(device)
-        pack.step(batches[number % len(batches)], runs)
+        pack.step(batches[number % len(batches)], None, runs)
     return (now(device) - started) / steps
 
 

@@ -30,7 +30,7 @@ class Packed(Launcher):
     """Launches runs that differ in fold and seed only as packs, one after another.
 
     Args:
-        runs: Runs of a pack; None: as many as fit into memory.
+        runs: Runs of a pack; None: as many as fit into memory (`ser.runs.pack.largest_pack`).
     """
 
     config: DictConfig
@@ -58,6 +58,8 @@ class Packed(Launcher):
             groups[without_numbers(job)].append(number)
         returns: dict[int, JobReturn] = {}
         for numbers in groups.values():
+            # Those of a seed together, because two folds may share a training.
+            numbers.sort(key=lambda number: _without_fold(job_overrides[number]))
             size = self._runs or largest_pack(self._compose(job_overrides[numbers[0]], 0))
             for begin in range(0, len(numbers), size):
                 jobs = {number: job_overrides[number] for number in numbers[begin : begin + size]}
@@ -105,6 +107,10 @@ class Packed(Launcher):
             cfg.hydra.job.id = f"{cfg.hydra.job.name}_{number}"
             cfg.hydra.job.num = number
         return cfg
+
+
+def _without_fold(job: Job) -> list[str]:
+    return [override for override in job if not override.startswith("fold.index=")]
 
 
 def _begin(pack: "RunPack", runs: "dict[int, PackRun]", number: int, cfg: DictConfig) -> object:

@@ -38,8 +38,9 @@ class Batch(NamedTuple):
         windows: (B,) utterance of each window, from 0 to U - 1; None: each item is an utterance.
         partners: (B,) class index of the item that is mixed into each; None: none are mixed.
         shares: (B,) share of each item itself in a mixture.
-        weights: (R, B) of a pack of R runs (`ser.training.pack`), whose features are (R, B, D) and
-            classes (R, B): 1 / n for each of the n items of a run, 0 for padding; None: no pack.
+        weights: (R, B) of a pack of R runs (`ser.training.pack`), whose features are (R, B, D) or
+            (R, B, T, F), classes and lengths (R, B): 1 / n for each of the n items of a run, 0 for
+            padding; None: no pack.
     """
 
     x: Tensor

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,8 +26,13 @@ class FrameBatches(Batches):
         seed: Of the order and the crops; None: the given order and all windows.
         share: (rank, ranks), see `Batches`.
         perturbations: Random changes of batches with a seed.
+
+    Attributes:
+        aligned: Whether the batches of an epoch are in `common_order` by length, as in packs,
+            where all runs have batches of similar length at the same time.
     """
 
+    aligned = False
     # Batches within which utterances are sorted by length: there is little padding, but the
     # batches differ between epochs.
     POOL = 16
@@ -65,6 +71,9 @@ class FrameBatches(Batches):
         pools = order.split(self.POOL * self.batch_size)
         order = torch.cat([pool[self.lengths[pool].argsort(stable=True)] for pool in pools])
         batches = [order[a:b] for a, b in pairwise(self.bounds)]
+        if self.aligned:
+            batches.sort(key=lambda batch: int(self.lengths[batch].max()))
+            return [batches[i] for i in common_order(len(batches), self.epoch)]
         return [batches[i] for i in torch.randperm(len(batches), generator=random)]
 
     def batch(self, positions: Tensor, number: int) -> Batch:
@@ -84,11 +93,26 @@ class FrameBatches(Batches):
 
     def _cropped(self, positions: Tensor, number: int) -> Batch:
         """Return this rank's share of a batch: crops in training, all windows in evaluation."""
+        starts, lengths, windows = self.stretches(positions, number)
+        y = self.y[positions[self.share]]
+        return Batch(self._gather(starts, lengths), y, lengths, windows)
+
+    def stretches(self, positions: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the frames of this rank's share of a batch.
+
+        Args:
+            positions: Utterances of the batch, as positions in the split.
+            number: Number of the batch in its epoch, of which the crops depend.
+
+        Returns:
+            First frame and number of frames of each stretch, (B,); and the utterance of each as its
+            place in the batch, or None if there is one stretch for each.
+        """
         random = self._random(1 + number)
         # Drawn for the whole batch, so that crops do not depend on the number of ranks.
         drawn = None if random is None else torch.rand(len(positions), generator=random)[self.share]
         positions = positions[self.share]
-        starts, lengths, y = self.starts[positions], self.lengths[positions], self.y[positions]
+        starts, lengths = self.starts[positions], self.lengths[positions]
         if drawn is None:
             counts = (lengths + self.max_frames - 1) // self.max_frames
             windows = torch.repeat_interleave(torch.arange(len(positions)), counts)
@@ -100,8 +124,7 @@ class FrameBatches(Batches):
             windows = None
             spare = (lengths - self.max_frames).clamp(min=0)
             starts = starts + (drawn * (spare + 1)).long()
-        lengths = lengths.clamp(max=self.max_frames)
-        return Batch(self._gather(starts, lengths), y, lengths, windows)
+        return starts, lengths.clamp(max=self.max_frames), windows
 
     def _gather(self, starts: Tensor, lengths: Tensor) -> Tensor:
         """Gather (B, longest, F) frames by their starts and lengths, (B,); pad with zeros."""
@@ -111,3 +134,17 @@ class FrameBatches(Batches):
         inside = frame < lengths[:, None]
         x = self.rows.take(torch.where(inside, starts[:, None] + frame, 0))
         return x.masked_fill_(~inside[..., None], 0.0)
+
+
+def common_order(count: int, epoch: int) -> list[int]:
+    """Return 0..count-1 in a random order of an epoch, which is the same for all seeds.
+
+    That of fewer numbers is the same without the others.
+
+    Examples:
+        >>> common_order(6, epoch=0)
+        [3, 2, 1, 0, 4, 5]
+        >>> common_order(4, epoch=0)
+        [3, 2, 1, 0]
+    """
+    return np.random.default_rng(epoch).random(count).argsort(kind="stable").tolist()

@@ -1,11 +1,16 @@
-"""The batches of several runs that are trained together, from one copy of their features.
+"""The batches of several trainings in a pack, from one copy of their features.
 
-Each run has its own training split, standardisation and order of batches: those that it would have
-if it were trained alone. Rows of shorter batches are padding, with weight 0.
+Each training has its own training split, standardisation and batches: those that it would have by
+itself. Batches of vectors also have the same order. Those of frames have the order of
+`FrameBatches.aligned`: the batches of all trainings in a step have a similar number of frames. Rows
+of shorter batches are padding, with weight 0.
 """
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,98 +18,220 @@ from torch import Tensor
 
 from ser.data.batches import Batch, Batches
 from ser.data.datamodule import DataModule
+from ser.data.frame_batches import FrameBatches, common_order
+
+
+class Items(NamedTuple):
+    """Items of a batch of all trainings, without their features.
+
+    Attributes:
+        rows: (R, B) row of each item; at frame level, that of its first frame.
+        y: (R, B) class indices.
+        weights: (R, B), see `Batch`.
+        lengths: (R, B) frames, 0 for padding; None at utterance level.
+    """
+
+    rows: Tensor
+    y: Tensor
+    weights: Tensor
+    lengths: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Items":
+        """Return items whose tensors are changed by a function."""
+        lengths = None if self.lengths is None else change(self.lengths)
+        return Items(change(self.rows), change(self.y), change(self.weights), lengths)
+
+
+# A batch: its items, their largest number of frames or None, and how many each training has.
+Part = tuple[Items, int | None, list[int]]
 
 
 class PackData:
-    """Training and validation batches of R runs.
+    """Training and validation batches of R trainings.
 
     Args:
-        data: Data of each run.
+        data: Data of the runs of each training, which differ in validation and test splits only.
         device: Where features and batches are.
 
     Attributes:
+        places: Largest number of runs of a training.
         rows: B, rows of every training batch: its size, or one more if a run has a longer batch.
         most: Largest number of rows that a batch can have, in this pack or another one.
     """
 
-    def __init__(self, data: Sequence[DataModule], device: torch.device) -> None:
+    def __init__(self, data: Sequence[Sequence[DataModule]], device: torch.device) -> None:
         self.device = device
-        self.training = [each.train_dataloader() for each in data]
-        self.validation = [each.val_dataloader() for each in data]
-        for own, batches in zip(data, self.training, strict=True):
-            _require_own_training(own, batches)
+        first = [runs[0] for runs in data]
+        self.training = [each.train_dataloader() for each in first]
+        for runs, batches in zip(data, self.training, strict=True):
+            for own in runs:
+                _require_own_training(own, batches)
+            if isinstance(batches, FrameBatches):
+                batches.aligned = True
         # A last batch with one utterance is joined to the one before.
-        self.most = data[0].batch_size + 1
+        self.most = first[0].batch_size + 1
         self.rows = max(b - a for each in self.training for a, b in pairwise(each.bounds))
-        self._values, self._first = _values_of(data, device)
-        standardisers = [each.standardiser for each in data]
+        self._values, self._first = _values_of(first, device)
+        standardisers = [each.standardiser for each in first]
         self._means = _stacked([each.mean for each in standardisers], device)
         self._scales = _stacked([each.scale for each in standardisers], device)
         self._clip = standardisers[0].clip
+        self._padding = [
+            int(_stretches(batches, torch.tensor([0]), 0)[0]) + first
+            for batches, first in zip(self.training, self._first, strict=True)
+        ]
+        self._validation = [
+            [_Validation.of(each.val_dataloader()) for each in runs] for runs in data
+        ]
+        self.places = max(map(len, data))
 
-    def batch(self, rows: Tensor, y: Tensor, weights: Tensor) -> Batch:
+    def batch(self, items: Items, frames: int | None) -> Batch:
         """Return standardised features with their labels.
 
         Args:
-            rows: (R, B) rows of the features.
-            y: (R, B) class indices.
-            weights: (R, B), see `Batch`.
+            items: Items of the batch.
+            frames: T; None at utterance level.
         """
+        rows, lengths = items.rows, items.lengths
+        if lengths is None or frames is None:
+            return Batch(self._standardised(rows), items.y, weights=items.weights)
+        frame = torch.arange(frames, device=self.device)
+        padding = frame >= lengths[..., None]
+        # Padding repeats the first frame until it is set to 0.
+        x = self._standardised(rows[..., None] + frame.where(~padding, 0))
+        x = x.masked_fill_(padding[..., None], 0.0)
+        return Batch(x, items.y, lengths, weights=items.weights)
+
+    def _standardised(self, rows: Tensor) -> Tensor:
+        """(R, ...) rows -> (R, ..., D) standardised features."""
+        shape = (len(rows), *[1] * (rows.ndim - 1), -1)
         # In float64, as `Standardiser` computes.
-        x = (self._values[rows] - self._means[:, None]).div_(self._scales[:, None])
+        x = (self._values[rows] - self._means.view(shape)).div_(self._scales.view(shape))
         if self._clip is not None:
             x = x.clamp_(-self._clip, self._clip)
-        return Batch(x.float(), y, weights=weights)
+        return x.float()
 
-    def epoch(self, number: int) -> "Parts":
-        """Return the training batches of an epoch."""
+    def epoch(self, number: int) -> Iterator[Part]:
+        """Yield the training batches of an epoch."""
+        orders = []
         for batches in self.training:
             batches.set_epoch(number)
-        return self._parts(self.training, [batches.order() for batches in self.training])
+            orders.append(batches.order())
+        parts = _Parts(max(map(len, orders)), self.rows, self._padding)
+        for training, (batches, order) in enumerate(zip(self.training, orders, strict=True)):
+            steps: Sequence[int] = range(parts.steps)
+            if isinstance(batches, FrameBatches):
+                ranks = common_order(parts.steps, number)
+                steps = [step for step, rank in enumerate(ranks) if rank < len(order)]
+            for place, positions in enumerate(order):
+                rows, lengths, _ = _stretches(batches, positions, place)
+                rows, y = rows + self._first[training], batches.y[positions]
+                parts.fill(steps[place], training, rows, y, lengths)
+        return parts.on(self.device)
 
-    def validation_parts(self) -> Iterator["Parts"]:
-        """Yield the validation splits, as many utterances of each run as a training batch has."""
-        count = max(len(batches.y) for batches in self.validation)
-        for begin in range(0, count, self.rows):
-            parts = [
-                torch.arange(len(each.y))[begin : begin + self.rows] for each in self.validation
-            ]
-            yield self._parts(self.validation, [[part] if len(part) else [] for part in parts])
+    def validation(self, place: int) -> Iterator[Part]:
+        """Yield validation splits, as many items of each as a training batch has.
 
-    def _parts(self, split: Sequence[Batches], positions: Sequence[Sequence[Tensor]]) -> "Parts":
-        """Return some parts of a split of each run, whose positions in the split are given."""
-        shape = max(map(len, positions)), len(split), self.rows
-        rows, y, weights = torch.zeros(shape).long(), torch.zeros(shape).long(), torch.zeros(shape)
-        for run, (batches, parts) in enumerate(zip(split, positions, strict=True)):
-            own = batches.utterances + self._first[run]
-            rows[:, run] = own[0]  # padding is of the run's own split
-            for number, part in enumerate(parts):
-                place = number, run, slice(len(part))
-                rows[place], y[place] = own[part], batches.y[part]
-                weights[place] = 1 / len(part)
-        return Parts(rows, y, weights, self.device)
+        Args:
+            place: Place of the run among those of its training; nothing where there is none.
+        """
+        splits = {
+            training: runs[place]
+            for training, runs in enumerate(self._validation)
+            if place < len(runs)
+        }
+        count = max(len(each.rows) for each in splits.values())
+        parts = _Parts(-(-count // self.rows), self.rows, self._padding)
+        for training, own in splits.items():
+            y = own.y[own.utterances]
+            for step, begin in enumerate(range(0, len(own.rows), self.rows)):
+                part = slice(begin, begin + self.rows)
+                lengths = None if own.lengths is None else own.lengths[part]
+                rows = own.rows[part] + self._first[training]
+                parts.fill(step, training, rows, y[part], lengths)
+        return parts.on(self.device)
+
+    def of_utterances(self, training: int, place: int, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predictions for the validation utterances of a run, and their classes.
+
+        Args:
+            training: Number of its training.
+            place: Its place among the runs of the training.
+            predicted: (N, C) predictions for its items, in the order of `validation`.
+
+        Returns:
+            (U, C) means over the windows of an utterance, and (U,) classes.
+        """
+        own = self._validation[training][place]
+        sums = predicted.new_zeros(len(own.y), predicted.shape[1])
+        sums = sums.index_add_(0, own.utterances, predicted)
+        return sums / torch.bincount(own.utterances)[:, None], own.y
 
 
-class Parts:
-    """A sequence of batches of all runs, without their features.
+class _Parts:
+    """A sequence of batches of all trainings, which are padding until they are filled.
 
     Args:
-        rows: (S, R, B) rows of the features.
-        y: (S, R, B) class indices.
-        weights: (S, R, B), see `Batch`.
-        device: Where they are moved.
-
-    Attributes:
-        counts: (S, R) number of items of each run, 0 if it has no batch; on the CPU.
+        steps: Number of batches.
+        rows: B.
+        padding: Row of each training that padding repeats.
     """
 
-    def __init__(self, rows: Tensor, y: Tensor, weights: Tensor, device: torch.device) -> None:
-        self.counts = (weights > 0).sum(dim=2).tolist()
-        self.rows, self.y, self.weights = rows.to(device), y.to(device), weights.to(device)
+    def __init__(self, steps: int, rows: int, padding: Sequence[int]) -> None:
+        shape = steps, len(padding), rows
+        self.steps = steps
+        repeated = torch.tensor(padding)[:, None].repeat(steps, 1, rows)
+        self._items = Items(repeated, torch.zeros(shape).long(), torch.zeros(shape), None)
 
-    def __iter__(self) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor], list[int]]]:
-        """Yield the arguments of `PackData.batch`, and the number of items of each run."""
-        yield from zip(zip(self.rows, self.y, self.weights, strict=True), self.counts, strict=True)
+    def fill(
+        self, step: int, training: int, rows: Tensor, y: Tensor, lengths: Tensor | None
+    ) -> None:
+        """Set the items of a training in a batch, (n,)."""
+        items, place = self._items, (step, training, slice(len(rows)))
+        items.rows[place], items.y[place], items.weights[place] = rows, y, 1 / len(rows)
+        if lengths is not None:
+            if items.lengths is None:
+                items = self._items = items._replace(lengths=torch.zeros_like(items.rows))
+            assert items.lengths is not None
+            items.lengths[place] = lengths
+
+    def on(self, device: torch.device) -> Iterator[Part]:
+        """Yield the batches on a device."""
+        items, longest = self._items, [None] * self.steps
+        if items.lengths is not None:
+            longest = items.lengths.amax(dim=(1, 2)).tolist()
+        counts = (items.weights > 0).sum(dim=2).tolist()
+        items = items.each(lambda tensor: tensor.to(device))
+        for step in range(self.steps):
+            yield items.each(operator.itemgetter(step)), longest[step], counts[step]
+
+
+@dataclass(frozen=True)
+class _Validation:
+    """Items of a validation split, and the utterance of each; those of similar length together."""
+
+    rows: Tensor
+    lengths: Tensor | None
+    utterances: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, batches: Batches) -> "_Validation":
+        everything = torch.arange(len(batches.y))
+        rows, lengths, windows = _stretches(batches, everything, 0)
+        if lengths is None or windows is None:
+            return cls(rows, None, everything, batches.y)
+        order = lengths.argsort(stable=True)
+        return cls(rows[order], lengths[order], windows[order], batches.y)
+
+
+def _stretches(
+    batches: Batches, positions: Tensor, number: int
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return `FrameBatches.stretches`; at utterance level, rows without lengths and windows."""
+    if isinstance(batches, FrameBatches):
+        return batches.stretches(positions, number)
+    return batches.utterances[positions], None, None
 
 
 def _require_own_training(data: DataModule, batches: Batches) -> None:
@@ -115,7 +242,7 @@ def _require_own_training(data: DataModule, batches: Batches) -> None:
 
 
 def _values_of(data: Sequence[DataModule], device: torch.device) -> tuple[Tensor, list[int]]:
-    """Return the features of all runs (N, D), each once, and the first row of those of each run."""
+    """Return all features (N, D), each once, and the first row of those of each training."""
     first: dict[int, int] = {}
     arrays: list[np.ndarray] = []
     for each in data:

@@ -34,6 +34,7 @@ from ser.models.losses import (
 )
 from ser.models.priors import GaussianMixture
 from ser.networks import Encoder
+from ser.networks.conv import as_products
 from ser.networks.layer_sum import built
 from ser.training.phased import Optimiser, Phase, PhasedModel
 
@@ -246,13 +247,12 @@ class AAE(PhasedModel):
         """Features -> reconstructed features of the same shape."""
         if batch.lengths is None:
             return self.decoder(self.codes(batch))
+        frames = batch.x.shape[-2]
         # On a GPU the length of the batch, because it would have to be asked for the longest.
-        size = batch.x.shape[1] if batch.x.is_cuda else int(batch.lengths.max())
+        size = frames if as_products(batch.x) else int(batch.lengths.max())
         reconstruction = self.decoder(self.codes(batch), batch.lengths, size)
         # A batch may be padded beyond its longest utterance.
-        return nn.functional.pad(
-            reconstruction, (0, 0, 0, batch.x.shape[1] - reconstruction.shape[1])
-        )
+        return nn.functional.pad(reconstruction, (0, 0, 0, frames - reconstruction.shape[-2]))
 
     # ---- as a representation
 
@@ -316,7 +316,7 @@ class AAE(PhasedModel):
     def validation_sums(self, batch: Batch) -> Tensor:
         reconstruction = self.reconstruct(batch)
         if batch.weights is not None:
-            return diagnostics.pack_sums(batch.x, reconstruction, batch.weights > 0)
+            return diagnostics.pack_sums(batch, reconstruction)
         return diagnostics.reconstruction_sums(batch.x, reconstruction, batch.lengths)
 
 

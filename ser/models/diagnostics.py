@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ser.data.batches import UNLABELLED
+from ser.data.batches import UNLABELLED, Batch
 from ser.models.priors import Categorical, Gaussian, GaussianMixture, Ratings
 
 Prior = Categorical | Gaussian | GaussianMixture | Ratings
@@ -73,17 +73,21 @@ def reconstruction_sums(x: Tensor, reconstruction: Tensor, lengths: Tensor | Non
     return torch.stack([*sums, count.to(flat).expand(flat.shape[1])])
 
 
-def pack_sums(x: Tensor, reconstruction: Tensor, items: Tensor) -> Tensor:
+def pack_sums(batch: Batch, reconstruction: Tensor) -> Tensor:
     """Return the `reconstruction_sums` of each run of a pack, (R, 4, D).
 
     Args:
-        x: (R, B, D).
-        reconstruction: Same shape as x.
-        items: (R, B), False for padding.
+        batch: Batch of the pack, (R, B, D) or (R, B, T, F).
+        reconstruction: Same shape as its features; of frames, zero beyond each length.
     """
-    inside = items[..., None].to(x)
-    x, errors = x * inside, (reconstruction - x) * inside
-    count = inside.sum(dim=1).expand(-1, x.shape[2])
+    assert batch.weights is not None
+    x, errors = batch.x, reconstruction - batch.x
+    if batch.lengths is None:
+        inside = (batch.weights > 0)[..., None].to(x)
+        x, errors, counts = x * inside, errors * inside, inside.sum(dim=1)
+    else:
+        x, errors, counts = x.flatten(1, 2), errors.flatten(1, 2), batch.lengths.sum(1)[:, None]
+    count = counts.to(x).expand(-1, x.shape[2])
     return torch.stack([errors.square().sum(1), x.sum(1), x.square().sum(1), count], dim=1)
 
 

@@ -24,6 +24,9 @@ def reconstruction_loss(
         lengths: (B,) or None.
         weights: (R, B) of a pack of R runs, whose losses (R,) are returned; None: no pack.
     """
+    if weights is not None and lengths is not None:
+        frames = lengths.sum(dim=1).clamp(min=1)  # of a run without a batch: 0
+        return (reconstruction - x).square().sum(dim=(1, 2, 3)) / (frames * x.shape[3])
     if weights is not None:
         return (weights * (reconstruction - x).square().mean(dim=2)).sum(dim=1)
     if lengths is None:

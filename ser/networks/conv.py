@@ -3,6 +3,9 @@
 Padding is zero after every layer and excluded from the statistics of batch normalisation, so the
 length of the padding changes no output. Channels come last, (B, T, C): the frames without padding
 are then rows, which torch normalises several times faster.
+
+The layers of R networks side by side (`ser.networks.stacked`) compute (R, B, T, C), with lengths
+(R, B).
 """
 
 from collections.abc import Sequence
@@ -19,8 +22,8 @@ POOL = 4
 
 
 def mask(lengths: Tensor, frames: int) -> Tensor:
-    """Return a mask (B, T, 1) of the frames that are not padding."""
-    return (torch.arange(frames, device=lengths.device) < lengths[:, None])[..., None]
+    """Return a mask (..., T, 1) of the frames that are not padding, for (...) lengths."""
+    return (torch.arange(frames, device=lengths.device) < lengths[..., None])[..., None]
 
 
 def pooled(lengths: Tensor) -> Tensor:
@@ -28,12 +31,17 @@ def pooled(lengths: Tensor) -> Tensor:
     return (lengths + POOL - 1) // POOL
 
 
+def as_products(x: Tensor) -> bool:
+    """Whether layers use the operations of `ser.networks.on_gpu`: on GPUs, and of R networks."""
+    return x.is_cuda or x.ndim == 4
+
+
 def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
     """(B, T, C) -> (B, `frames`, C') by a "same" convolution; frames beyond T are zeros."""
-    (kernel,) = convolution.kernel_size
+    kernel = convolution.weight.shape[-1]
     before = (kernel - 1) // 2
-    x = functional.pad(x, (0, 0, before, frames + kernel - 1 - before - x.shape[1]))
-    if x.is_cuda:
+    x = functional.pad(x, (0, 0, before, frames + kernel - 1 - before - x.shape[-2]))
+    if as_products(x):
         return Convolution.apply(x, convolution.weight, convolution.bias)
     # Two-dimensional, with height 1: torch's conv1d would copy the data to channels first.
     image, weight = x.transpose(1, 2).unsqueeze(2), convolution.weight.unsqueeze(2)
@@ -42,14 +50,15 @@ def convolve(x: Tensor, convolution: nn.Conv1d, frames: int) -> Tensor:
 
 def pool(x: Tensor) -> Tensor:
     """(B, P * `POOL`, C) -> (B, P, C): the maximum of each `POOL` frames."""
-    x = x.unflatten(1, (-1, POOL))
+    products = as_products(x)
+    x = x.unflatten(-2, (-1, POOL))
     # Frames are equal only in padding, where they are zero, and a ReLU passes on no gradient.
-    return Maximum.apply(x) if x.is_cuda else x.amax(dim=2)
+    return Maximum.apply(x) if products else x.amax(dim=2)
 
 
 def unpool(x: Tensor, frames: int) -> Tensor:
     """(B, P, C) -> (B, `frames`, C): repeat each frame `POOL` times."""
-    return x.repeat_interleave(POOL, dim=1)[:, :frames]
+    return x.repeat_interleave(POOL, dim=-2)[..., :frames, :]
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
@@ -75,12 +84,12 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     def by_mask(self, x: Tensor, inside: Tensor) -> Tensor:
         """Return what `forward` does in training, without selecting rows."""
         rows = inside.flatten()[None].to(self.weight)
+        count = rows.sum()
         normalised, mean, variance = Normalisation.apply(
-            x.flatten(0, 1), rows, self.weight, self.bias, self.eps
+            x.flatten(0, 1), rows, count, self.weight, self.bias, self.eps
         )
         with torch.no_grad():
             self.num_batches_tracked += 1
-            count = rows.sum()
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
         return normalised.view_as(x)
@@ -96,7 +105,7 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """(B, T, C) and the mask of the output, (B, T', 1) -> (B, T', C')."""
-        return _normalised(convolve(x, self.convolution, inside.shape[1]), self.norm, inside)
+        return _normalised(convolve(x, self.convolution, inside.shape[-2]), self.norm, inside)
 
 
 def _normalised(x: Tensor, norm: MaskedBatchNorm | None, inside: Tensor) -> Tensor:
@@ -117,6 +126,7 @@ class ConvEncoder(nn.Module):
     """
 
     level = "frame"
+    takes_packs = True
     pool = 4  # equals `POOL`; `ser.config` reads it from this file
 
     def __init__(
@@ -144,17 +154,19 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         for layer in self.layers:
             # Pad to whole pools. Not as -(-T // POOL): ONNX rounds negative quotients up.
-            inside = mask(lengths, (x.shape[1] + POOL - 1) // POOL * POOL)
+            inside = mask(lengths, (x.shape[-2] + POOL - 1) // POOL * POOL)
             # Padding is zero, the minimum of a ReLU, so that no maximum depends on the padding.
             # ReLU and maximum commute; after the pool there are a quarter of the frames.
             x = functional.relu(pool(layer(x, inside)))
             lengths = pooled(lengths)
-        x = functional.pad(x, (0, 0, 0, self.kernel - x.shape[1]))
-        if not x.is_cuda:
+        x = functional.pad(x, (0, 0, 0, self.kernel - x.shape[-2]))
+        if not as_products(x):
             return self.dense(self.coarse(x.transpose(1, 2)))
-        convolution = self.coarse[0]
-        x = Convolution.apply(x, convolution.weight, convolution.bias).transpose(1, 2)
-        return self.dense(self.coarse[1:](x))
+        convolution, *others, _ = self.coarse
+        x = Convolution.apply(x, convolution.weight, convolution.bias).squeeze(-2)
+        for layer in others:
+            x = layer(x)
+        return self.dense(x)
 
 
 class ConvDecoder(nn.Module):
@@ -200,16 +212,18 @@ class ConvDecoder(nn.Module):
             lengths, size = pooled(lengths), -(-size // POOL)
             inside.append(mask(lengths, size))
         frames = inside.pop()
-        x = self._coarse_frames(self.dense(codes))[:, : frames.shape[1]]
+        x = self._coarse_frames(self.dense(codes))[..., : frames.shape[-2], :]
         x = functional.relu(_normalised(x, self.norm, frames))
         for layer, finer in zip(self.layers, reversed(inside), strict=True):
-            x = unpool(functional.relu(layer(x, frames)), finer.shape[1]) * finer
+            x = unpool(functional.relu(layer(x, frames)), finer.shape[-2]) * finer
             frames = finer
-        return _normalised(convolve(x, self.last, x.shape[1]), self.last_norm, frames)
+        return _normalised(convolve(x, self.last, x.shape[-2]), self.last_norm, frames)
 
     def _coarse_frames(self, x: Tensor) -> Tensor:
         """(B, K) -> (B, kernel, C)."""
-        if not x.is_cuda:
+        if not x.is_cuda and x.ndim == 2:
             return self.coarse(x[..., None]).transpose(1, 2)
-        frames = x @ self.coarse.weight.permute(0, 2, 1).flatten(1)
-        return frames.unflatten(1, (-1, self.coarse.out_channels)) + self.coarse.bias
+        assert self.coarse.bias is not None
+        bias = self.coarse.bias[..., None, None, :]
+        frames = x @ self.coarse.weight.mT.flatten(-2)
+        return frames.unflatten(-1, (-1, bias.shape[-1])) + bias

@@ -1,5 +1,7 @@
 """Layers of several equal networks side by side: (R, B, inputs) -> (R, B, outputs).
 
+Layers of frames take (R, B, T, inputs).
+
 The names of parameters and buffers are those of the plain layers, with a first dimension of R. The
 plain networks become views of it: what changes in the stack changes in them, and vice versa.
 """
@@ -12,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ser.errors import UserError
+from ser.networks.conv import MaskedBatchNorm
 from ser.networks.noise import PackNoise
+from ser.networks.on_gpu import Normalisation
 
 
 class PackRows:
@@ -81,19 +85,47 @@ class StackedBatchNorm(nn.Module):
         mean = (weights * x).sum(dim=1, keepdim=True)
         centred = x - mean
         variance = (weights * centred.square()).sum(dim=1, keepdim=True)
-        self._track(mean.squeeze(1), variance.squeeze(1))
+        counts = (self.rows.weights > 0).sum(dim=1, keepdim=True)
+        self._track(mean.squeeze(1), variance.squeeze(1), counts)
         scale = self.weight[:, None] * (variance + self.eps).rsqrt()
         return torch.addcmul(self.bias[:, None], centred, scale)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        """Update the running statistics of the runs that have a batch."""
-        counts = (self.rows.weights > 0).sum(dim=1, keepdim=True)
+    def _track(self, mean: Tensor, variance: Tensor, counts: Tensor) -> None:
+        """Update the running statistics of the runs that have items: (R, C), (R, C) and (R, 1)."""
         momentum = self.momentum * (counts > 0)
         unbiased = variance * (counts / (counts - 1).clamp(min=1))
         self.running_mean += momentum * (mean - self.running_mean)
         self.running_var += momentum * (unbiased - self.running_var)
         self.num_batches_tracked += (counts > 0).squeeze(1)
+
+
+class StackedMaskedBatchNorm(StackedBatchNorm):
+    """`MaskedBatchNorm` of each network by the statistics of its own frames."""
+
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # type: ignore[override]
+        """(R, B, T, C) and its mask (R, B, T, 1) -> (R, B, T, C)."""
+        frames = x.flatten(1, 2)
+        if not self.training:
+            return super().forward(frames).view_as(x) * inside
+        rows = inside.flatten(1)[:, None].to(x)
+        counts = rows.sum(dim=2, keepdim=True)
+        # A run that has no batch has no frames.
+        normalised, mean, variance = Normalisation.apply(
+            frames, rows, counts.clamp(min=1), self.weight, self.bias, self.eps
+        )
+        self._track(mean, variance, counts[:, 0])
+        return normalised.view_as(x)
+
+
+class StackedConvolution(nn.Module):
+    """Convolutions that `ser.networks.conv` computes, plain or transposed.
+
+    It has `weight` (R, ...) and `bias` (R, outputs).
+    """
+
+    weight: Tensor
+    bias: Tensor
 
 
 class StackedDropout(nn.Module):
@@ -142,6 +174,9 @@ def _stacked_layer(module: nn.Module, rows: PackRows, noise: PackNoise) -> nn.Mo
     makers: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
         nn.Linear: lambda layer: StackedLinear(),
         nn.BatchNorm1d: lambda layer: StackedBatchNorm(rows, layer.momentum, layer.eps),
+        MaskedBatchNorm: lambda layer: StackedMaskedBatchNorm(rows, layer.momentum, layer.eps),
+        nn.Conv1d: lambda layer: StackedConvolution(),
+        nn.ConvTranspose1d: lambda layer: StackedConvolution(),
         nn.Dropout: lambda layer: StackedDropout(layer.p, noise),
     }
     maker = makers.get(type(module))
@@ -164,3 +199,14 @@ def _share_tensors(layer: nn.Module, parts: Sequence[nn.Module]) -> None:
         layer._buffers[name] = tensors
         for part, tensor in zip(parts, tensors, strict=True):
             part._buffers[name] = tensor
+
+
+def share_all(source: nn.Module, other: nn.Module) -> None:
+    """Make the tensors of a network views of those of a source, which are equal."""
+    for name, parameter in other.named_parameters():
+        own = source.get_parameter(name).data
+        assert torch.equal(parameter.data, own), name
+        parameter.data = own
+    for name, _ in list(other.named_buffers()):
+        owner, _, key = name.rpartition(".")
+        other.get_submodule(owner)._buffers[key] = source.get_buffer(name)

@@ -5,6 +5,7 @@ to start each than the GPU to compute it. A graph is recorded once and then star
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -16,7 +17,11 @@ log = logging.getLogger(__name__)
 FRAMES = 64  # T is rounded up to a multiple, so that there are fewer shapes
 GRAPHS = 40  # that are kept
 
+WARM = 3  # steps of a pack before one is captured
+
 Shape = tuple[int, ...]
+Trainings = tuple[int, ...]  # of a pack, those that take part in a step
+Kind = tuple[Trainings, int | None]  # of a step: its trainings, and its number of frames
 
 
 class CapturedSteps:
@@ -124,3 +129,56 @@ def fill(placed: Batch, batch: Batch) -> None:
         placed.x[:, frames:] = 0.0
         placed.lengths.copy_(batch.lengths)
     placed.y.copy_(batch.y)
+
+
+class PackSteps:
+    """Steps that are captured as CUDA graphs, one for each set of trainings and number of frames.
+
+    Args:
+        compute: Computes a step of some trainings with a number of frames.
+        captured: Whether to capture; False: each step is computed anew.
+    """
+
+    def __init__(self, compute: Callable[[Trainings, int | None], None], *, captured: bool) -> None:
+        self._compute, self._captured = compute, captured
+        self._done: Counter[Kind] = Counter()
+        self._graphs: dict[Kind, torch.cuda.CUDAGraph] = {}
+        self._stream = torch.cuda.Stream() if captured else None
+
+    def __call__(self, trainings: Trainings, frames: int | None) -> None:
+        kind = (trainings, frames)
+        if kind in self._graphs:
+            self._graphs[kind].replay()
+        elif self._stream is None:
+            self._compute(*kind)
+        elif self._done[kind] < WARM:
+            self._done[kind] += 1
+            self._compute_aside(self._stream, kind)
+        else:
+            self._capture(kind)
+
+    def _compute_aside(self, stream: torch.cuda.Stream, kind: Kind) -> None:
+        """Compute a step on another stream, as torch asks for before a capture."""
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._compute(*kind)
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _capture(self, kind: Kind) -> None:
+        """Capture a step, and run it; what cannot be captured is computed step by step."""
+        graph = torch.cuda.CUDAGraph()
+        # Graphs are never computed at the same time, so that they can share memory.
+        pool = next((each.pool() for each in self._graphs.values()), None)
+        try:
+            with torch.cuda.graph(graph, pool=pool):
+                self._compute(*kind)
+        except RuntimeError as error:
+            log.warning("steps are not captured as CUDA graphs: %s", str(error).partition("\n")[0])
+            self._stream = None
+            self._graphs.clear()
+            self._compute(*kind)
+            return
+        if len(self._graphs) == GRAPHS:
+            del self._graphs[next(iter(self._graphs))]
+        self._graphs[kind] = graph
+        graph.replay()

@@ -5,14 +5,17 @@ alone: it has its own batches, random numbers, batch normalisation, optimiser st
 end of training. Apart from rounding, its result is the same in every pack. It is not that of a run
 trained alone, bit for bit: dropout masks and samples of priors come from another generator.
 
+Runs that differ in their validation and test splits only share a training: the same weights in all
+epochs, of which each run selects one by its own validation split.
+
 There are no checkpoints within a training: one that is killed begins anew.
 """
 
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +25,13 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
 from ser.data.datamodule import DataModule
-from ser.data.pack import PackData
+from ser.data.pack import Items, PackData
 from ser.errors import UserError
 from ser.networks.noise import PackNoise
-from ser.networks.stacked import PackRows, stack
+from ser.networks.stacked import PackRows, share_all, stack
 from ser.training.callbacks import require_finite
+from ser.training.captured import FRAMES, PackSteps, Trainings
+from ser.training.devices import allow_tf32
 from ser.training.phased import Phase, PhasedModel
 from ser.training.stopping import CheckpointSelection
 from ser.training.trainer import Training, save_training
@@ -34,10 +39,6 @@ from ser.training.trainer import Training, save_training
 log = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
-WARM = 3  # steps before one is captured as a CUDA graph
-GRAPHS = 4  # that are kept; most steps have all runs, the last of an epoch fewer
-
-Runs = tuple[int, ...]  # numbers of the runs that take part in a step
 
 
 @dataclass
@@ -63,9 +64,9 @@ class _PackPhase:
 
     Attributes:
         phase: The phase.
-        optimiser: Optimiser of the parameters of all runs.
+        optimiser: Optimiser of the parameters of all trainings.
         stacked: Its parameters, with a first dimension of R.
-        own: The same parameters of each run.
+        own: The same parameters of each training.
     """
 
     phase: Phase
@@ -73,16 +74,16 @@ class _PackPhase:
     stacked: list[nn.Parameter]
     own: list[list[nn.Parameter]] = field(repr=False)
 
-    def update(self, losses: Tensor, runs: Runs) -> None:
-        """Update the parameters of some runs by the gradients of their losses (R,)."""
+    def update(self, losses: Tensor, trainings: Trainings) -> None:
+        """Update the parameters of some trainings by the gradients of their losses (R,)."""
         gradients = torch.autograd.grad(losses.sum(), self.stacked, allow_unused=True)
         # A parameter without gradient is not updated, nor are the moments of its optimiser.
         self.optimiser.zero_grad()
         for number, gradient in enumerate(gradients):
             if gradient is not None:
                 of_each = gradient.contiguous().unbind()
-                for run in runs:
-                    self.own[run][number].grad = of_each[run]
+                for training in trainings:
+                    self.own[training][number].grad = of_each[training]
         self.optimiser.step()
 
 
@@ -93,96 +94,130 @@ class Pack:
         members: Runs, whose models become views of the stacked model.
         device: Where they are trained.
         graphs: Capture steps as CUDA graphs; without effect on a CPU.
+
+    Attributes:
+        trainings: Numbers of the runs of each of the R trainings.
     """
 
     def __init__(
         self, members: Sequence[Member], device: torch.device, *, graphs: bool = True
     ) -> None:
         self.members, self.device = members, device
-        self.data = PackData([member.data for member in members], device)
+        self.trainings = _trainings(members)
+        self.data = PackData(
+            [[members[run].data for run in runs] for runs in self.trainings], device
+        )
         self._rows = PackRows()
-        seeds = [_noise_seed(member.data.seed) for member in members]
+        first = [members[runs[0]] for runs in self.trainings]
+        seeds = [_noise_seed(member.data.seed) for member in first]
         self.noise = PackNoise(seeds, rows=self.data.rows, drawn=self.data.most, device=device)
-        models = [member.model.to(device) for member in members]
-        for model in models:
-            model.outputs.to("cpu")  # scores are computed there
+        models = [member.model.to(device) for member in first]
         network = stack(models, self._rows, self.noise)
         assert isinstance(network, PhasedModel)
         self.network = network
         self.network.source = self.noise
+        for model, runs in zip(models, self.trainings, strict=True):
+            for run in runs[1:]:
+                share_all(model, members[run].model.to(device))
+        for member in members:
+            member.model.outputs.to("cpu")  # scores are computed there
         self._phases = [
             _pack_phase(network, models, number) for number in range(len(network.phases))
         ]
-        shape = len(members), self.data.rows
-        # Captured steps read these tensors.
-        self._batch = (
-            torch.zeros(shape, dtype=torch.long, device=device),
-            torch.zeros(shape, dtype=torch.long, device=device),
-            torch.zeros(shape, device=device),
-        )
+        self._items: Items | None = None  # that captured steps read
         self._sums: dict[str, Tensor] = {}
-        self._step = _Steps(self._compute, captured=graphs and device.type == "cuda")
+        self._step = PackSteps(self._compute, captured=graphs and device.type == "cuda")
 
-    def step(self, batch: Sequence[Tensor], runs: Runs) -> None:
+    def step(self, items: Items, longest: int | None, trainings: Trainings) -> None:
         """Train on a batch.
 
         Args:
-            batch: Arguments of `PackData.batch`.
-            runs: Numbers of the runs that are updated.
+            items: Items of the batch.
+            longest: Their largest number of frames; None at utterance level.
+            trainings: Numbers of the trainings that are updated.
         """
-        for own, new in zip(self._batch, batch, strict=True):
-            own.copy_(new)
-        if len(runs) < len(self.members):
-            absent = [run for run in range(len(self.members)) if run not in runs]
-            self._batch[2][absent] = 0.0
-        self._step(runs)
+        if self._items is None:
+            self._items = items.each(torch.clone)
+        for own, new in zip(self._items, items, strict=True):
+            if own is not None and new is not None:
+                own.copy_(new)
+        if len(trainings) < len(self.trainings):
+            absent = [each for each in range(len(self.trainings)) if each not in trainings]
+            self._items.weights[absent] = 0.0
+            if self._items.lengths is not None:
+                self._items.lengths[absent] = 0
+        self._step(trainings, None if longest is None else -(-longest // FRAMES) * FRAMES)
 
-    def train_epoch(self, number: int, runs: Runs) -> None:
+    def train_epoch(self, number: int, runs: Sequence[int]) -> None:
         """Train some runs for an epoch; their models get the sums over it."""
         self.network.train()
         for sums in self._sums.values():
             sums.zero_()
         seen: Counter[int] = Counter()
-        for batch, counts in self.data.epoch(number):
-            present = tuple(run for run in runs if counts[run])
-            self.step(batch, present)
-            seen.update({run: counts[run] for run in present})
+        numbered = list(enumerate(self.trainings))
+        going = [training for training, own in numbered if not set(own).isdisjoint(runs)]
+        for items, longest, counts in self.data.epoch(number):
+            present = tuple(training for training in going if counts[training])
+            self.step(items, longest, present)
+            seen.update({training: counts[training] for training in present})
         totals = {name: each.cpu() for name, each in self._sums.items()}
-        for run in runs:
-            model = self.members[run].model
-            model.on_train_epoch_start()
-            model.add({name: each[run] for name, each in totals.items()}, seen[run])
+        for training, own in numbered:
+            for run in set(own).intersection(runs):
+                model = self.members[run].model
+                model.on_train_epoch_start()
+                model.add({name: each[training] for name, each in totals.items()}, seen[training])
 
     @torch.no_grad()
-    def validate(self, runs: Runs) -> None:
+    def validate(self, runs: Sequence[int]) -> None:
         """Let the models of some runs score their validation splits."""
         self.network.eval()
-        for run in runs:
-            self.members[run].model.on_validation_epoch_start()
-        for parts in self.data.validation_parts():
-            ((arguments, counts),) = parts
-            self._rows.weights = arguments[2]
-            batch = self.data.batch(*arguments)
-            predicted = self.network.outputs.predict(self.network(batch)).cpu()
-            sums, y = self.network.validation_sums(batch), batch.y.cpu()
-            sums = None if sums is None else sums.cpu()
-            for run in runs:
-                if count := counts[run]:
-                    own = None if sums is None else sums[run]
-                    model = self.members[run].model
-                    model.add_validation(predicted[run, :count], y[run, :count], own)
+        for place in range(self.data.places):
+            of_place = {
+                training: own[place]
+                for training, own in enumerate(self.trainings)
+                if place < len(own) and own[place] in runs
+            }
+            if of_place:
+                self._validate(place, of_place)
 
-    def _compute(self, runs: Runs) -> None:
-        """Compute a step from the batch that is in place."""
+    def _validate(self, place: int, runs: Mapping[int, int]) -> None:
+        """Score the validation splits of the runs with one place in their trainings.
+
+        Args:
+            place: Place of each run among those of its training.
+            runs: Number of the run, by that of its training.
+        """
+        predicted: dict[int, list[Tensor]] = defaultdict(list)
+        sums: dict[int, list[Tensor]] = defaultdict(list)
+        for items, longest, counts in self.data.validation(place):
+            self._rows.weights = items.weights
+            batch = self.data.batch(items, longest)
+            of_all = self.network.outputs.predict(self.network(batch)).cpu()
+            sums_of_all = self.network.validation_sums(batch)
+            sums_of_all = None if sums_of_all is None else sums_of_all.cpu()
+            for training in runs:
+                if count := counts[training]:
+                    predicted[training].append(of_all[training, :count])
+                    if sums_of_all is not None:
+                        sums[training].append(sums_of_all[training])
+        for training, run in runs.items():
+            model, own = self.members[run].model, sums[training]
+            model.on_validation_epoch_start()
+            p, y = self.data.of_utterances(training, place, torch.cat(predicted[training]))
+            model.add_validation(p, y, torch.stack(own).sum(0) if own else None)
+
+    def _compute(self, trainings: Trainings, frames: int | None) -> None:
+        """Compute a step from the items that are in place, with T frames."""
+        assert self._items is not None
         self.noise.begin_step()
-        self._rows.weights = self._batch[2]
-        batch = self.data.batch(*self._batch)
-        counts = (self._batch[2] > 0).sum(dim=1)
+        weights = self._rows.weights = self._items.weights
+        batch = self.data.batch(self._items, frames)
+        counts = (weights > 0).sum(dim=1)
         sums: dict[str, Tensor] = {}
         shared = self.network.draw(batch)
         for part in self._phases:
             losses, shared = part.phase.compute(batch, shared)
-            part.update(losses, runs)
+            part.update(losses, trainings)
             sums[f"train/{part.phase.name}_loss"] = losses.detach() * counts
         with torch.no_grad():
             sums |= self.network.observe(batch, shared)
@@ -191,56 +226,6 @@ class Pack:
                 self._sums[name] += value  # in place, because it may be captured
             else:
                 self._sums[name] = value.clone()
-
-
-class _Steps:
-    """Steps that are captured as CUDA graphs, one for each set of runs that take part.
-
-    Args:
-        compute: Computes a step of some runs.
-        captured: Whether to capture; False: each step is computed anew.
-    """
-
-    def __init__(self, compute: Callable[[Runs], None], *, captured: bool) -> None:
-        self._compute, self._captured = compute, captured
-        self._done: Counter[Runs] = Counter()
-        self._graphs: dict[Runs, torch.cuda.CUDAGraph] = {}
-        self._stream = torch.cuda.Stream() if captured else None
-
-    def __call__(self, runs: Runs) -> None:
-        if runs in self._graphs:
-            self._graphs[runs].replay()
-        elif self._stream is None:
-            self._compute(runs)
-        elif self._done[runs] < WARM:
-            self._done[runs] += 1
-            self._compute_aside(self._stream, runs)
-        else:
-            self._capture(runs)
-
-    def _compute_aside(self, stream: torch.cuda.Stream, runs: Runs) -> None:
-        """Compute a step on another stream, as torch asks for before a capture."""
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self._compute(runs)
-        torch.cuda.current_stream().wait_stream(stream)
-
-    def _capture(self, runs: Runs) -> None:
-        """Capture a step, and run it; what cannot be captured is computed step by step."""
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph):
-                self._compute(runs)
-        except RuntimeError as error:
-            log.warning("steps are not captured as CUDA graphs: %s", str(error).partition("\n")[0])
-            self._stream = None
-            self._graphs.clear()
-            self._compute(runs)
-            return
-        if len(self._graphs) == GRAPHS:
-            del self._graphs[next(iter(self._graphs))]
-        self._graphs[runs] = graph
-        graph.replay()
 
 
 def fit_alone(
@@ -280,6 +265,7 @@ def fit_pack(training: Training, members: Sequence[Member]) -> None:
             log.info("a pack of runs is slower on a CPU than the same runs trained separately")
         else:
             torch.cuda.set_device(device)  # streams and graphs are of the current device
+            allow_tf32(training.precision == "tf32")
         if training.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does
         torch.use_deterministic_algorithms(training.deterministic)
@@ -288,19 +274,20 @@ def fit_pack(training: Training, members: Sequence[Member]) -> None:
     for member in members:
         member.model.cpu()
         if member.error is None:
-            member.model.load_state_dict(member.selection.weights)
+            # Not copied into its tensors, which another run may share.
+            member.model.load_state_dict(member.selection.weights, assign=True)
 
 
 def _train(pack: Pack, max_epochs: int) -> None:
     """Train all runs of a pack, each until its training ends."""
     members = pack.members
     epochs = members[0].selection.max_epochs or max_epochs
-    runs: Runs = tuple(range(len(members)))
+    runs = list(range(len(members)))
     logged = time.monotonic()
     for epoch in range(epochs):
         pack.train_epoch(epoch, runs)
         pack.validate(runs)
-        runs = tuple(run for run in runs if _goes_on(members[run]))
+        runs = [run for run in runs if _goes_on(members[run])]
         if not runs:
             break
         if time.monotonic() - logged > LOG_SECONDS:
@@ -318,6 +305,15 @@ def _goes_on(member: Member) -> bool:
         member.error = error
         return False
     return not member.selection.end_epoch(model)
+
+
+def _trainings(members: Sequence[Member]) -> list[list[int]]:
+    """Return the numbers of the runs of each training: those that differ in other splits only."""
+    of_key: dict[Hashable, list[int]] = defaultdict(list)
+    for run, member in enumerate(members):
+        data = member.data
+        of_key[id(data.features), data.seed, tuple(data.fold.training)].append(run)
+    return list(of_key.values())
 
 
 def _pack_phase(network: PhasedModel, models: Sequence[PhasedModel], number: int) -> _PackPhase:

@@ -32,7 +32,7 @@ def test_gradients_of_the_normalisation() -> None:
 
     def normalised(*inputs: Tensor) -> Tensor:
         x, weight, bias = inputs
-        return Normalisation.apply(x, rows, weight, bias, 1e-5)[0]
+        return Normalisation.apply(x, rows, rows.sum(), weight, bias, 1e-5)[0]
 
     assert torch.autograd.gradcheck(normalised, (random(11, 3), random(3), random(3)))
 

@@ -72,15 +72,16 @@ def run_bytes(path: Path) -> bytes:
 
 
 REFUSED = {
-    "model=svm": "packs are of fully connected networks for utterances: model=mlp|aae",
-    "model=lstm features=lld": "packs are of fully connected networks",
+    "model=svm": "packs are of fully connected and convolutional networks: model=mlp|cnn|aae",
+    "model=lstm features=lld": "packs are of fully connected and convolutional networks",
     "representation=pca representation.size=4": "representations are not packed",
     "data.mixup=0.2": "training data are not perturbed in packs",
     "augment=gain": "training data are not perturbed in packs",
+    "model=cnn features=lld data.spec_augment.masks=2": "training data are not perturbed in packs",
     "target=activation target.bins=null": "a pack predicts the classes of one target",
     "in_memory=false": "features are kept in memory",
-    "share_training=true": "folds do not share a training in packs",
-    "trainer.precision=bf16-mixed": "a pack is trained on one device in full precision",
+    "share_training=true": "runs of a pack share a training wherever they can",
+    "trainer.precision=bf16-mixed": "a pack is trained on one device, not in mixed precision",
     "model.optimiser._target_=torch.optim.LBFGS": "model.optimiser=torch.optim.LBFGS: one of",
 }
 

@@ -9,11 +9,12 @@ import pytest
 import pytorch_lightning as pl
 import scipy.stats
 import torch
-from small import made_data, made_model, training
+from small import OF_MODEL, made_data, made_model, training
 from torch import Tensor, nn
 
 from ser.data.batches import UNLABELLED
 from ser.data.datamodule import DataModule
+from ser.data.frame_batches import FrameBatches
 from ser.errors import UserError
 from ser.models.priors import Categorical, Gaussian
 from ser.networks.noise import BITS, INCREMENT, PackNoise, _bits
@@ -21,18 +22,18 @@ from ser.networks.stacked import PackRows, stack
 from ser.training.pack import Member, Pack, fit_pack
 from ser.training.prediction import predictions
 
-PLAIN = ["model.batch_norm=false", "networks.utterance.encoder.dropout=0.0"]
-PLAIN += ["model.discriminator.dropout=0.0"]
-ALIKE = {"mlp": ["model.encoder.dropout=0.0"], "aae": PLAIN}
-NAMES = ["mlp", "aae"]
+PLAIN = ["model.batch_norm=false", "model.discriminator.dropout=0.0"]
+PLAIN += [f"networks.{level}.encoder.dropout=0.0" for level in ("utterance", "frame")]
+ALIKE = {name: PLAIN if "aae" in name else ["model.encoder.dropout=0.0"] for name in OF_MODEL}
+NAMES = list(OF_MODEL)
 # Elementwise functions of torch round the last values of a tensor in another way, unless there is
 # a whole number of vectors.
 VECTORS = 32
 
 
-def data_of(seed: int, batch_size: int = 16, **options: float) -> DataModule:
+def data_of(name: str, seed: int, batch_size: int = 16, **options: float) -> DataModule:
     """Data with an order of batches and a size of the training split that depend on the seed."""
-    data = made_data("utterance", **options)
+    data = made_data(OF_MODEL[name], **options)
     data.seed, data.batch_size = seed, batch_size
     train = data.fold.train[: 40 - seed]
     data.fold = replace(data.fold, train=train, fit=train)
@@ -43,7 +44,7 @@ def member(name: str, data: DataModule, *overrides: str, **options: object) -> M
     model = made_model(name, data, *overrides)
     pl.seed_everything(data.seed, verbose=False)
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.ConvTranspose1d):
             module.reset_parameters()
     return Member(model, data, training(**options).selection())
 
@@ -70,14 +71,18 @@ def test_pack_trains_as_separate_runs_do(
 ) -> None:
     """Without batch normalisation and with the same samples: after an epoch, up to rounding.
 
-    The splits have 40, 39 and 38 utterances, so that the last batches differ, too.
+    The splits have 40, 39 and 38 utterances, so that the last batches differ, too. Some utterances
+    are cropped in training, and have two windows in validation.
     """
+    monkeypatch.setattr(FrameBatches, "aligned", True)
     for prior in (Gaussian, Categorical):
         monkeypatch.setattr(prior, "sample", fixed_sample)
     options = ALIKE[name]
-    together = packed([member(name, data_of(seed), *options) for seed in range(3)], max_epochs=1)
+    together = packed(
+        [member(name, data_of(name, seed), *options) for seed in range(3)], max_epochs=1
+    )
     for seed, one in enumerate(together):
-        alone = member(name, data_of(seed), *options)
+        alone = member(name, data_of(name, seed), *options)
         training(max_epochs=1).fit(alone.model, alone.data, tmp_path / str(seed), [])
         torch.testing.assert_close(weights(one), weights(alone), rtol=0, atol=1e-5)
         (row,), (expected,) = one.model.record, alone.model.record
@@ -96,7 +101,7 @@ def fixed_sample(
 @pytest.mark.parametrize("name", NAMES)
 def test_run_does_not_depend_on_the_others(name: str) -> None:
     def of(*seeds: int) -> list[Member]:
-        return packed([member(name, data_of(seed, VECTORS)) for seed in seeds])
+        return packed([member(name, data_of(name, seed, VECTORS)) for seed in seeds])
 
     (alone,), three, others = of(2), of(0, 1, 2), of(2, 5)
     assert_same(alone, three[2])
@@ -108,7 +113,7 @@ def test_batches_of_any_size_give_the_same_up_to_rounding() -> None:
     """One run has a last batch of 17, to which that of one utterance is joined."""
     options = ["model.batch_norm=false"]
     alone, among = (
-        packed([member("aae", data_of(seed), *options) for seed in seeds])[0]
+        packed([member("aae", data_of("aae", seed), *options) for seed in seeds])[0]
         for seeds in ([1], [1, 7])
     )
     assert alone.selection.epoch == among.selection.epoch
@@ -119,7 +124,7 @@ def test_batches_of_any_size_give_the_same_up_to_rounding() -> None:
 def test_noise_in_the_test_split_of_a_run_changes_nothing(name: str) -> None:
     """Neither its own training and selection nor those of the others."""
     one, other = (
-        packed([member(name, data_of(0, test_value=value)), member(name, data_of(1))])
+        packed([member(name, data_of(name, 0, test_value=value)), member(name, data_of(name, 1))])
         for value in (0.0, 1e6)
     )
     for before, after in zip(one, other, strict=True):
@@ -129,7 +134,7 @@ def test_noise_in_the_test_split_of_a_run_changes_nothing(name: str) -> None:
 
 
 def test_rows_of_another_split_are_refused() -> None:
-    data = data_of(0)
+    data = data_of("mlp", 0)
     batches = data.train_dataloader()
     batches.utterances[0] = 45  # of the validation split
     data.train_dataloader = lambda: batches  # type: ignore[method-assign]
@@ -140,11 +145,11 @@ def test_rows_of_another_split_are_refused() -> None:
 def test_run_that_stops_early_is_frozen_and_the_others_go_on() -> None:
     options = {"patience": 2, "max_epochs": 8}
     lr = "model.optimiser.lr=0.01"
-    members = [member("mlp", data_of(seed), lr, **options) for seed in range(3)]
+    members = [member("mlp", data_of("mlp", seed), lr, **options) for seed in range(3)]
     epochs = [len(each.model.record) for each in packed(members, **options)]
     assert len(set(epochs)) > 1
     for run in (int(np.argmin(epochs)), int(np.argmax(epochs))):
-        (alone,) = packed([member("mlp", data_of(run), lr, **options)], **options)
+        (alone,) = packed([member("mlp", data_of("mlp", run), lr, **options)], **options)
         assert len(alone.model.record) == epochs[run]
         assert alone.selection.epoch == members[run].selection.epoch
         torch.testing.assert_close(weights(alone), weights(members[run]), rtol=0, atol=1e-5)
@@ -152,7 +157,7 @@ def test_run_that_stops_early_is_frozen_and_the_others_go_on() -> None:
 
 def test_absent_runs_do_not_change() -> None:
     """Neither parameters nor running statistics nor moments of optimisers."""
-    pack = Pack([member("aae", data_of(seed)) for seed in range(2)], torch.device("cpu"))
+    pack = Pack([member("aae", data_of("aae", seed)) for seed in range(2)], torch.device("cpu"))
     pack.train_epoch(0, (0, 1))
     before = [weights(each) for each in pack.members]
     pack.train_epoch(1, (1,))
@@ -162,13 +167,13 @@ def test_absent_runs_do_not_change() -> None:
 
 
 def test_loss_that_is_not_finite_ends_one_run_only() -> None:
-    members = [member("mlp", data_of(seed)) for seed in range(2)]
+    members = [member("mlp", data_of("mlp", seed)) for seed in range(2)]
     with torch.no_grad():
         members[0].model.head.weight.fill_(float("nan"))
     packed(members)
     assert "is not finite" in str(members[0].error)
     assert members[1].error is None
-    (alone,) = packed([member("mlp", data_of(1))])
+    (alone,) = packed([member("mlp", data_of("mlp", 1))])
     torch.testing.assert_close(weights(members[1]), weights(alone), rtol=0, atol=1e-5)
 
 
@@ -248,3 +253,60 @@ def test_numbers_of_a_run_come_from_its_own_seed() -> None:
     assert len(np.unique(expected)) == expected.size
     np.testing.assert_array_equal(drawn([3, 7, 4], 4), expected)
     np.testing.assert_array_equal(drawn([7, 3], 5), expected)
+
+
+@pytest.mark.parametrize("name", ["mlp", "aae frames"])
+def test_runs_that_differ_in_other_splits_share_a_training(name: str) -> None:
+    """Bit for bit the results of packs of their own, of which each selects its own epoch."""
+
+    def of(exchanged: bool) -> Member:
+        data = data_of(name, 0, VECTORS)
+        if exchanged:
+            val, test = data.fold.test, data.fold.val[:8]
+            data = data.of_fold(replace(data.fold, val=val, test=test))
+        return member(name, data)
+
+    separate = [packed([of(exchanged)])[0] for exchanged in (False, True)]
+    one = of(False)
+    other = member(name, one.data.of_fold(of(True).data.fold))
+    third = member(name, data_of(name, 1, VECTORS))
+    pack = Pack([one, third, other], torch.device("cpu"))
+    assert pack.trainings == [[0, 2], [1]]
+    pack.train_epoch(0, (0, 1, 2))
+    torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
+
+    one = of(False)
+    other = member(name, one.data.of_fold(of(True).data.fold))
+    together = packed([one, member(name, data_of(name, 1, VECTORS)), other])
+    assert_same(together[0], separate[0])
+    assert_same(together[2], separate[1])
+    assert together[0].model.record != together[2].model.record
+
+
+def test_validation_of_one_run_is_not_seen_by_the_other_one() -> None:
+    """The test split of a run may be the validation split of another one with the same training."""
+    pairs = []
+    for value in (0.0, 1e6):
+        data = data_of("aae frames", 0, test_value=value)
+        other = data.of_fold(replace(data.fold, val=data.fold.test, test=data.fold.val))
+        pairs.append(packed([member("aae frames", each) for each in (data, other)]))
+    (before, of_test), (after, of_noise) = pairs
+    assert_same(before, after)
+    assert of_test.model.record != of_noise.model.record
+
+
+def test_training_goes_on_until_its_last_run_ends() -> None:
+    """The weights of the run that has stopped are those that it has selected."""
+    options = {"patience": 2, "max_epochs": 8}
+
+    def pair() -> list[Member]:
+        data = data_of("mlp", 4)
+        other = data.of_fold(replace(data.fold, val=data.fold.test, test=data.fold.val))
+        lr = "model.optimiser.lr=0.02"
+        return [member("mlp", each, lr, **options) for each in (data, other)]
+
+    together = packed(pair(), **options)
+    assert len({len(each.model.record) for each in together}) == 2
+    for number, one in enumerate(together):
+        (alone,) = packed([pair()[number]], **options)
+        assert_same(one, alone)
