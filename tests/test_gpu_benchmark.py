@@ -24,7 +24,7 @@ def test_sections_run_on_the_cpu_with_tiny_data(tmp_path: Path) -> None:
     assert set(results["resumed"]["utterance_aae"].values()) == {0}
     assert results["steps"]["utterance_aae"]["steps_per_epoch"] == 3
     assert results["packed"]["utterance_aae, 2 trainings, with graphs"]["shared_s"] > 0
-    assert results["table"]["one process"]["sum"] > results["table"]["with packs"]["sum"] > 0
+    assert results["table"]["one process"]["sum"] >= results["table"]["with packs"]["sum"] > 0
 
 
 def test_a_section_that_fails_is_reported(tmp_path: Path) -> None:
