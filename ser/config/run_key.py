@@ -102,7 +102,7 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         target.pop("weights", None)
     trainer: Any = options["trainer"]
     if trainer.get("packed"):  # all numbers of a pack depend on its generator
-        trainer["packed"] = "SplitMix64"
+        trainer["packed"] = "SplitMix64, own steps"
     else:  # as before there was the option
         trainer.pop("packed", None)
     alone = trains_on_gpu(cfg) and trainer["devices"] == 1 and not trainer.get("packed")

@@ -54,36 +54,37 @@ class PackData:
         device: Where features and batches are.
 
     Attributes:
-        places: Largest number of runs of a training.
+        validation: Batches of the validation splits of the first run of each training, then of the
+            second one of those that have two, and so on.
         rows: B, rows of every training batch: its size, or one more if a run has a longer batch.
         most: Largest number of rows that a batch can have, in this pack or another one.
     """
 
     def __init__(self, data: Sequence[Sequence[DataModule]], device: torch.device) -> None:
         self.device = device
-        first = [runs[0] for runs in data]
-        self.training = [each.train_dataloader() for each in first]
+        of_trainings = [runs[0] for runs in data]
+        self.training = [each.train_dataloader() for each in of_trainings]
         for runs, batches in zip(data, self.training, strict=True):
             for own in runs:
                 _require_own_training(own, batches)
             if isinstance(batches, FrameBatches):
                 batches.aligned = True
         # A last batch with one utterance is joined to the one before.
-        self.most = first[0].batch_size + 1
+        self.most = of_trainings[0].batch_size + 1
         self.rows = max(b - a for each in self.training for a, b in pairwise(each.bounds))
-        self._values, self._first = _values_of(first, device)
-        standardisers = [each.standardiser for each in first]
+        self._values, self._first = _values_of(of_trainings, device)
+        standardisers = [each.standardiser for each in of_trainings]
         self._means = _stacked([each.mean for each in standardisers], device)
         self._scales = _stacked([each.scale for each in standardisers], device)
         self._clip = standardisers[0].clip
         self._padding = [
-            int(_stretches(batches, torch.tensor([0]), 0)[0]) + first
+            int(_rows_of(batches, [torch.tensor([0])])[0]) + first
             for batches, first in zip(self.training, self._first, strict=True)
         ]
         self._validation = [
             [_Validation.of(each.val_dataloader()) for each in runs] for runs in data
         ]
-        self.places = max(map(len, data))
+        self.validation = [self._validation_of(place) for place in range(max(map(len, data)))]
 
     def batch(self, items: Items, frames: int | None) -> Batch:
         """Return standardised features with their labels.
@@ -119,18 +120,18 @@ class PackData:
             orders.append(batches.order())
         parts = _Parts(max(map(len, orders)), self.rows, self._padding)
         for training, (batches, order) in enumerate(zip(self.training, orders, strict=True)):
-            steps: Sequence[int] = range(parts.steps)
+            steps: Sequence[int] = range(len(order))
             if isinstance(batches, FrameBatches):
                 ranks = common_order(parts.steps, number)
                 steps = [step for step, rank in enumerate(ranks) if rank < len(order)]
-            for place, positions in enumerate(order):
-                rows, lengths, _ = _stretches(batches, positions, place)
-                rows, y = rows + self._first[training], batches.y[positions]
-                parts.fill(steps[place], training, rows, y, lengths)
+            rows, lengths = _rows_of(batches, order)
+            sizes = torch.tensor([len(each) for each in order])
+            y = batches.y[torch.cat(order)]
+            parts.fill(training, steps, sizes, rows + self._first[training], y, lengths)
         return parts.on(self.device)
 
-    def validation(self, place: int) -> Iterator[Part]:
-        """Yield validation splits, as many items of each as a training batch has.
+    def _validation_of(self, place: int) -> list[Part]:
+        """Return validation splits, as many items of each as a training batch has.
 
         Args:
             place: Place of the run among those of its training; nothing where there is none.
@@ -143,13 +144,10 @@ class PackData:
         count = max(len(each.rows) for each in splits.values())
         parts = _Parts(-(-count // self.rows), self.rows, self._padding)
         for training, own in splits.items():
-            y = own.y[own.utterances]
-            for step, begin in enumerate(range(0, len(own.rows), self.rows)):
-                part = slice(begin, begin + self.rows)
-                lengths = None if own.lengths is None else own.lengths[part]
-                rows = own.rows[part] + self._first[training]
-                parts.fill(step, training, rows, y[part], lengths)
-        return parts.on(self.device)
+            sizes = torch.tensor([len(each) for each in own.rows.split(self.rows)])
+            rows, y = own.rows + self._first[training], own.y[own.utterances]
+            parts.fill(training, range(len(sizes)), sizes, rows, y, own.lengths)
+        return list(parts.on(self.device))
 
     def of_utterances(self, training: int, place: int, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions for the validation utterances of a run, and their classes.
@@ -184,16 +182,32 @@ class _Parts:
         self._items = Items(repeated, torch.zeros(shape).long(), torch.zeros(shape), None)
 
     def fill(
-        self, step: int, training: int, rows: Tensor, y: Tensor, lengths: Tensor | None
+        self,
+        training: int,
+        steps: Sequence[int],
+        sizes: Tensor,
+        rows: Tensor,
+        y: Tensor,
+        lengths: Tensor | None,
     ) -> None:
-        """Set the items of a training in a batch, (n,)."""
-        items, place = self._items, (step, training, slice(len(rows)))
-        items.rows[place], items.y[place], items.weights[place] = rows, y, 1 / len(rows)
+        """Set the batches of a training.
+
+        Args:
+            training: Number of the training.
+            steps: Step of each of its batches.
+            sizes: Number of items of each batch.
+            rows, y, lengths: Of the items of all batches, one after another.
+        """
+        place = torch.arange(len(rows)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        at = torch.tensor(steps).repeat_interleave(sizes), training, place
+        items = self._items
+        items.rows[at], items.y[at] = rows, y
+        items.weights[at] = sizes.double().reciprocal().float().repeat_interleave(sizes)
         if lengths is not None:
             if items.lengths is None:
                 items = self._items = items._replace(lengths=torch.zeros_like(items.rows))
             assert items.lengths is not None
-            items.lengths[place] = lengths
+            items.lengths[at] = lengths
 
     def on(self, device: torch.device) -> Iterator[Part]:
         """Yield the batches on a device."""
@@ -218,20 +232,21 @@ class _Validation:
     @classmethod
     def of(cls, batches: Batches) -> "_Validation":
         everything = torch.arange(len(batches.y))
-        rows, lengths, windows = _stretches(batches, everything, 0)
-        if lengths is None or windows is None:
-            return cls(rows, None, everything, batches.y)
+        if not isinstance(batches, FrameBatches):
+            return cls(batches.utterances, None, everything, batches.y)
+        rows, lengths, windows = batches.stretches(everything, 0)
+        assert windows is not None
         order = lengths.argsort(stable=True)
         return cls(rows[order], lengths[order], windows[order], batches.y)
 
 
-def _stretches(
-    batches: Batches, positions: Tensor, number: int
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return `FrameBatches.stretches`; at utterance level, rows without lengths and windows."""
-    if isinstance(batches, FrameBatches):
-        return batches.stretches(positions, number)
-    return batches.utterances[positions], None, None
+def _rows_of(batches: Batches, order: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Return the rows of the items of all batches, first ones of frames; and numbers of frames."""
+    if not isinstance(batches, FrameBatches):
+        return batches.utterances[torch.cat(list(order))], None
+    stretches = [batches.stretches(positions, place) for place, positions in enumerate(order)]
+    rows, lengths, _ = zip(*stretches, strict=True)
+    return torch.cat(rows), torch.cat(lengths)
 
 
 def _require_own_training(data: DataModule, batches: Batches) -> None:

@@ -56,7 +56,7 @@ class PackNoise(Noise):
     ) -> None:
         self.rows, self.drawn = rows, drawn
         kinds = ("normal", "uniform")
-        self._step = torch.zeros((), dtype=torch.long, device=device)
+        self._steps = torch.zeros(len(seeds), 1, dtype=torch.long, device=device)
         self._seeds = {
             kind: torch.tensor([[_mixed(seed, number)] for seed in seeds], device=device)
             for number, kind in enumerate(kinds)
@@ -64,9 +64,13 @@ class PackNoise(Noise):
         self._numbers = {kind: torch.empty(len(seeds), 0, device=device) for kind in kinds}
         self._used = dict.fromkeys(kinds, 0)
 
-    def begin_step(self) -> None:
-        """Draw the numbers of the next step, in place."""
-        self._step += 1
+    def begin_step(self, present: Tensor) -> None:
+        """Draw the numbers of the next step, in place.
+
+        Args:
+            present: (R,), whether a run takes part: its steps are counted, not those of the pack.
+        """
+        self._steps += present[:, None]
         for kind, numbers in self._numbers.items():
             numbers.copy_(self._draw(kind, 0, numbers.shape[1]))
         self._used = dict.fromkeys(self._numbers, 0)
@@ -99,8 +103,8 @@ class PackNoise(Noise):
         """Return some of the numbers of this step, (R, end - begin)."""
         seeds, count = self._seeds[kind], end - begin
         whole = begin + -(-count // VECTOR) * VECTOR
-        places = torch.arange(begin, whole, device=seeds.device) + self._step * SPACE
-        bits = _bits(seeds + places * INCREMENT)
+        places = torch.arange(begin, whole, device=seeds.device)
+        bits = _bits(seeds + self._steps * SPACE * INCREMENT + places * INCREMENT)
         if kind == "uniform":
             drawn = bits.float().mul_(2.0**-BITS)
         else:  # the inverse of the distribution function, at the middle of each of 2^24 intervals

@@ -111,16 +111,16 @@ class Pack:
         first = [members[runs[0]] for runs in self.trainings]
         seeds = [_noise_seed(member.data.seed) for member in first]
         self.noise = PackNoise(seeds, rows=self.data.rows, drawn=self.data.most, device=device)
-        models = [member.model.to(device) for member in first]
+        for member in members:
+            member.model.to(device).outputs.to("cpu")  # scores are computed there
+        models = [member.model for member in first]
         network = stack(models, self._rows, self.noise)
         assert isinstance(network, PhasedModel)
         self.network = network
         self.network.source = self.noise
         for model, runs in zip(models, self.trainings, strict=True):
             for run in runs[1:]:
-                share_all(model, members[run].model.to(device))
-        for member in members:
-            member.model.outputs.to("cpu")  # scores are computed there
+                share_all(model, members[run].model)
         self._phases = [
             _pack_phase(network, models, number) for number in range(len(network.phases))
         ]
@@ -171,7 +171,7 @@ class Pack:
     def validate(self, runs: Sequence[int]) -> None:
         """Let the models of some runs score their validation splits."""
         self.network.eval()
-        for place in range(self.data.places):
+        for place in range(len(self.data.validation)):
             of_place = {
                 training: own[place]
                 for training, own in enumerate(self.trainings)
@@ -189,7 +189,7 @@ class Pack:
         """
         predicted: dict[int, list[Tensor]] = defaultdict(list)
         sums: dict[int, list[Tensor]] = defaultdict(list)
-        for items, longest, counts in self.data.validation(place):
+        for items, longest, counts in self.data.validation[place]:
             self._rows.weights = items.weights
             batch = self.data.batch(items, longest)
             of_all = self.network.outputs.predict(self.network(batch)).cpu()
@@ -209,10 +209,10 @@ class Pack:
     def _compute(self, trainings: Trainings, frames: int | None) -> None:
         """Compute a step from the items that are in place, with T frames."""
         assert self._items is not None
-        self.noise.begin_step()
         weights = self._rows.weights = self._items.weights
-        batch = self.data.batch(self._items, frames)
         counts = (weights > 0).sum(dim=1)
+        self.noise.begin_step(counts > 0)
+        batch = self.data.batch(self._items, frames)
         sums: dict[str, Tensor] = {}
         shared = self.network.draw(batch)
         for part in self._phases:

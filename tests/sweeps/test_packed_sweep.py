@@ -115,7 +115,7 @@ def test_option_is_in_the_run_key_of_packed_runs_only() -> None:
             for overrides in ([], [LAUNCHER], [LAUNCHER, "trainer=gpu"])
         )
     assert "packed" not in plain["trainer"]
-    assert packed["trainer"] == {**plain["trainer"], "packed": "SplitMix64"}
+    assert packed["trainer"] == {**plain["trainer"], "packed": "SplitMix64, own steps"}
     assert gpu["trainer"] == {**packed["trainer"], "accelerator": "gpu"}
     assert {**packed, "trainer": None} == {**plain, "trainer": None}
 

@@ -109,15 +109,16 @@ def test_run_does_not_depend_on_the_others(name: str) -> None:
     assert three[1].model.record != three[2].model.record
 
 
-def test_batches_of_any_size_give_the_same_up_to_rounding() -> None:
-    """One run has a last batch of 17, to which that of one utterance is joined."""
-    options = ["model.batch_norm=false"]
-    alone, among = (
-        packed([member("aae", data_of("aae", seed), *options) for seed in seeds])[0]
-        for seeds in ([1], [1, 7])
-    )
-    assert alone.selection.epoch == among.selection.epoch
-    torch.testing.assert_close(weights(alone), weights(among), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("name", ["aae", "aae frames"])
+def test_batches_of_any_size_and_number_give_the_same_up_to_rounding(name: str) -> None:
+    """One run has three batches, the other one two: 16, and 17 with the last utterance."""
+    for seed, others in ((1, (7,)), (7, (1,))):
+        alone, among = (
+            packed([member(name, data_of(name, each), "model.batch_norm=false") for each in seeds])
+            for seeds in ([seed], [seed, *others])
+        )
+        assert alone[0].selection.epoch == among[0].selection.epoch
+        torch.testing.assert_close(weights(alone[0]), weights(among[0]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -227,7 +228,7 @@ def test_bits_are_those_of_splitmix64() -> None:
 
 def test_numbers_have_their_distributions() -> None:
     noise = PackNoise([0, 1], rows=500, drawn=501, device=torch.device("cpu"))
-    noise.begin_step()
+    noise.begin_step(torch.ones(2).bool())
     items = torch.zeros(2, 500, 20)
     uniform, normal = noise.uniform(items), noise.normal(items[..., 0], 20)
     for drawn, name in ((uniform, "uniform"), (normal, "norm")):
@@ -238,21 +239,25 @@ def test_numbers_have_their_distributions() -> None:
 
 
 def test_numbers_of_a_run_come_from_its_own_seed() -> None:
-    """They are those of its seed, in every step, whatever the other seeds and rows."""
+    """They are those of its seed and of its own steps, whatever the other seeds and rows."""
     device = torch.device("cpu")
 
-    def drawn(seeds: Sequence[int], rows: int) -> np.ndarray:
+    def drawn(seeds: Sequence[int], rows: int, absent: Sequence[int] = ()) -> np.ndarray:
         noise = PackNoise(seeds, rows=rows, drawn=5, device=device)
         x, steps = torch.zeros(len(seeds), rows, 2), []
-        for _ in range(3):
-            noise.begin_step()
-            steps.append(torch.cat([noise.uniform(x), noise.normal(x[:, :, 0], 2)], dim=2))
+        for step in range(3 + len(absent)):
+            own = step not in absent  # whether the run with seed 7 takes part
+            noise.begin_step(torch.tensor([own if seed == 7 else not own for seed in seeds]))
+            numbers = torch.cat([noise.uniform(x), noise.normal(x[:, :, 0], 2)], dim=2)
+            if own:
+                steps.append(numbers)
         return torch.stack(steps)[:, seeds.index(7), :4].numpy()
 
     expected = drawn([7], 4)
     assert len(np.unique(expected)) == expected.size
     np.testing.assert_array_equal(drawn([3, 7, 4], 4), expected)
     np.testing.assert_array_equal(drawn([7, 3], 5), expected)
+    np.testing.assert_array_equal(drawn([7, 3], 5, absent=[0, 2]), expected)
 
 
 @pytest.mark.parametrize("name", ["mlp", "aae frames"])
