@@ -281,10 +281,14 @@ def _test(task: Task, first: Entry, second: Entry) -> Comparison | None:
 
 
 def _ceiling(task: Task, submissions: Sequence[Submission]) -> float | None:
-    """Return the score of one rater, as the runs recorded it, for a corpus with raters."""
+    """Return the score of one rater, as the runs recorded it; None: the tested have no ratings."""
     name = task.scoring.primary.name
     for submission in submissions:
-        raters = submission.runs[0].record.get("raters") or {}
+        run = next((each for each in submission.runs if each.fold in task.folds), None)
+        raters = (run and run.record.get("raters")) or {}
+        tested = raters.get("test") or {}
+        if tested.get("ratings") == 0:
+            continue
         if (ceiling := (raters.get("ceiling") or {}).get(name)) is not None:
             return float(ceiling)
     return None

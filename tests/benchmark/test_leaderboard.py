@@ -168,6 +168,17 @@ def test_folds_of_corpora_are_tasks_of_their_own_and_languages_are_named(tmp_pat
     assert languages.task.title == "made, da to en: emotion"
 
 
+def test_one_rater_is_shown_where_the_tested_utterances_have_ratings(tmp_path: Path) -> None:
+    """Of two corpora, one of which has none."""
+    folder = write_protocol(tmp_path, {"svm": (0.3, [0])}, fold="corpus")
+    for fold, ratings in enumerate((0, 30)):
+        record = {"raters": {"ceiling": {"ua": 0.7}, "test": {"ratings": ratings}}}
+        file = folder / "svm" / f"fold-{fold}" / "seed-0" / "result.json"
+        file.write_text(json.dumps(record))
+    first, second, *_ = boards(read_published(tmp_path), NAMES)
+    assert (first.ceiling, second.ceiling) == (None, 0.7)
+
+
 def test_the_page_shows_scores_tests_audit_and_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
