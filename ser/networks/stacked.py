@@ -81,23 +81,30 @@ class StackedBatchNorm(nn.Module):
         if not self.training:
             scale = self.weight * (self.running_var + self.eps).rsqrt()
             return torch.addcmul(self.bias[:, None], x - self.running_mean[:, None], scale[:, None])
-        weights = self.rows.weights[..., None]
-        mean = (weights * x).sum(dim=1, keepdim=True)
-        centred = x - mean
-        variance = (weights * centred.square()).sum(dim=1, keepdim=True)
-        counts = (self.rows.weights > 0).sum(dim=1, keepdim=True)
-        self._track(mean.squeeze(1), variance.squeeze(1), counts)
-        scale = self.weight[:, None] * (variance + self.eps).rsqrt()
-        return torch.addcmul(self.bias[:, None], centred, scale)
+        return self.by_rows(x, self.rows.weights > 0)
+
+    def by_rows(self, x: Tensor, inside: Tensor) -> Tensor:
+        """Return what `forward` does in training, (R, N, C), of the rows that are inside, (R, N).
+
+        Other rows become 0.
+        """
+        rows = inside[:, None].to(x)
+        counts = rows.sum(dim=2, keepdim=True)
+        # A run that has no batch has no rows.
+        normalised, mean, variance = Normalisation.apply(
+            x, rows, counts.clamp(min=1), self.weight, self.bias, self.eps
+        )
+        self._track(mean, variance, counts[:, 0])
+        return normalised
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, counts: Tensor) -> None:
-        """Update the running statistics of the runs that have items: (R, C), (R, C) and (R, 1)."""
-        momentum = self.momentum * (counts > 0)
-        unbiased = variance * (counts / (counts - 1).clamp(min=1))
-        self.running_mean += momentum * (mean - self.running_mean)
-        self.running_var += momentum * (unbiased - self.running_var)
-        self.num_batches_tracked += (counts > 0).squeeze(1)
+        """Update the running statistics of the runs that have rows: (R, C), (R, C) and (R, 1)."""
+        present = counts > 0
+        momentum = (self.momentum * present).to(mean)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * (counts / (counts - 1).clamp(min=1)), momentum)
+        self.num_batches_tracked += present.squeeze(1)
 
 
 class StackedMaskedBatchNorm(StackedBatchNorm):
@@ -108,14 +115,7 @@ class StackedMaskedBatchNorm(StackedBatchNorm):
         frames = x.flatten(1, 2)
         if not self.training:
             return super().forward(frames).view_as(x) * inside
-        rows = inside.flatten(1)[:, None].to(x)
-        counts = rows.sum(dim=2, keepdim=True)
-        # A run that has no batch has no frames.
-        normalised, mean, variance = Normalisation.apply(
-            frames, rows, counts.clamp(min=1), self.weight, self.bias, self.eps
-        )
-        self._track(mean, variance, counts[:, 0])
-        return normalised.view_as(x)
+        return self.by_rows(frames, inside.flatten(1)).view_as(x)
 
 
 class StackedConvolution(nn.Module):
