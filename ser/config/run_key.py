@@ -93,8 +93,10 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
         for kind in options["augment"].values():
             if isinstance(kind, dict):
                 kind.pop("root", None)
-    if not predicts_values(cfg):  # the loss of values is not used
+    if not predicts_values(cfg):  # these options of values are not used
         options["model"].pop("loss", None)
+        if "grid" in cfg.model:
+            options["model"].pop("clip", None)
     target: Any = options["target"]
     if target.get("labels") in (None, "corpus", "mean"):  # as before there was the option
         target.pop("labels", None)

@@ -5,9 +5,11 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from ser.errors import UserError
+from ser.models.steps import Clip, Layer
 
 
 class Projection(nn.Module):
@@ -46,7 +48,8 @@ class LinearScores(nn.Module):
     """(N, K) features -> (N, C) logits or (N, 1) values of a standardisation and a linear model.
 
     Args:
-        pipeline: Fitted pipeline of both, after the choice of a layer if there is one.
+        pipeline: Fitted pipeline of both, after the choice of a layer if there is one, and with a
+            limit of what is standardised if there is one.
         inverse_temperature: Factor of the scores; None: they are not calibrated.
 
     Raises:
@@ -60,8 +63,10 @@ class LinearScores(nn.Module):
 
     def __init__(self, pipeline: Pipeline, inverse_temperature: float | None) -> None:
         super().__init__()
-        *before, scaler, classifier = (step for _, step in pipeline.steps)
-        self.layer = before[0] if before else None
+        steps = {type(step): step for _, step in pipeline.steps}
+        scaler, (_, classifier) = steps[StandardScaler], pipeline.steps[-1]
+        self.layer, clip = steps.get(Layer), steps.get(Clip)
+        self.limit = None if clip is None else clip.limit
         if not hasattr(classifier, "coef_"):
             raise UserError(
                 f"{classifier} is not linear in its features and cannot be exported. An SVM with a "
@@ -85,6 +90,8 @@ class LinearScores(nn.Module):
             x = x[:, self.layer.columns(x.shape[1])]
         # In single precision, as scikit-learn's scaler computes it.
         x = (x - self.mean.to(x.dtype)) / self.scale.to(x.dtype)
+        if self.limit is not None:
+            x = x.clamp(-self.limit, self.limit)
         scores = x.double() @ self.weight.T + self.bias
         if self.pairwise:
             scores = self._one_vs_rest(scores)

@@ -14,9 +14,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser.errors import UserError
-from ser.models.pipelines import GramPipeline, fit_pipeline
+from ser.models.pipelines import GramPipeline, Steps, fit_pipeline
 from ser.models.repeated import Repeated
-from ser.models.steps import Coded, Layer, Synthesised, Synthetic
+from ser.models.steps import Clip, Coded, Layer, Synthesised, Synthetic
 from ser.models.tuning import Choice, class_scores, search
 from ser.representations import Representation
 from ser.results.estimators import load_estimator, save_estimator
@@ -25,6 +25,7 @@ from ser.results.estimators import load_estimator, save_estimator
 TRUSTED = [
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._TemperatureScaling",
+    "ser.models.steps.Clip",
     "ser.models.steps.Layer",
 ]
 
@@ -56,6 +57,9 @@ class Estimator:
         values: Predict values, by the regressor; False: predict classes, by the classifier.
         classifier: A scikit-learn classifier; None: there is none, only values can be predicted.
         regressor: A scikit-learn regressor; None: there is none, only classes can be predicted.
+        clip: Largest magnitude of a standardised feature of the regressor, in standard deviations;
+            None: no limit. Without one, a linear model predicts impossible values where a feature
+            of an utterance lies far from those of all others.
         grid: Values of some of its options, e.g. {"C": [0.01, 0.1]}.
         leave_out: Unit that each inner fold leaves out.
         jobs: Number of parallel fits; does not change the result.
@@ -73,13 +77,16 @@ class Estimator:
         *,
         classifier: ClassifierMixin | None = None,
         regressor: RegressorMixin | None = None,
+        clip: float | None = None,
         grid: Mapping[str, Sequence[Any]],
         leave_out: Literal["speaker", "session"],
         jobs: int,
     ) -> None:
         self.representation, self.leave_out, self.jobs = representation, leave_out, jobs
         model, last = (regressor, "regressor") if values else (classifier, "classifier")
-        plain = [("standardise", StandardScaler()), (last, model)]
+        plain: Steps = [("standardise", StandardScaler()), (last, model)]
+        if values and clip is not None:
+            plain.insert(1, ("clip", Clip(clip)))
         self.pipeline, where = Pipeline(plain), ""
         sizes = [] if representation is None else representation.sizes
         if representation is not None and synthetic is None:

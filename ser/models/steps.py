@@ -60,6 +60,26 @@ class Layer(TransformerMixin, BaseEstimator):
         return True
 
 
+class Clip(TransformerMixin, BaseEstimator):
+    """Limits standardised features, as networks see them.
+
+    Args:
+        limit: Largest magnitude, in standard deviations.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def fit(self, x: np.ndarray, y: np.ndarray | None = None) -> "Clip":
+        return self
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        return x.clip(-self.limit, self.limit)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
 class Coded(TransformerMixin, BaseEstimator):
     """Transforms features into codes.
 

@@ -28,14 +28,21 @@ MODELS = {
 }
 
 
-def write_corpus(folder: Path, spoilt: bool = False) -> None:
-    """Write ratings and features of six speakers; of the two that are tested noise, if spoilt."""
+def write_corpus(folder: Path, *, spoilt: bool, far: float) -> None:
+    """Write ratings and features of six speakers.
+
+    Args:
+        folder: Where they are written.
+        spoilt: Features of the two speakers that are tested are noise.
+        far: Added to one feature of the first utterance, which is tested.
+    """
     rng = np.random.default_rng(1)
     speakers = np.arange(COUNT) // 2 % 6
     activation = rng.uniform(1, 5, COUNT)
     features = rng.normal(size=(COUNT, WIDTH)) + activation[:, None]
     if spoilt:
         features[speakers < 2] = rng.normal(size=((speakers < 2).sum(), WIDTH))
+    features[0, 0] += far
     names = [f"{number:02d}.wav" for number in range(COUNT)]
     for name in names:
         soundfile.write(folder / name, rng.normal(0, 0.1, RATE // 20), RATE)
@@ -50,14 +57,14 @@ def write_corpus(folder: Path, spoilt: bool = False) -> None:
 def train(
     tmp_path_factory: pytest.TempPathFactory, composed: Callable[..., Composed]
 ) -> Callable[..., Path]:
-    def train_on(name: str, *, spoilt: bool = False) -> Path:
+    def train_on(name: str, *options: str, spoilt: bool = False, far: float = 0.0) -> Path:
         folder = tmp_path_factory.mktemp(name)
-        write_corpus(folder, spoilt)
+        write_corpus(folder, spoilt=spoilt, far=far)
         cfg, names = composed(
             *("corpus=manifest", f"corpus.root={folder}/made.csv", "fold=session"),
             *("features=files", f"features.root={folder}/features.csv"),
             *(f"store.root={folder}/store", f"fitted={folder}/fitted"),
-            *("target=activation", "target.bins=null", *MODELS[name]),
+            *("target=activation", "target.bins=null", *MODELS[name], *options),
         )
         run(cfg, folder / "run", names)
         return folder / "run"
@@ -84,11 +91,12 @@ def test_values_are_predicted_and_scored_by_ccc(name: str, train: Callable[..., 
         assert result[part]["ccc"] > 0.5
 
 
+@pytest.mark.parametrize("far", [0.0, 1e6])
 @pytest.mark.parametrize("name", ["svr", "ridge"])
 def test_the_saved_model_and_its_graph_predict_as_the_run(
-    name: str, train: Callable[..., Path]
+    name: str, far: float, train: Callable[..., Path]
 ) -> None:
-    folder = train(name)
+    folder = train(name, far=far)
     saved = EstimatorClassifier(load(RunFolder(folder).best_estimator))
     features = pd.read_csv(folder.parent / "features.csv", dtype={"utterance": str})
     table = RunFolder(folder).read_predictions().query("part == 'test'")
@@ -98,6 +106,21 @@ def test_the_saved_model_and_its_graph_predict_as_the_run(
     np.testing.assert_allclose(
         EstimatorGraph(saved)(torch.from_numpy(x), None), expected, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("name", ["svr", "ridge"])
+def test_a_feature_far_from_all_others_is_limited(name: str, train: Callable[..., Path]) -> None:
+    limited, unlimited = (
+        RunFolder(train(name, option, far=1e6)).read_predictions().query("part == 'test'")
+        for option in ("data.clip=10", "data.clip=null")
+    )
+    # No other utterance is predicted otherwise.
+    ordinary = limited["utterance"] != "00"
+    equal = limited["prediction"][ordinary] == unlimited["prediction"][ordinary]
+    assert equal.all()
+    (near,), (away,) = (table["prediction"][~ordinary] for table in (limited, unlimited))
+    assert abs(near - 3) < 4
+    assert abs(away - 3) > 100
 
 
 def test_nothing_depends_on_the_features_of_the_test_split(train: Callable[..., Path]) -> None:
