@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+import yaml
+
 from ser.arguments import program, train_program
 from ser.config import run_key, stored
 from ser.errors import UserError
@@ -75,10 +77,19 @@ def commands(grid: Grid, fold_counts: Mapping[str, int]) -> tuple[str, ...]:
         selected, required = _selected(grid), _variables(grid)
     else:
         trained = _trained(grid, fold_counts)
-        baseline = [] if grid.baseline is None else [f"report.baseline={grid.baseline}"]
-        selected, required = [RUNS, *baseline], []
+        selected, required = [RUNS, *_compared(grid)], []
     report = f"{_assigned(required)}{program()} report {shlex.join(selected)}"
     return (*dict.fromkeys(trained), report)
+
+
+def _compared(grid: Grid) -> list[str]:
+    """Return the options of a report that say which systems are compared."""
+    options = [] if grid.baseline is None else [f"report.baseline={grid.baseline}"]
+    if grid.comparisons:
+        pairs = [list(pair) for pair in grid.comparisons]
+        text = yaml.safe_dump(pairs, default_flow_style=True, width=math.inf).strip()
+        options.append(f"report.comparisons={text}")
+    return options
 
 
 def _trained(grid: Grid, fold_counts: Mapping[str, int]) -> list[str]:

@@ -1,6 +1,7 @@
 """The page of a report: conclusion, commands and forest plot first; cards of systems."""
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ser.report.data import ReportData
 from ser.report.figures import forest
 from ser.report.page import linked
 from ser.report.recipes import commands, recipes
-from ser.sweeps.grid import Grid
+from ser.sweeps.grid import Grid, parse_comparisons
 from ser.sweeps.planned import PlannedRun
 
 
@@ -113,6 +114,10 @@ def test_commands_train_all_runs_on_any_machine(finished_grid: Grid, tmp_path: P
         f"{variable}python train.py grid=demo model=aae,mlp fold.index=all seed=0,1",
         "python -m ser report outputs/runs report.baseline=mlp",
     )
+    compared = replace(grid, runs=runs, comparisons=(("aae", "mlp"), ("a, b", "mlp")))
+    report = commands(compared, known)[-1]
+    (option,) = [each for each in shlex.split(report) if each.startswith("report.comparisons=")]
+    assert parse_comparisons(option.partition("=")[2]) == compared.comparisons
     # No product of options: one command each.
     assert len(commands(replace(grid, runs=runs[1:]), known)) == 3
     overrides = ("grid=demo", "corpus.root=/data/emodb", "hydra.sweep.dir=/tmp/x")
