@@ -112,23 +112,6 @@ def scoring_of(classes: Sequence[str]) -> Scoring:
     return ClassScoring(tuple(classes)) if classes else ValueScoring()
 
 
-def read_counts(
-    folder: ResultFolder, classes: Sequence[str], shared: Utterances | None
-) -> tuple[dict[str, Counts], Utterances]:
-    """Count the predictions of a run of one task, see `read_tasks`.
-
-    Args:
-        folder: Results of the run.
-        classes: C names; none for values.
-        shared: Utterances of another run of the fold.
-
-    Returns:
-        Counts by split, and the utterances of the run.
-    """
-    counts, utterances = read_tasks(folder, {None: scoring_of(classes)}, shared)
-    return counts[None], utterances
-
-
 def read_tasks(
     folder: ResultFolder, scorings: Mapping[str | None, Scoring], shared: Utterances | None
 ) -> tuple[dict[str | None, dict[str, Counts]], Utterances]:

@@ -166,7 +166,7 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
     if isinstance(folder, RunFolder):
         folder.require_description()
     try:
-        scorings = _scorings(result)
+        scorings = scorings_of(result)
         place = (*planned.cell[1:], planned.fold)
         counts, shared[place] = read_tasks(folder, scorings, shared.get(place))
         for task in scorings:
@@ -181,7 +181,7 @@ def read(planned: PlannedRun, result: Mapping[str, Any], shared: SharedUtterance
         raise damaged(planned.folder, error) from error
 
 
-def _scorings(result: Mapping[str, Any]) -> dict[str | None, Scoring]:
+def scorings_of(result: Mapping[str, Any]) -> dict[str | None, Scoring]:
     """Return the scoring of each task of a run; of the name None if it has but one."""
     if tasks := result.get("tasks"):
         return {str(name): scoring_of(classes) for name, classes in tasks.items()}

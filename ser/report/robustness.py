@@ -8,9 +8,9 @@ import pandas as pd
 
 from ser.report import shares
 from ser.report.cells import Cell
-from ser.report.counts import read_counts
+from ser.report.counts import read_tasks
 from ser.report.data import ReportData
-from ser.report.gather import damaged
+from ser.report.gather import damaged, scorings_of
 from ser.report.scores import sample_sd
 from ser.report.tables import Table
 from ser.report.text import NONE
@@ -141,8 +141,6 @@ def _tests(cell: Cell, key: tuple[int, int]) -> Iterator[tuple[str, np.ndarray, 
     """
     run = cell.runs[key]
     folder = run.planned.folder
-    if run.task is not None:  # evaluations are of one task
-        return
     is_own = cell.tested_on is None
     if is_own:
         tested = RunFolder(folder).all_corrupted()
@@ -155,11 +153,15 @@ def _tests(cell: Cell, key: tuple[int, int]) -> Iterator[tuple[str, np.ndarray, 
             continue
         each.require_intact(record)
         try:
-            sums = cell.scoring.recorded(record["test"])
+            scores = shares.recorded_scores(record, "test", run.task)
+            if run.task is not None and not scores:  # another corpus, which lacks the task
+                continue
+            sums = cell.scoring.recorded(scores)
             if sums is None:
-                sums = read_counts(each, cell.classes, None)[0]["test"].sums
-            is_soft = "kl" in record["test"]
-            soft = shares.sums(each.read_predictions(), cell.classes) if is_soft else None
+                counts, _ = read_tasks(each, scorings_of(record), None)
+                sums = counts[run.task]["test"].sums
+            is_soft = "kl" in scores
+            soft = shares.sums(shares.rows_of(each, run.task), cell.classes) if is_soft else None
             yield record["corruption"], sums, soft
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(each.path, error) from error

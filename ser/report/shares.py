@@ -33,12 +33,11 @@ def read(
     Raises:
         ValueError: The predictions do not give the recorded scores.
     """
-    recorded = {part: _recorded(result, part, task) for part in ("val", "test")}
+    recorded = {part: recorded_scores(result, part, task) for part in ("val", "test")}
     parts = [part for part, scores in recorded.items() if "kl" in scores]
     if not parts:
         return {}
-    table = folder.read_predictions()
-    table = table if task is None else table[table[TASK] == task]
+    table = rows_of(folder, task)
     table = table.assign(speaker=_speakers(folder, table["utterance"]))
     by_part = {
         part: {
@@ -52,6 +51,12 @@ def read(
             if not math.isclose(value, recorded[part][name], abs_tol=1e-6):
                 raise ValueError(f"{PREDICTIONS} gives another {name} of {part}")
     return by_part
+
+
+def rows_of(folder: ResultFolder, task: str | None) -> pd.DataFrame:
+    """Return the rows of `predictions.csv`, of one task if there are several."""
+    table = folder.read_predictions()
+    return table if task is None else table[table[TASK] == task]
 
 
 def sums(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -72,7 +77,8 @@ def scores(summed: np.ndarray) -> dict[str, Any]:
     return {score.name: value / count for score, value in zip(SCORES, values, strict=True)}
 
 
-def _recorded(result: Mapping[str, Any], part: str, task: str | None) -> Mapping[str, Any]:
+def recorded_scores(result: Mapping[str, Any], part: str, task: str | None) -> Mapping[str, Any]:
+    """Return the recorded scores of a split, and task if there are several; empty without any."""
     of_part = result.get(part) or {}
     return of_part if task is None else of_part.get("tasks", {}).get(task, {})
 

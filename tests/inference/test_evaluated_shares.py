@@ -223,10 +223,11 @@ def test_corrupted_speech_is_scored_by_shares(
     scores = (RunFolder(run).read_record() or {})["test"]
     each = scores.get("tasks", {"": scores}).values()
     assert clean == [[f"{of_task[key]:.3f}" for key in SHARES] for of_task in each]
-    if name == "emotion":
-        rows = frame(robustness(compute(find_runs(run)))).set_index("condition")
-        corrupted = json.loads(file.read_text())["test"]
-        for condition, recorded in (("clean", scores), ("gain:-6dB", corrupted)):
-            expected = [recorded[key] for key in SHARES]
-            assert rows.loc[condition, [*SHARES]].tolist() == pytest.approx(expected, abs=1e-6)
+    rows = frame(robustness(compute(find_runs(run)))).set_index(["target", "condition"])
+    corrupted = json.loads(file.read_text())["test"]
+    for condition, recorded in (("clean", scores), ("gain:-6dB", corrupted)):
+        for task, of_task in recorded.get("tasks", {name: recorded}).items():
+            expected = [of_task.get(key, np.nan) for key in SHARES]
+            shown = rows.loc[(task, condition), [*SHARES]].astype(float).tolist()
+            assert shown == pytest.approx(expected, abs=1e-6, nan_ok=True)
     assert not list(inconsistencies(RunFolder(run)))

@@ -91,6 +91,14 @@ def test_the_own_test_split_is_corrupted(
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     clean = [line[1] for line in lines if line[:1] == ["clean"]]
     own = ser.load(copied).scores["tasks"]
+    assert main(["report", str(copied), "--out", str(tmp_path / "report")]) == 0
+    rows = pd.read_csv(tmp_path / "report/robustness.csv").set_index(["target", "condition"])
+    (folder,) = RunFolder(copied).all_corrupted()
+    corrupted = (folder.read_record() or {})["test"]["tasks"]
+    for condition, scores in (("clean", own), ("gain:-20dB", corrupted)):
+        for task, name in (("activation", "ccc"), ("emotion", "ua")):
+            shown = rows.loc[(task, condition), name]
+            assert shown == pytest.approx(scores[task][name], abs=1e-6)
     assert clean == [f"{own['activation']['ccc']:.3f}", f"{100 * own['emotion']['ua']:.1f}"]
     assert not list(inconsistencies(RunFolder(copied)))
 

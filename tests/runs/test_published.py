@@ -8,7 +8,7 @@ import pytest
 from small import SHORT, Composed
 
 from ser import results
-from ser.report.counts import read_counts
+from ser.report.counts import read_tasks, scoring_of
 from ser.runs.run import run
 
 Compose = Callable[..., Composed]
@@ -42,8 +42,8 @@ def test_several_test_sets_are_scored_together_and_each_by_itself(
     assert together[0] + together[1] == together[2]
     printed = capsys.readouterr().out
     assert f" test2 {100 * sets['test2']['ua']:.1f}" in " ".join(printed.split())
-    counts, _ = read_counts(folder, result["classes"], None)
-    slices = counts["test"].slices
+    counts, _ = read_tasks(folder, {None: scoring_of(result["classes"])}, None)
+    slices = counts[None]["test"].slices
     assert slices is not None
     assert {name: each.tolist() for name, each in slices["split"].items()} == {
         name: each["confusion"] for name, each in sets.items()
