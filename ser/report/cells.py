@@ -14,6 +14,7 @@ from ser.errors import UserError
 from ser.report.counts import Slices, by_speaker, scoring_of
 from ser.report.gather import Run
 from ser.report.scoring import Scoring
+from ser.report.text import with_ranges
 from ser.sweeps.grid import Grid
 from ser.sweeps.planned import PlannedRun
 
@@ -167,7 +168,8 @@ class Cell:
 
     @property
     def remarks(self) -> list[str]:
-        return sorted({remark for run in self.runs.values() for remark in run.remarks})
+        every = {remark for run in self.runs.values() for remark in run.remarks}
+        return with_ranges(sorted(every))
 
     def _run_slices(self, run: Run) -> Slices | None:
         return run.parts[self.part].slices if self.part in run.parts else None

@@ -222,6 +222,13 @@ def test_remarks_are_shown_everywhere(tmp_path: Path) -> None:
     assert "report.baseline=NAME" in written.printed
 
 
+def test_remarks_that_differ_in_counts_are_one(tmp_path: Path) -> None:
+    remarked = {0: ["30 of 90 labels", "speaker 03"], 1: ["4 of 90 labels", "speaker 04"]}
+    runs = [write(planned(tmp_path, "mlp", seed=seed), remarks=remarked[seed]) for seed in (0, 1)]
+    data = compute(Grid("made_up", tuple(runs), None))
+    assert remarks(data) == ["4 to 30 of 90 labels", "speaker 03", "speaker 04"]
+
+
 def test_mixed_commits_and_versions_are_remarked(finished_grid: Grid, tmp_path: Path) -> None:
     runs = finished_runs(finished_grid)
     assert not remarks(summarise(finished_grid, runs))
