@@ -95,8 +95,7 @@ def result_options(cfg: DictConfig) -> dict[str, Any]:
                 kind.pop("root", None)
     if not predicts_values(cfg):  # these options of values are not used
         options["model"].pop("loss", None)
-        if "grid" in cfg.model:
-            options["model"].pop("clip", None)
+        options["model"].pop("clip", None)
     target: Any = options["target"]
     if target.get("labels") in (None, "corpus", "mean"):  # as before there was the option
         target.pop("labels", None)
