@@ -85,7 +85,7 @@ def test_the_wheel_trains_predicts_and_reports_in_an_empty_folder(
     (result,) = (tmp_path / "outputs" / "runs").rglob("result.json")
     cost = json.loads((result.parent / "cost.json").read_text())
     assert cost["commit"] is None  # not that of the repository around it
-    recording = next(demo_root.rglob("*.wav"))
+    recording = min(demo_root.rglob("Ses*.wav"))  # without the hidden files of macOS
     printed = call([python, "-c", USE, result.parent, recording], tmp_path, env)
     assert "{'anger': 0." in printed
     assert (tmp_path / "outputs" / "reports" / "runs" / "report.md").exists()
